@@ -1,0 +1,131 @@
+"""FM-ABS and its baselines on left-atrium scans at half resolution: Dice, seed by seed.
+
+The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``: the pool is its training
+split (64 scans), and results are for its validation split (16 scans), on which nothing is chosen: every run ends with
+the last iteration's teacher. Each run is ``python -m monai.bundle run`` with the bundle's own ``train.json`` and two
+files of ``benchmarks/la_half/``, and can be interrupted: the same command goes on.
+
+    python benchmarks/la_half.py --dataset_dir COHORT --output_dir runs/la_half --seeds 0,1 --jobs 2 --table docs/la_half.md
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import fire
+
+ROOT = Path(__file__).resolve().parents[1]
+BUNDLE = ROOT / "bundles" / "fmabs_la"
+METHODS = {
+    "supervised": "Supervised, 20 cross-labelled scans",
+    "mean_teacher": "Mean teacher, 20 cross-labelled scans",
+    "fmabs_random": "FM-ABS, 20 scans at random",
+    "fmabs_her": "FM-ABS, 4 at random, 16 by HER",
+    "dense": "Supervised, 64 dense labels (upper bound)",
+}
+METRICS = {"dice": "Dice [%]", "jaccard": "Jaccard [%]", "hd95_voxel": "95HD [voxel]", "asd_voxel": "ASD [voxel]"}
+
+
+def main(
+    dataset_dir: str,
+    output_dir: str = "runs/la_half",
+    methods: str = ",".join(METHODS),
+    seeds: str = "0,1",
+    jobs: int = 2,
+    max_iterations: int = 2000,
+    table: str | None = None,
+) -> None:
+    """Runs what has not been run yet, prints the table, and writes it to a Markdown file.
+
+    Args:
+        dataset_dir: the cohort.
+        output_dir: a folder a run, METHOD_SEED.
+        methods: comma-separated, of supervised, mean_teacher, fmabs_random, fmabs_her, dense.
+        seeds: comma-separated.
+        jobs: runs at a time, one thread each.
+        max_iterations: of each run.
+        table: Markdown file to write.
+    """
+    chosen = _words(methods)
+    if unknown := [method for method in chosen if method not in METHODS]:
+        raise ValueError(f"methods must be among {', '.join(METHODS)}, got {', '.join(unknown)}.")
+    numbers = [int(seed) for seed in _words(seeds)]
+    runs = [(method, seed) for seed in numbers for method in chosen]
+    with ThreadPoolExecutor(jobs) as pool:
+        list(pool.map(lambda run: _run(Path(dataset_dir), Path(output_dir), *run, max_iterations), runs))
+    text = _table(Path(output_dir), chosen, numbers, max_iterations)
+    print(text)
+    if table:
+        Path(table).parent.mkdir(parents=True, exist_ok=True)
+        Path(table).write_text(text)
+
+
+def _words(text: object) -> list[str]:
+    return [str(word).strip() for word in (text if isinstance(text, (list, tuple)) else str(text).split(","))]
+
+
+def _run(dataset_dir: Path, output_dir: Path, method: str, seed: int, max_iterations: int) -> None:
+    folder = output_dir.resolve() / f"{method}_{seed}"
+    if (folder / "evaluation" / "metrics.json").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [BUNDLE / "configs" / "train.json", ROOT / "benchmarks/la_half/base.json"]
+    files.append(ROOT / "benchmarks/la_half" / f"{method}.json")
+    shared = ["--bundle_root", BUNDLE, "--dataset_dir", dataset_dir.resolve(), "--output_dir", folder]
+    names = "[" + ",".join(f"'{file}'" for file in files) + "]"
+    start = time.time()
+    _bundle(folder, "--config_file", names, *shared, "--seed", seed, "--max_iterations", max_iterations)
+    with (folder / "seconds.txt").open("a") as file:
+        file.write(f"{time.time() - start:.0f}\n")
+    evaluate = ["--config_file", BUNDLE / "configs" / "evaluate.json", "--split", "validation"]
+    _bundle(folder, *evaluate, *shared, "--roi_size", "[48,48,32]", "--stride", "[24,24,16]")
+
+
+def _bundle(folder: Path, *arguments: object) -> None:
+    command = [sys.executable, "-m", "monai.bundle", "run", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    with (folder / "output.txt").open("a") as output:
+        subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=ROOT)
+
+
+def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iterations: int) -> str:
+    lines = [
+        "# Left atrium at half resolution",
+        "",
+        f"`benchmarks/la_half.py`, {max_iterations} iterations a run, one CPU thread a run, {date.today().isoformat()}; "
+        f"pool: the first 64 scans of the benchmark's list, evaluated on its last 16 with the last iteration's teacher; "
+        f"seeds {', '.join(map(str, seeds))}: mean ± standard deviation over the seeds.",
+        "",
+        "| method | " + " | ".join(METRICS.values()) + " | seeds |",
+        "|---|" + "---|" * (len(METRICS) + 1),
+    ]
+    for method in methods:
+        paths = [output_dir / f"{method}_{seed}" / "evaluation" / "metrics.json" for seed in seeds]
+        results = [json.loads(path.read_text()) for path in paths if path.exists()]
+        cells = [_cell([_mean(result, metric) for result in results], metric) for metric in METRICS]
+        lines.append(f"| {METHODS[method]} | " + " | ".join(cells) + f" | {len(results)} |")
+    return "\n".join([*lines, ""])
+
+
+def _mean(result: dict, metric: str) -> float:
+    return result["mean"][metric]
+
+
+def _cell(numbers: list[float], metric: str) -> str:
+    if not numbers:
+        return "–"
+    factor = 100 if metric in ("dice", "jaccard") else 1
+    deviation = statistics.stdev(numbers) if len(numbers) > 1 else 0.0
+    return f"{factor * statistics.mean(numbers):.1f} ± {factor * deviation:.1f}"
+
+
+if __name__ == "__main__":
+    fire.Fire(main)

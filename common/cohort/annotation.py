@@ -1,0 +1,55 @@
+"""What an annotator gives back for a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from common import IGNORE_INDEX
+from common.cohort.cohort import Scan
+
+Suggestions = Mapping[str, Mapping[str, int]]
+"""Scan id to the slice to annotate in each view, as indices of the scan's RAS grid."""
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation:
+    """The annotation of one scan.
+
+    Attributes:
+        array: uint8 ``[H, W, D]`` on the scan's RAS grid; 0 background, 1..K classes, 255 not annotated.
+        affine: of that grid, 4x4, to millimetres.
+        slices: index of the annotated slice of each view; None for a dense label.
+        annotator: who made it.
+    """
+
+    array: np.ndarray
+    affine: np.ndarray
+    slices: dict[str, int] | None
+    annotator: str
+
+    @property
+    def voxels(self) -> int:
+        """Number of annotated voxels."""
+        return int(np.count_nonzero(self.array != IGNORE_INDEX))
+
+
+class Annotator(Protocol):
+    """Whoever annotates scans on request."""
+
+    name: str
+
+    def annotate(
+        self, scans: Sequence[Scan], *, round: int, suggestions: Suggestions | None = None
+    ) -> dict[str, Annotation]:
+        """Annotations of all ``scans`` by id.
+
+        Args:
+            scans: to annotate.
+            round: of the query that chose them.
+            suggestions: slices worth annotating.
+        """
+        ...

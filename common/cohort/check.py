@@ -1,0 +1,112 @@
+"""Looking at every file of a cohort before anything is trained on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from common.cohort.cohort import Cohort, Scan
+from common.cohort.preparation import progress_bar
+from common.cohort.volumes import read_voxels, same_grid, spacing, to_ras
+
+SPACING_TOLERANCE = 0.1
+"""Share by which a scan's spacing may differ from the cohort's median."""
+
+
+def problems(cohort: Cohort, *, simulated: bool = False, progress: bool = True) -> list[str]:
+    """Everything that is wrong with a cohort's files, one line each: the file, what was expected, what was found.
+
+    Files that are missing, no NIfTI or truncated; images that are not 3D or hold NaN or infinite values; labels on
+    another grid than the image, without foreground, or with values other than the declared classes; scans that need a
+    label and have none; scans whose spacing differs from the others'. One volume at a time is in memory.
+
+    Args:
+        cohort: to look at.
+        simulated: training scans need a label too, because annotators are simulated.
+        progress: show a progress bar.
+    """
+    found: list[str] = []
+    grids: dict[str, _Grid] = {}
+    needed = {scan.id for scan in cohort.validation + (cohort.training if simulated else ())}
+    for scan in progress_bar(cohort.scans, "check", progress):
+        grid = _Grid()
+        found += _attempt(_image_problems, scan.image, grid)
+        if scan.label is not None:
+            found += _attempt(_label_problems, scan.label, grid, scan, cohort)
+        elif scan.id in needed:
+            found.append(f"{scan.image}: expected a label in the datalist, found none; add it, or move the scan.")
+        if grid.shape:
+            grids[scan.id] = grid
+    return found + _spacing_problems(cohort, grids)
+
+
+@dataclass
+class _Grid:
+    shape: tuple[int, ...] = ()
+    affine: np.ndarray = field(default_factory=lambda: np.eye(4))
+
+
+def _attempt(look, *arguments) -> list[str]:  # type: ignore[no-untyped-def]
+    try:
+        return look(*arguments)
+    except (FileNotFoundError, ValueError) as error:
+        return [str(error)]
+
+
+def _image_problems(path: Path, grid: _Grid) -> list[str]:
+    voxels, image = read_voxels(path)
+    grid.shape, grid.affine = voxels.shape, image.affine
+    if voxels.dtype.kind not in "biuf":
+        return [f"{path}: expected one number a voxel, found data of type {voxels.dtype}."]
+    wrong = int(np.count_nonzero(~np.isfinite(voxels))) if voxels.dtype.kind == "f" else 0
+    if wrong:
+        return [
+            f"{path}: expected finite intensities, found {wrong} NaN or infinite voxels; mend or leave out the scan."
+        ]
+    return []
+
+
+def _label_problems(path: Path, grid: _Grid, scan: Scan, cohort: Cohort) -> list[str]:
+    voxels, label = read_voxels(path)
+    found = []
+    if grid.shape and not same_grid(grid.shape, grid.affine, voxels.shape, label.affine):
+        found.append(
+            f"{path}: expected the grid of {scan.image.name}, {_grid_text(grid.shape, grid.affine)}, "
+            f"found {_grid_text(voxels.shape, label.affine)}; resample the label to the image."
+        )
+    values = np.unique(voxels)
+    unknown = [value for value in values.tolist() if value not in (0, *cohort.labels)]
+    if unknown:
+        declared = ", ".join(f"{value} {name}" for value, name in cohort.labels.items())
+        text = ", ".join(f"{value:g}" for value in unknown[:5])
+        found.append(f"{path}: expected 0 background, {declared}, found the values {text}; declare or re-map them.")
+    if not np.any(values):
+        found.append(f"{path}: expected a label with foreground, found an empty one; leave the label or the scan out.")
+    return found
+
+
+def _spacing_problems(cohort: Cohort, grids: dict[str, _Grid]) -> list[str]:
+    if not grids:
+        return []
+    spacings = {}
+    for scan_id, grid in grids.items():
+        spacings[scan_id] = spacing(to_ras(np.empty(grid.shape, bool), grid.affine)[1])
+    usual = np.median(list(spacings.values()), axis=0)
+    return [
+        f"{cohort.scan(scan_id).image}: expected a spacing like the other scans', {_millimetres(usual)}, "
+        f"found {_millimetres(own)}; resample the cohort (python -m common prepare nifti --spacing …)."
+        for scan_id, own in spacings.items()
+        if (abs(own / usual - 1) > SPACING_TOLERANCE).any()
+    ]
+
+
+def _millimetres(values: np.ndarray) -> str:
+    return " × ".join(f"{value:.4g}" for value in values) + " mm"
+
+
+def _grid_text(shape: tuple[int, ...], affine: np.ndarray) -> str:
+    size = " × ".join(map(str, shape))
+    origin = ", ".join(f"{value:.4g}" for value in affine[:3, 3])
+    return f"{size} voxels of {_millimetres(spacing(affine))} from ({origin})"

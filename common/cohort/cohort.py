@@ -1,0 +1,187 @@
+"""The scans of a study and what a datalist says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common import IGNORE_INDEX
+from common.cohort.errors import CohortError
+from common.cohort.files import read_json, scan_name, write_json
+
+DATALIST = "datalist.json"
+SPLITS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan of a cohort.
+
+    Attributes:
+        id: file name of the image without .nii or .nii.gz, unique within the cohort.
+        image: NIfTI file.
+        label: NIfTI file of the dense label, if there is one.
+    """
+
+    id: str
+    image: Path
+    label: Path | None = None
+
+    def item(self) -> dict[str, str]:
+        """The scan as MONAI's transforms take it: ``scan`` (the id), ``image`` and, if there is one, ``label``."""
+        item = {"scan": self.id, "image": str(self.image)}
+        return item if self.label is None else {**item, "label": str(self.label)}
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The scans of a study, read from a folder's ``datalist.json``.
+
+    The datalist has the Medical Segmentation Decathlon / MONAI form: ``name``, ``labels`` (``{"1": "left atrium"}``;
+    an entry for 0 is ignored) and the lists ``training``, ``validation`` and ``test`` of items ``{"image": …, "label":
+    …}`` or plain image paths, relative to the folder; ``label`` is optional.
+
+    Attributes:
+        folder: where the datalist lies.
+        name: of the study.
+        labels: name of each class 1..K.
+        training, validation, test: scans of each split, in the datalist's order.
+    """
+
+    folder: Path
+    name: str
+    labels: dict[int, str]
+    training: tuple[Scan, ...] = ()
+    validation: tuple[Scan, ...] = ()
+    test: tuple[Scan, ...] = ()
+
+    @classmethod
+    def open(cls, dataset_dir: str | Path) -> Cohort:
+        """Reads ``datalist.json`` of a folder; the scans themselves are looked at by :py:meth:`check`.
+
+        Raises:
+            FileNotFoundError: if the folder or its datalist does not exist.
+            CohortError: if the datalist is not as described above, or two scans share an id; all problems at once.
+        """
+        folder = Path(dataset_dir)
+        path = folder / DATALIST
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder}: expected a cohort's folder, found none.")
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path}: no such file; a cohort's folder needs one (see `python -m common prepare nifti --help`)."
+            )
+        try:
+            content = read_json(path)
+        except ValueError as error:
+            raise CohortError([str(error)]) from error
+        return _parse(folder, path, content)
+
+    @property
+    def scans(self) -> tuple[Scan, ...]:
+        """All scans, split after split."""
+        return self.training + self.validation + self.test
+
+    @property
+    def num_classes(self) -> int:
+        """K + 1: the background counts."""
+        return max(self.labels) + 1
+
+    def scan(self, scan_id: str) -> Scan:
+        """The scan with that id.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        for scan in self.scans:
+            if scan.id == scan_id:
+                return scan
+        raise KeyError(f"{scan_id}: no scan of the cohort {self.folder} has this id.")
+
+    def check(self, *, simulated: bool = False, progress: bool = True) -> None:
+        """Reads every file once and reports everything that is wrong with any of them.
+
+        Args:
+            simulated: training scans need a label too, because annotators are simulated.
+            progress: show a progress bar.
+
+        Raises:
+            CohortError: see :py:func:`common.cohort.check.problems`.
+        """
+        from common.cohort.check import problems
+
+        if found := problems(self, simulated=simulated, progress=progress):
+            raise CohortError(found)
+
+
+def write_datalist(
+    folder: str | Path, *, name: str, labels: dict[int, str], splits: dict[str, list[dict[str, str]]]
+) -> None:
+    """Writes ``datalist.json`` of a cohort, atomically.
+
+    Args:
+        folder: of the cohort.
+        name: of the study.
+        labels: name of each class 1..K.
+        splits: items ``{"image": …, "label": …}``, paths relative to the folder, of each of ``SPLITS``.
+    """
+    content: dict[str, Any] = {"name": name, "labels": {str(value): text for value, text in labels.items()}}
+    write_json(Path(folder) / DATALIST, content | {split: splits.get(split, []) for split in SPLITS})
+
+
+def _parse(folder: Path, path: Path, content: Any) -> Cohort:
+    if not isinstance(content, dict):
+        raise CohortError([f"{path}: expected an object with `labels` and `training`, found {type(content).__name__}."])
+    wrong: list[str] = []
+    labels = _parse_labels(content.get("labels"), path, wrong)
+    splits: dict[str, tuple[Scan, ...]] = {}
+    for split in SPLITS:
+        items = content.get(split, [])
+        if not isinstance(items, list):
+            wrong.append(f"{path}: expected a list under `{split}`, found {type(items).__name__}.")
+            items = []
+        scans = [_parse_item(folder, path, f"{split}[{place}]", item, wrong) for place, item in enumerate(items)]
+        splits[split] = tuple(scan for scan in scans if scan is not None)
+    first: dict[str, Scan] = {}
+    for scan in (scan for scans in splits.values() for scan in scans):
+        if scan.id in first:
+            wrong.append(
+                f"{scan.image}: expected a file name of its own, found the id {scan.id!r} of {first[scan.id].image} "
+                "again; rename one, or list the scan once."
+            )
+        first.setdefault(scan.id, scan)
+    if not first and not wrong:
+        wrong.append(f"{path}: expected scans under {', '.join(SPLITS)}, found none.")
+    if wrong:
+        raise CohortError(wrong)
+    return Cohort(folder, str(content.get("name", folder.name)), labels, **splits)
+
+
+def _parse_labels(labels: Any, path: Path, wrong: list[str]) -> dict[int, str]:
+    expected = 'expected `labels` like {"1": "left atrium"} with values 1, 2, …'
+    if not isinstance(labels, dict):
+        wrong.append(f"{path}: {expected}, found {'none' if labels is None else type(labels).__name__}.")
+        return {}
+    try:
+        numbered = {int(value): str(text) for value, text in labels.items()}
+    except ValueError:
+        wrong.append(f"{path}: {expected}, found the keys {', '.join(map(repr, labels))}.")
+        return {}
+    numbered.pop(0, None)
+    classes = sorted(numbered)
+    if not classes or classes != list(range(1, len(classes) + 1)) or classes[-1] >= IGNORE_INDEX:
+        wrong.append(f"{path}: {expected} without a gap, found {classes or 'none'}.")
+    return {value: numbered[value] for value in classes}
+
+
+def _parse_item(folder: Path, path: Path, place: str, item: Any, wrong: list[str]) -> Scan | None:
+    if isinstance(item, str):
+        item = {"image": item}
+    image, label = (item.get("image"), item.get("label")) if isinstance(item, dict) else (None, None)
+    if not isinstance(image, str) or not image or not isinstance(label, str | None):
+        wrong.append(
+            f'{path}: expected {place} like {{"image": "…", "label": "…"}} with one path each, found {item!r}.'
+        )
+        return None
+    return Scan(scan_name(image), folder / image, folder / label if label else None)

@@ -1,0 +1,118 @@
+"""Volumes read from NIfTI, and the way between a file's own grid and the RAS grid that everything works in."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+
+
+def open_nifti(path: str | Path) -> nib.Nifti1Image:
+    """Opens a NIfTI file without reading its voxels.
+
+    Raises:
+        FileNotFoundError: if it does not exist.
+        ValueError: if it is not a NIfTI file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file.")
+    try:
+        return nib.Nifti1Image.from_filename(path)
+    except Exception as error:  # nibabel passes on whatever gzip, zlib and its own header code raise
+        raise ValueError(f"{path}: expected a NIfTI file, found one that does not open ({_reason(error)}).") from error
+
+
+def read_voxels(path: str | Path) -> tuple[np.ndarray, nib.Nifti1Image]:
+    """The voxels of a NIfTI file on its own grid (scaled as its header says), and the opened file.
+
+    Trailing axes of length 1 are dropped.
+
+    Raises:
+        FileNotFoundError: if it does not exist.
+        ValueError: if it is not a NIfTI file, is truncated, is not 3D, or its affine is singular.
+    """
+    image = open_nifti(path)
+    shape = image.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
+        raise ValueError(
+            f"{path}: expected an affine that can be inverted, found {image.affine[:3].round(4).tolist()}."
+        )
+    if len(shape) != 3 or 0 in shape:
+        raise ValueError(f"{path}: expected a 3D volume, found shape {image.shape}; save one volume a file.")
+    try:
+        voxels = np.asanyarray(image.dataobj).reshape(shape)
+    except Exception as error:  # a truncated file: gzip, zlib, mmap and nibabel each raise another type
+        raise ValueError(
+            f"{path}: expected a complete NIfTI file, found a truncated or damaged one "
+            f"({_reason(error)}); copy it again."
+        ) from error
+    return voxels, image
+
+
+def read_ras(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels and affine of a NIfTI file with its axes reordered and flipped to the closest RAS orientation.
+
+    Raises:
+        FileNotFoundError, ValueError: as :py:func:`read_voxels`.
+    """
+    voxels, image = read_voxels(path)
+    return to_ras(voxels, image.affine)
+
+
+def to_ras(voxels: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``voxels`` (a view of them) and ``affine`` with the axes reordered and flipped to the closest RAS orientation."""
+    orientation = io_orientation(affine)
+    return apply_orientation(voxels, orientation), affine @ inv_ornt_aff(orientation, voxels.shape)
+
+
+def integer_labels(voxels: np.ndarray, path: str | Path) -> np.ndarray:
+    """``voxels`` as uint8.
+
+    Raises:
+        ValueError: if a value is not a whole number of 0 to 255.
+    """
+    if voxels.dtype == np.uint8:
+        return voxels
+    labels = voxels.astype(np.uint8) if voxels.dtype.kind in "biu" else np.nan_to_num(voxels, nan=-1).astype(np.uint8)
+    wrong = voxels[labels != voxels]
+    if wrong.size:
+        found = ", ".join(f"{value:g}" for value in np.unique(wrong)[:5])
+        raise ValueError(f"{path}: expected label values that are whole numbers of 0 to 255, found {found}.")
+    return labels
+
+
+def read_labels_ras(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """A label or annotation as uint8 ``[H, W, D]`` in RAS orientation, and its affine there.
+
+    Raises:
+        FileNotFoundError, ValueError: as :py:func:`read_voxels` and :py:func:`integer_labels`.
+    """
+    voxels, affine = read_ras(path)
+    return integer_labels(voxels, path), affine
+
+
+def spacing(affine: np.ndarray) -> np.ndarray:
+    """Distance between neighbouring voxels along each axis, in millimetres."""
+    return np.sqrt((np.asarray(affine)[:3, :3] ** 2).sum(axis=0))
+
+
+def same_grid(
+    shape: tuple[int, ...], affine: np.ndarray, other_shape: tuple[int, ...], other_affine: np.ndarray
+) -> bool:
+    """Whether two grids have one shape, and no corner of the volume lies more than a tenth of a voxel apart."""
+    if tuple(shape) != tuple(other_shape):
+        return False
+    corners = np.array([[*corner, 1] for corner in itertools.product(*((0, size - 1) for size in shape))])
+    apart = np.linalg.norm((corners @ (np.asarray(affine) - np.asarray(other_affine)).T)[:, :3], axis=1)
+    return bool(apart.max() <= 0.1 * spacing(affine).min())
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

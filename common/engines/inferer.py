@@ -1,0 +1,59 @@
+"""Sliding-window inference that averages probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from monai.inferers import SlidingWindowInferer
+
+from common.engines.precision import autocast
+
+
+class ProbabilityInferer(SlidingWindowInferer):
+    """Softmax probabilities of a whole scan: the mean over all windows that cover a voxel.
+
+    The window positions are those of the semi-supervised literature (a fixed stride, the last window moved back to the
+    scan's end). What makes it fast: several windows in a batch, channels-last memory, bf16 where the device has it.
+
+    Args:
+        roi_size: window, in voxels.
+        stride: distance of neighbouring windows, in voxels; half a window by default.
+        sw_batch_size: windows a forward pass.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+
+    Shapes: ``[B, channels, H, W, D]`` to float32 ``[B, C, H, W, D]``; scans smaller than the window are padded and
+    the result is cropped back.
+
+    Raises:
+        ValueError: if a stride is not in ``1..roi_size``.
+    """
+
+    def __init__(
+        self,
+        roi_size: Sequence[int],
+        stride: Sequence[int] | None = None,
+        sw_batch_size: int = 4,
+        precision: str = "fp32",
+        **kwargs: Any,
+    ) -> None:
+        stride = [max(size // 2, 1) for size in roi_size] if stride is None else stride
+        if len(stride) != len(roi_size) or any(not 1 <= s <= size for s, size in zip(stride, roi_size, strict=True)):
+            raise ValueError(f"stride must lie in 1..roi_size = {list(roi_size)} in each dimension, got {list(stride)}.")
+        # MONAI truncates roi * (1 - overlap) to an integer: half a voxel keeps rounding from losing one.
+        overlap = [1 - (s + 0.5) / size if s < size else 0.0 for s, size in zip(stride, roi_size, strict=True)]
+        super().__init__(roi_size=roi_size, overlap=overlap, sw_batch_size=sw_batch_size, **kwargs)
+        self.precision = precision
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        def probabilities(windows: torch.Tensor, *inner: Any, **named: Any) -> torch.Tensor:
+            windows = windows.contiguous(memory_format=torch.channels_last_3d)
+            with autocast(windows.device, self.precision):
+                logits = network(windows, *inner, **named)
+            return logits.float().softmax(dim=1)
+
+        with torch.no_grad():
+            return super().__call__(inputs, probabilities, *args, **kwargs)

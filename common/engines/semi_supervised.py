@@ -1,0 +1,139 @@
+"""One engine for every method: a student, perhaps a teacher, and a sum of loss terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Events
+from ignite.handlers import EMAHandler
+from monai.engines import Trainer
+from monai.engines.utils import IterationEvents
+from monai.inferers import Inferer, SimpleInferer
+from torch import nn
+from torch.optim import Optimizer
+
+from common.engines.precision import PRECISIONS, autocast
+from common.losses.step import Step
+from common.losses.terms import LossTerm
+
+
+class SemiSupervisedTrainer(Trainer):
+    """Trains a student on the weighted sum of its loss terms, beside a teacher that is its moving average.
+
+    One iteration: student on the batch's images; teacher on the perturbed images, if a term with a weight asks for it;
+    the sum of the terms; one optimiser step; the teacher's update. FM-ABS, mean teacher and supervised training differ
+    by ``terms`` alone. ``engine.state.output`` holds ``loss`` and each term's unweighted value under its name.
+
+    Args:
+        device: on which to train.
+        max_iterations: after which training ends.
+        train_data_loader: gives batches ``{"image": [B, channels, H, W, D], …}`` without end.
+        network: the student, on the device.
+        optimizer: of the student's parameters.
+        terms: the loss terms; their names differ.
+        teacher: the student's exponential moving average, ``θ̃_t = α θ̃_{t-1} + (1 - α) θ_t`` with
+            ``momentum = 1 - α`` (FM-ABS, Sec. 2.1); ``handle_buffers="update"`` averages batch-norm statistics too.
+        perturb: maps images and the iteration to the perturbed images which the teacher sees.
+        inferer: runs student and teacher on the images; a plain forward pass by default.
+        max_epochs: after which training ends if ``max_iterations`` is not reached before; an epoch is only a unit of
+            progress here.
+        epoch_length: iterations an epoch.
+        handlers: attached in this order, after the teacher's update.
+        precision: ``fp32``, ``bf16`` or ``fp16`` (with loss scaling).
+
+    Raises:
+        ValueError: if terms share a name, or need a teacher where there is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: torch.device | str,
+        max_iterations: int,
+        train_data_loader: Iterable[Any],
+        network: nn.Module,
+        optimizer: Optimizer,
+        terms: Sequence[LossTerm],
+        teacher: EMAHandler | None = None,
+        perturb: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
+        inferer: Inferer | None = None,
+        max_epochs: int | None = None,
+        epoch_length: int = 100,
+        handlers: Sequence[Any] = (),
+        precision: str = "fp32",
+    ) -> None:
+        names = [term.name for term in terms]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"terms must have names that differ, and be at least one, got {names}.")
+        if teacher is None and any(term.needs_teacher for term in terms):
+            raise ValueError(f"some of the terms {names} need a teacher, but none was given.")
+        if max_iterations < 1:
+            raise ValueError(f"max_iterations must be at least 1, got {max_iterations}.")
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
+        super().__init__(
+            device=device,
+            max_epochs=max_epochs or -(-max_iterations // epoch_length),
+            data_loader=train_data_loader,
+            epoch_length=epoch_length,
+            decollate=False,
+        )
+        self.max_iterations = max_iterations
+        self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.optimizer = optimizer
+        self.terms = list(terms)
+        self.teacher = teacher
+        self.perturb = perturb
+        self.inferer = SimpleInferer() if inferer is None else inferer
+        self.precision = precision
+        self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=precision == "fp16")
+        if teacher is not None:
+            teacher.ema_model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            teacher.attach(self)
+        self._register_handlers(handlers)
+        self.add_event_handler(Events.ITERATION_COMPLETED, self._end)
+
+    def _end(self) -> None:
+        if self.state.iteration >= self.max_iterations:
+            self.terminate()
+
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, float]:
+        device = self.state.device
+        batch = {
+            key: entry.to(device, non_blocking=True) if isinstance(entry, torch.Tensor) else entry
+            for key, entry in batchdata.items()
+        }
+        images = batch["image"].contiguous(memory_format=torch.channels_last_3d)
+        iteration = self.state.iteration - 1
+        weighted = [(term, weight) for term in self.terms if (weight := term.weight_at(iteration)) != 0]
+
+        self.network.train()
+        with autocast(device, self.precision):
+            student = self.inferer(images, self.network)
+            teacher = None
+            if self.teacher is not None and any(term.needs_teacher for term, _ in weighted):
+                with torch.no_grad():
+                    seen = images if self.perturb is None else self.perturb(images, iteration)
+                    teacher = self.inferer(seen, self.teacher.ema_model)
+        self.fire_event(IterationEvents.FORWARD_COMPLETED)
+
+        step = Step(batch=batch, student=student, teacher=teacher, iteration=iteration)
+        output: dict[str, torch.Tensor] = {}
+        loss = student.new_zeros((), dtype=torch.float32)
+        for term, weight in weighted:
+            unweighted = term(step)
+            output[term.name] = unweighted.detach()
+            loss = loss + weight * unweighted
+        self.fire_event(IterationEvents.LOSS_COMPLETED)
+
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss_scaler.scale(loss).backward()
+        self.loss_scaler.step(self.optimizer)
+        self.loss_scaler.update()
+        self.fire_event(IterationEvents.MODEL_COMPLETED)
+
+        output["loss"] = loss.detach()
+        numbers = torch.stack(list(output.values())).tolist()
+        return dict(zip(output, numbers, strict=True))

@@ -1,0 +1,191 @@
+"""Prompts for a promptable 2D model, drawn from masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from common import IGNORE_INDEX
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts of P objects on a stack of slices.
+
+    A pixel (row i, column j) covers `[j, j + 1) x [i, i + 1)`: a box around it alone is `(j, i, j + 1, i + 1)`, a point
+    on it is `(j, i)`.
+
+    Attributes:
+        boxes: `[P, 4]` float, XYXY in pixels, half-open (x counts columns, y rows).
+        points: `[P, N, 2]` float, (x, y) in pixels.
+        point_labels: `[P, N]` int64: 1 in the object, 0 outside it, -1 padding.
+        slice_index: `[P]` int64, the slice each object lies on.
+        classes: `[P]` int64, the class of each object (1..K).
+    """
+
+    boxes: Tensor
+    points: Tensor
+    point_labels: Tensor
+    slice_index: Tensor
+    classes: Tensor
+
+    def __len__(self) -> int:
+        return self.boxes.shape[0]
+
+    def __getitem__(self, index: slice | Tensor) -> Prompts:
+        return Prompts(
+            self.boxes[index],
+            self.points[index],
+            self.point_labels[index],
+            self.slice_index[index],
+            self.classes[index],
+        )
+
+    def to(self, device: torch.device | str) -> Prompts:
+        """The same prompts on another device."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
+
+    @classmethod
+    def join(cls, parts: Sequence[Prompts]) -> Prompts:
+        """Prompts of the same slices as one, ordered by slice; points are padded to the largest number."""
+        width = max(part.points.shape[1] for part in parts)
+        padded = [
+            (
+                F.pad(part.points, (0, 0, 0, width - part.points.shape[1])),
+                F.pad(part.point_labels, (0, width - part.points.shape[1]), value=-1),
+            )
+            for part in parts
+        ]
+        joined = cls(
+            torch.cat([part.boxes for part in parts]),
+            torch.cat([points for points, _ in padded]),
+            torch.cat([labels for _, labels in padded]),
+            torch.cat([part.slice_index for part in parts]),
+            torch.cat([part.classes for part in parts]),
+        )
+        return joined[joined.slice_index.argsort(stable=True)]
+
+
+def prompts_from_masks(
+    masks: NDArray[np.integer] | Tensor,
+    spacing: tuple[float, float],
+    generator: torch.Generator,
+    *,
+    widen_mm: tuple[float, float] = (0.0, 6.25),
+    points: int = 5,
+    min_area_mm2: float = 4.0,
+    largest: int | None = None,
+) -> Prompts:
+    """A box and points for every connected component of every class on every slice (FM-ABS, Sec. 2.2).
+
+    Each side of a component's bounding box is moved outwards by its own uniform random number of millimetres and clipped
+    to the slice (the paper's 0-10 pixels at 0.625 mm are 0-6.25 mm). Points are drawn uniformly in the component, with
+    replacement. Components are 8-connected.
+
+    Args:
+        masks: label maps `[S, Hs, Ws]`, 0 background, 1..K classes; 255 counts as background.
+        spacing: (row, column) size of a pixel in mm.
+        generator: source of randomness (CPU); the same state gives the same prompts.
+        widen_mm: least and greatest widening of a side.
+        points: positive points an object.
+        min_area_mm2: smaller components are dropped.
+        largest: keep only this many of the largest components of a class on a slice; all by default.
+
+    Returns:
+        Prompts on the CPU, ordered by slice.
+
+    Raises:
+        ValueError: if the masks are not `[S, Hs, Ws]`, or a range or number makes no sense.
+    """
+    if masks.ndim != 3:
+        raise ValueError(f"masks must be [S, Hs, Ws], got shape {tuple(masks.shape)}")
+    if not 0 <= widen_mm[0] <= widen_mm[1]:
+        raise ValueError(f"widen_mm must be (least, greatest) with 0 <= least <= greatest, got {tuple(widen_mm)}")
+    if points < 0 or min_area_mm2 < 0 or (largest is not None and largest < 1):
+        raise ValueError(
+            "points and min_area_mm2 must not be negative and largest must be at least 1 (or None), "
+            f"got {points}, {min_area_mm2} and {largest}"
+        )
+    if min(spacing) <= 0:
+        raise ValueError(f"spacing must be positive, got {tuple(spacing)}")
+    array = masks.cpu().numpy() if isinstance(masks, Tensor) else np.asarray(masks)
+    array = np.where(array == IGNORE_INDEX, 0, array)
+    parts = [
+        _class_prompts(array == value, int(value), spacing, generator, widen_mm, points, min_area_mm2, largest)
+        for value in np.unique(array)
+        if value != 0
+    ]
+    if not parts:
+        return Prompts(
+            torch.zeros(0, 4),
+            torch.zeros(0, points, 2),
+            torch.zeros(0, points, dtype=torch.long),
+            torch.zeros(0, dtype=torch.long),
+            torch.zeros(0, dtype=torch.long),
+        )
+    return Prompts.join(parts)
+
+
+def _class_prompts(
+    mask: NDArray[np.bool_],
+    value: int,
+    spacing: tuple[float, float],
+    generator: torch.Generator,
+    widen_mm: tuple[float, float],
+    points: int,
+    min_area_mm2: float,
+    largest: int | None,
+) -> Prompts:
+    where = np.nonzero(mask)
+    first = [int(index.min()) for index in where]
+    window = tuple(slice(low, int(index.max()) + 1) for low, index in zip(first, where, strict=True))
+    structure = np.zeros((3, 3, 3), dtype=bool)
+    structure[1] = True
+    labels, number = ndimage.label(mask[window], structure)
+    section, row, column = (index - low for index, low in zip(where, first, strict=True))
+    component = labels[section, row, column] - 1
+
+    order = np.argsort(component, kind="stable")
+    section, row, column = (index[order] + low for index, low in zip((section, row, column), first, strict=True))
+    area = np.bincount(component, minlength=number)
+    start = np.concatenate([[0], np.cumsum(area)[:-1]])
+    slice_index = section[start]
+    kept = area * spacing[0] * spacing[1] >= min_area_mm2
+    if largest is not None:
+        by_size = np.lexsort((-area, slice_index))
+        rank = np.empty(number, dtype=int)
+        new_slice = np.concatenate([[True], np.diff(slice_index[by_size]) > 0])
+        begins = np.maximum.accumulate(np.where(new_slice, np.arange(number), 0))
+        rank[by_size] = np.arange(number) - begins
+        kept &= rank < largest
+
+    boxes = np.stack(
+        [
+            np.minimum.reduceat(column, start),
+            np.minimum.reduceat(row, start),
+            np.maximum.reduceat(column, start) + 1,
+            np.maximum.reduceat(row, start) + 1,
+        ],
+        axis=1,
+    )[kept]
+    start, area, slice_index = start[kept], area[kept], slice_index[kept]
+    low, high = widen_mm
+    widening = torch.rand(len(area), 4, generator=generator) * (high - low) + low
+    widening = widening * torch.tensor([-1.0, -1.0, 1.0, 1.0]) / torch.tensor([spacing[1], spacing[0]] * 2)
+    limit = torch.tensor([mask.shape[2], mask.shape[1]] * 2, dtype=torch.float32)
+    picks = torch.rand(len(area), points, generator=generator).numpy()
+    picks = start[:, None] + np.minimum((picks * area[:, None]).astype(int), area[:, None] - 1)
+    return Prompts(
+        torch.minimum((torch.from_numpy(boxes).float() + widening).clamp(min=0), limit),
+        torch.from_numpy(np.stack([column[picks], row[picks]], axis=-1)).float(),
+        torch.ones(len(area), points, dtype=torch.long),
+        torch.from_numpy(slice_index).long(),
+        torch.full((len(area),), value, dtype=torch.long),
+    )

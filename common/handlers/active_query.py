@@ -1,0 +1,158 @@
+"""Asks for annotations: some scans at random at first, then those that the strategy chooses."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Sequence
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+
+from common.cohort.annotation import Annotator
+from common.cohort.folder_annotator import AnnotationsPending
+from common.cohort.cohort import Scan
+from common.cohort.ledger import Ledger, LedgerEntry
+from common.cohort.store import AnnotationStore
+from common.handlers.pool import PoolInference, PoolScan
+from common.query import Strategy
+from common.transforms.cross_label import middle_slices
+
+logger = logging.getLogger(__name__)
+
+
+class ActiveQueryHandler:
+    """Spends an annotation budget: ``initial`` scans at random, then ``per_round`` scans at each round (FM-ABS, Sec. 2.3).
+
+    Everything it decides is in the ledger, from which a run that is started again goes on. If an annotator cannot
+    deliver yet, training ends cleanly; the same command goes on when the annotations are there.
+
+    Args:
+        pool: whose pass feeds this handler.
+        strategy: scores scans and chooses some.
+        annotator: turns scans into annotations.
+        ledger: what has been annotated.
+        store: where annotations go.
+        scans: of the pool.
+        budget: scans that may be annotated in all.
+        initial: scans annotated before training, chosen at random.
+        per_round: scans annotated at a round.
+        seed: of the random choices.
+
+    Raises:
+        ValueError: if budget, initial and pool do not fit.
+    """
+
+    def __init__(
+        self,
+        pool: PoolInference,
+        *,
+        strategy: Strategy,
+        annotator: Annotator,
+        ledger: Ledger,
+        store: AnnotationStore,
+        scans: Sequence[Scan],
+        budget: int,
+        initial: int,
+        per_round: int,
+        seed: int = 0,
+    ) -> None:
+        if not 1 <= initial <= budget <= len(scans):
+            raise ValueError(
+                f"expected 1 <= initial <= budget <= scans of the pool, "
+                f"got initial {initial}, budget {budget} and {len(scans)} scans."
+            )
+        if per_round < 1:
+            raise ValueError(f"per_round must be at least 1, got {per_round}.")
+        self.pool = pool
+        self.strategy = strategy
+        self.annotator = annotator
+        self.ledger = ledger
+        self.store = store
+        self.scans = {scan.id: scan for scan in scans}
+        self.budget = budget
+        self.initial = initial
+        self.per_round = per_round
+        self.seed = seed
+        self._round = 0
+        self._progress = 0.0
+        self._scores: dict[str, float] = {}
+        self._suggestions: dict[str, dict[str, int]] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Listens to the pool's pass, and asks for the first annotations when training starts."""
+        self.pool.listen(self)
+        engine.add_event_handler(Events.STARTED, self.start)
+
+    def start(self, engine: Engine) -> None:
+        """Annotates the random first scans, unless the ledger has them."""
+        if not any(entry.round == 0 for entry in self.ledger.entries):
+            generator = torch.Generator().manual_seed(self.seed)
+            order = torch.randperm(len(self.scans), generator=generator).tolist()
+            identifiers = list(self.scans)
+            self._annotate(engine, [identifiers[index] for index in order[: self.initial]], strategy="random")
+
+    def begin(self, engine: Engine, number: int) -> None:
+        """Begins a round."""
+        self._round = number
+        self._progress = engine.state.iteration / engine.max_iterations  # type: ignore[attr-defined]
+        self._scores, self._suggestions = {}, {}
+
+    def visit(self, scan: PoolScan) -> None:
+        """Scores one scan, if it is not annotated yet."""
+        if self.ledger.is_labelled(scan.scan):
+            return
+        self._scores[scan.scan] = self.strategy.score(scan.probabilities, progress=self._progress)
+        prediction = scan.probabilities.argmax(dim=0).cpu().numpy()
+        if prediction.any():
+            self._suggestions[scan.scan] = middle_slices(prediction)
+
+    def end(self, engine: Engine, number: int) -> None:
+        """Chooses, and asks for the annotations."""
+        if any(entry.round == number for entry in self.ledger.entries):
+            return
+        self._scores = _merge(self._scores)
+        self._suggestions = _merge(self._suggestions)
+        wanted = min(self.per_round, self.budget - self.ledger.budget_used, len(self._scores))
+        if wanted < 1:
+            return
+        seed = zlib.crc32(f"{self.seed}/{number}".encode())
+        chosen = self.strategy.choose(self._scores, wanted, seed=seed)
+        self._annotate(engine, chosen, strategy=self.strategy.name)
+
+    def _annotate(self, engine: Engine, chosen: Sequence[str], *, strategy: str) -> None:
+        suggestions = {scan: self._suggestions[scan] for scan in chosen if scan in self._suggestions}
+        try:
+            annotations = self.annotator.annotate(
+                [self.scans[scan] for scan in chosen], round=self._round, suggestions=suggestions
+            )
+        except AnnotationsPending as pending:
+            logger.warning("%s", pending)
+            engine.terminate()
+            return
+        for scan, annotation in annotations.items():
+            self.store.write("annotation", scan, annotation.array, annotation.affine)
+        self.ledger.add(
+            LedgerEntry(
+                scan=scan,
+                round=self._round,
+                iteration=engine.state.iteration,
+                strategy=strategy,
+                score=self._scores.get(scan),
+                slices=annotation.slices,
+                voxels=annotation.voxels,
+                annotator=annotation.annotator,
+            )
+            for scan, annotation in annotations.items()
+        )
+        logger.info("round %d: annotated %s (%s)", self._round, ", ".join(annotations), strategy)
+
+
+def _merge(mine: dict) -> dict:
+    """The union of all processes' dictionaries."""
+    if idist.get_world_size() == 1:
+        return mine
+    parts: list = [None] * idist.get_world_size()
+    torch.distributed.all_gather_object(parts, mine)
+    return {key: entry for part in parts for key, entry in sorted(part.items())}

@@ -1,0 +1,170 @@
+"""Saves a run so that the same command goes on where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import Trainer
+from torch import nn
+
+from common.handlers.pool import RoundEvents
+
+logger = logging.getLogger(__name__)
+
+
+class Stateful(Protocol):
+    """Anything whose state can be saved as tensors and Python's own types."""
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state: Any) -> Any: ...
+
+
+def save_atomically(content: Any, path: Path) -> None:
+    """Writes with ``torch.save`` to a temporary file beside ``path``, then renames it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Checkpoint:
+    """Saves everything that a run depends on, and restores it when training starts.
+
+    The file is rewritten every ``every`` iterations, before and after each round, and at the end. On the CPU with
+    ``num_workers=0`` a run that was stopped anywhere and started again ends with the very weights of one that was not.
+
+    Args:
+        path: of the file.
+        objects: what to save, by name: networks, optimiser, scheduler, handlers with a state.
+        settings: what must not change between the runs; primitives only.
+        every: iterations between two checkpoints.
+
+    Raises:
+        ValueError: when training starts, if the file cannot be read or was written with other settings.
+    """
+
+    def __init__(
+        self, path: str | Path, *, objects: Mapping[str, Stateful], settings: Mapping[str, Any], every: int = 100
+    ) -> None:
+        self.path = Path(path)
+        self.objects = dict(objects)
+        self.settings = dict(settings)
+        self.every = every
+
+    def attach(self, engine: Engine) -> None:
+        """To be attached after validation, whose score it saves, and before what acts on the restored state."""
+        engine.register_events(*RoundEvents)
+        engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.save)
+        engine.add_event_handler(RoundEvents.ROUND_STARTED, self.save)
+        engine.add_event_handler(RoundEvents.ROUND_COMPLETED, self.save)
+        engine.add_event_handler(Events.COMPLETED, self.save)
+
+    def save(self, engine: Any) -> None:
+        """Writes the file."""
+        if idist.get_rank() != 0:
+            return
+        generators = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            generators["cuda"] = torch.cuda.get_rng_state()
+        content = {
+            "settings": self.settings,
+            "iteration": engine.state.iteration,
+            "loss_scaler": engine.loss_scaler.state_dict(),
+            "generators": generators,
+            "objects": {name: stateful.state_dict() for name, stateful in self.objects.items()},
+        }
+        save_atomically(content, self.path)
+
+    def load(self, engine: Any) -> None:
+        """Restores the file's state, if there is a file."""
+        if not self.path.exists():
+            return
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ValueError(f"{self.path}: not a readable checkpoint ({error}); delete it to start again.") from error
+        changed = [
+            f"{name}: {content['settings'].get(name)!r} then, {setting!r} now"
+            for name, setting in self.settings.items()
+            if content["settings"].get(name) != setting
+        ]
+        if changed:
+            raise ValueError(
+                f"{self.path} was written with other settings ({'; '.join(changed)}). "
+                "Use these settings, or another --output_dir."
+            )
+        for name, stateful in self.objects.items():
+            stateful.load_state_dict(content["objects"][name])
+        engine.loss_scaler.load_state_dict(content["loss_scaler"])
+        torch.set_rng_state(content["generators"]["cpu"])
+        if torch.cuda.is_available() and "cuda" in content["generators"]:
+            torch.cuda.set_rng_state(content["generators"]["cuda"])
+        iteration = content["iteration"]
+        engine.state.iteration = iteration
+        engine.state.epoch = iteration // engine.state.epoch_length
+        engine.data_loader.batch_sampler.iteration = iteration
+        if iteration >= engine.max_iterations:
+            logger.info("%s: training is complete (%d iterations); nothing to do.", self.path, iteration)
+            engine.terminate()
+        else:
+            logger.info("%s: going on after iteration %d.", self.path, iteration)
+
+
+class BestModel:
+    """Keeps the weights with the best validation score in ``path``; without validation, the last ones.
+
+    To be attached to the validator, and to the trainer. The best score is part of the run's checkpoint.
+
+    Args:
+        path: of the state dict.
+        network: whose weights are kept.
+        metric: name of the validator's metric; higher is better.
+
+    Attributes:
+        best: the best score so far.
+    """
+
+    def __init__(self, path: str | Path, *, network: nn.Module, metric: str) -> None:
+        self.path = Path(path)
+        self.network = network
+        self.metric = metric
+        self.best: float | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Acts when a validation or the training is completed."""
+        last = isinstance(engine, Trainer)
+        engine.add_event_handler(Events.COMPLETED, self._finish if last else self._compare)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best score."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores the best score."""
+        self.best = state["best"]
+
+    def _compare(self, engine: Engine) -> None:
+        score = float(engine.state.metrics[self.metric])
+        if self.best is None or score > self.best:
+            self.best = score
+            self._save()
+
+    def _finish(self, engine: Any) -> None:
+        if self.best is None and engine.state.iteration >= engine.max_iterations:
+            self._save()
+
+    def _save(self) -> None:
+        if idist.get_rank() == 0:
+            save_atomically(self.network.state_dict(), self.path)

@@ -1,0 +1,168 @@
+"""One pass of inference over the pool at every round, for all who need it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import ignite.distributed as idist
+import torch
+from ignite.engine import Engine, EventEnum, Events
+from monai.inferers import Inferer
+from torch import nn
+from tqdm import tqdm
+
+from common.cohort.streams import ScanDataset
+
+logger = logging.getLogger(__name__)
+
+
+class RoundEvents(EventEnum):
+    """Fired by the trainer around a round, so that a checkpoint stands before and after it."""
+
+    ROUND_STARTED = "round_started"
+    ROUND_COMPLETED = "round_completed"
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """The iterations after which a round takes place: ``first``, ``first + every``, … up to ``last``.
+
+    Raises:
+        ValueError: if ``first`` or ``every`` is below 1.
+    """
+
+    first: int
+    every: int
+    last: int
+
+    def __post_init__(self) -> None:
+        if self.first < 1 or self.every < 1:
+            raise ValueError(f"first and every must be at least 1 iteration, got {self.first} and {self.every}.")
+
+    def due(self, iteration: int) -> bool:
+        """Whether a round takes place after this iteration."""
+        return self.first <= iteration <= self.last and (iteration - self.first) % self.every == 0
+
+    def number(self, iteration: int) -> int:
+        """The round's number, counted from 1; round 0 is the random start."""
+        return (iteration - self.first) // self.every + 1
+
+
+@dataclass(frozen=True)
+class PoolScan:
+    """A scan of the pool as the teacher sees it.
+
+    Attributes:
+        scan: its id.
+        image: ``[channels, H, W, D]`` on the device, in RAS orientation, normalised.
+        probabilities: float32 ``[C, H, W, D]`` on the device.
+        affine: ``[4, 4]`` of the RAS grid, in millimetres.
+    """
+
+    scan: str
+    image: torch.Tensor
+    probabilities: torch.Tensor
+    affine: torch.Tensor
+
+
+class RoundListener(Protocol):
+    """What a handler that lives on the pool's pass implements."""
+
+    def begin(self, engine: Engine, number: int) -> None:
+        """A round begins."""
+
+    def visit(self, scan: PoolScan) -> None:
+        """One scan of the pool (on this process, when several share the pool)."""
+
+    def end(self, engine: Engine, number: int) -> None:
+        """All scans have been visited."""
+
+
+class PoolInference:
+    """Runs the teacher over the pool at every round and shows each scan to its listeners.
+
+    Streams: one scan's probabilities are in memory at a time. Several processes share the scans out.
+
+    Args:
+        dataset: the pool, images cached.
+        network: the teacher.
+        inferer: gives probabilities ``[1, C, H, W, D]`` of a whole scan, e.g. ``ProbabilityInferer``.
+        rounds: when.
+        device: on which to run.
+        progress: whether to show a progress bar.
+    """
+
+    def __init__(
+        self,
+        dataset: ScanDataset,
+        *,
+        network: nn.Module,
+        inferer: Inferer,
+        rounds: Rounds,
+        device: torch.device | str,
+        progress: bool = True,
+    ) -> None:
+        self.dataset = dataset
+        self.network = network
+        self.inferer = inferer
+        self.rounds = rounds
+        self.device = torch.device(device)
+        self.progress = progress
+        self.listeners: list[RoundListener] = []
+        self.completed = 0
+
+    def listen(self, listener: RoundListener) -> None:
+        """Shows this listener every scan from the next round on."""
+        self.listeners.append(listener)
+
+    def attach(self, engine: Engine) -> None:
+        """Rounds follow the iterations; one that was interrupted is made up for when training starts again."""
+        engine.register_events(*RoundEvents)
+        engine.add_event_handler(Events.STARTED, self)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def state_dict(self) -> dict[str, int]:
+        """The number of rounds completed."""
+        return {"completed": self.completed}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Restores the number of rounds completed."""
+        self.completed = state["completed"]
+
+    def __call__(self, engine: Engine) -> None:
+        iteration = engine.state.iteration
+        if engine.should_terminate or not self.rounds.due(iteration):
+            return
+        number = self.rounds.number(iteration)
+        if number <= self.completed:
+            return
+        engine.fire_event(RoundEvents.ROUND_STARTED)
+        for listener in self.listeners:
+            listener.begin(engine, number)
+        for position in self._share(number):
+            scan = self.predict(position)
+            for listener in self.listeners:
+                listener.visit(scan)
+        idist.barrier()
+        for listener in self.listeners:
+            listener.end(engine, number)
+            if engine.should_terminate:
+                return
+        self.completed = number
+        engine.fire_event(RoundEvents.ROUND_COMPLETED)
+
+    def _share(self, number: int) -> Sequence[int]:
+        positions = range(idist.get_rank(), len(self.dataset), idist.get_world_size())
+        return tqdm(positions, desc=f"round {number}: pool", unit="scan", disable=not self.progress)
+
+    @torch.no_grad()
+    def predict(self, position: int) -> PoolScan:
+        """The teacher's prediction for the ``position``-th scan of the pool."""
+        item = self.dataset.cached(position)
+        image = item["image"].to(self.device)
+        self.network.eval()
+        probabilities = self.inferer(image[None], self.network)[0]
+        return PoolScan(scan=item["scan"], image=image, probabilities=probabilities, affine=item["image"].affine)

@@ -1,0 +1,78 @@
+"""A Dice loss that mistakes in the target mislead less."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from common import IGNORE_INDEX
+from common.losses.annotated import annotated
+
+
+class NoiseTolerantDiceLoss(nn.Module):
+    """``Σ|P - Y|^γ / (ΣP² + ΣY² + ε)``, FM-ABS's ``L_sam`` (Sec. 2.1), after COPLE-Net (Wang et al., IEEE TMI 39(8), 2020).
+
+    ``P`` are softmax probabilities, ``Y`` the one-hot target. The sums run over the annotated voxels of the whole batch,
+    for each class alone; the loss is the mean over classes. ``γ = 2`` is the Dice loss with squared sums, ``γ = 1``
+    resembles the mean absolute error, which is robust to noise.
+
+    A class without a voxel in the batch's target is left out of the mean by default: for ``γ < 2`` its ratio *grows* as
+    its probabilities shrink (``ΣP^1.5 / ΣP²``), so that it would pull the absent class into the prediction.
+
+    Args:
+        gamma: ``γ``, 1 to 2.
+        epsilon: ``ε``, above 0.
+        ignore_index: the target's value where nothing is annotated.
+        include_background: whether class 0 counts in the mean.
+        include_absent: whether a class counts of which the batch's target has no voxel.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> logits = torch.tensor([0.0, 0.0]).reshape(1, 2, 1, 1, 1)
+        >>> NoiseTolerantDiceLoss(gamma=2.0)(logits, torch.ones(1, 1, 1, 1, 1, dtype=torch.uint8)).item()
+        0.199...
+    """
+
+    def __init__(
+        self,
+        gamma: float = 1.5,
+        epsilon: float = 1e-5,
+        ignore_index: int = IGNORE_INDEX,
+        include_background: bool = True,
+        include_absent: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 1 <= gamma <= 2:
+            raise ValueError(f"gamma must lie in 1..2, got {gamma}.")
+        if not epsilon > 0:
+            raise ValueError(f"epsilon must be above 0, got {epsilon}.")
+        self.gamma = gamma
+        self.epsilon = epsilon
+        self.ignore_index = ignore_index
+        self.include_background = include_background
+        self.include_absent = include_absent
+
+    def forward(
+        self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The loss; 0, with gradients of 0, if nothing is annotated.
+
+        Args:
+            logits: ``[B, C, …]``.
+            target: annotation ``[B, 1, …]`` or ``[B, …]``, integers.
+            weight: of voxels or scans in every sum, not negative; broadcastable to the target.
+        """
+        given = annotated(logits, target, self.ignore_index, weight)
+        first = 0 if self.include_background else 1
+        probabilities = given.logits.softmax(dim=1)[:, first:]
+        truth = given.one_hot()[:, first:]
+        over = (0, *range(2, logits.ndim))
+        difference = (given.weight * (probabilities - truth).abs().pow(self.gamma)).sum(over)
+        size = (given.weight * truth).sum(over)
+        ratios = difference / ((given.weight * probabilities.square()).sum(over) + size + self.epsilon)
+        if self.include_absent:
+            return ratios.mean()
+        present = (size > 0).to(ratios.dtype)
+        return (ratios * present).sum() / present.sum().clamp(min=1)

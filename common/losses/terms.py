@@ -1,0 +1,92 @@
+"""The terms whose weighted sum is minimised; a method is a list of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+
+from common.losses.step import Step
+from common.schedules import Schedule, value
+
+
+class LossTerm(ABC):
+    """One weighted term of the training loss.
+
+    Args:
+        name: under which the unweighted value is logged.
+        weight: a number, or a schedule of the iteration.
+
+    Attributes:
+        needs_teacher: whether the term reads ``Step.teacher``.
+    """
+
+    needs_teacher = False
+
+    def __init__(self, *, name: str, weight: float | Schedule = 1.0) -> None:
+        self.name = name
+        self.weight = weight
+
+    def weight_at(self, iteration: int) -> float:
+        """The term's weight at an iteration; a term with weight 0 is not computed."""
+        return value(self.weight, iteration)
+
+    @abstractmethod
+    def __call__(self, step: Step) -> torch.Tensor:
+        """The unweighted term: a scalar with gradients to ``step.student``."""
+
+
+class AnnotationTerm(LossTerm):
+    """A loss between the student's logits and one annotation of the batch, over its annotated voxels.
+
+    FM-ABS's ``L_cross`` (``key="annotation"``) and ``L_sam`` (``key="pseudo_label"``) are such terms.
+
+    Args:
+        loss: called with logits ``[B, C, H, W, D]`` and the annotation uint8 ``[B, 1, H, W, D]``.
+        key: the batch's entry that holds the annotation.
+        name: under which the term is logged; the key by default.
+        weight: a number, or a schedule of the iteration.
+    """
+
+    def __init__(
+        self,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        *,
+        key: str,
+        name: str | None = None,
+        weight: float | Schedule = 1.0,
+    ) -> None:
+        super().__init__(name=name or key, weight=weight)
+        self.loss = loss
+        self.key = key
+
+    def __call__(self, step: Step) -> torch.Tensor:
+        return self.loss(step.student, step.batch[self.key])
+
+
+class ConsistencyTerm(LossTerm):
+    """Disagreement of student and teacher over all voxels (FM-ABS's ``L_c``).
+
+    Args:
+        loss: called with the logits of the student and of the teacher, both ``[B, C, H, W, D]``.
+        name: under which the term is logged.
+        weight: a number, or a schedule of the iteration.
+    """
+
+    needs_teacher = True
+
+    def __init__(
+        self,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        *,
+        name: str = "consistency",
+        weight: float | Schedule = 1.0,
+    ) -> None:
+        super().__init__(name=name, weight=weight)
+        self.loss = loss
+
+    def __call__(self, step: Step) -> torch.Tensor:
+        if step.teacher is None:
+            raise ValueError("a ConsistencyTerm needs a teacher: pass `teacher` to SemiSupervisedTrainer.")
+        return self.loss(step.student, step.teacher)

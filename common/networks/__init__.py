@@ -1,0 +1,3 @@
+from common.networks.vnet import VNet
+
+__all__ = ["VNet"]

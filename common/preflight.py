@@ -1,0 +1,73 @@
+"""Checks of a bundle's settings before anything is computed."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from monai.bundle import scripts
+
+
+def check_overrides(config_file: str | Path, arguments: Sequence[str] | None = None) -> None:
+    """Refuses command-line overrides whose id the config does not have; MONAI takes them in silence.
+
+    Args:
+        config_file: the config, or a file of the same folder's workflow, whose top-level ids are known.
+        arguments: of the command line; ``sys.argv`` by default, and nothing is checked unless it runs a bundle.
+
+    Raises:
+        ValueError: naming each unknown override and the nearest known ids.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if "--config_file" not in arguments and not any(word.startswith("--config_file=") for word in arguments):
+        return
+    files = [Path(config_file), *(Path(name) for name in _config_files(arguments))]
+    known = set(inspect.signature(scripts.run).parameters)
+    for file in files:
+        known |= set(json.loads(file.read_text()))
+    words = [word[2:].split("=")[0] for word in arguments if word.startswith("--")]
+    unknown = [word for word in words if word.lstrip("+").split("::")[0].split("#")[0] not in known]
+    if unknown:
+        hints = []
+        for word in unknown:
+            near = difflib.get_close_matches(word, known, n=2)
+            hints.append(f"--{word}" + (f" (did you mean {' or '.join('--' + name for name in near)}?)" if near else ""))
+        raise ValueError(f"{config_file} has no setting for {', '.join(hints)}.")
+
+
+def _config_files(arguments: Sequence[str]) -> list[str]:
+    for index, word in enumerate(arguments):
+        if word.startswith("--config_file="):
+            text = word.split("=", 1)[1]
+        elif word == "--config_file" and index + 1 < len(arguments):
+            text = arguments[index + 1]
+        else:
+            continue
+        return [name.strip(" '\"") for name in text.strip("[]()").split(",") if name.strip()]
+    return []
+
+
+def check_roi_size(roi_size: Sequence[int], divisor: int = 16) -> None:
+    """Refuses patches that the specialist cannot take.
+
+    Raises:
+        ValueError: naming the setting, what was expected and what was found.
+    """
+    if len(roi_size) != 3 or any(size < divisor or size % divisor for size in roi_size):
+        raise ValueError(f"roi_size must be three sizes divisible by {divisor}, got {list(roi_size)}.")
+
+
+def check_checkpoint(path: str | Path) -> None:
+    """Refuses to evaluate without weights.
+
+    Raises:
+        FileNotFoundError: naming the file, and how to make it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"{path}: expected the weights of a trained model. Train first, or give --output_dir or --checkpoint."
+        )

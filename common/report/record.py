@@ -1,0 +1,361 @@
+"""What a run left in its folder, as data."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from common.cohort import AnnotationStore, Cohort, Ledger, LedgerEntry, Scan, read_labels_ras, read_ras
+from common.cohort.files import NIFTI_SUFFIXES, read_json
+from common.cohort.volumes import spacing
+from common.handlers import read_log
+
+METRICS = ("dice", "jaccard", "hd95_voxel", "asd_voxel", "hd95_mm", "asd_mm")
+TITLES = {
+    "fmabs": "FM-ABS",
+    "fmabs_la": "FM-ABS",
+    "fmabs_her": "FM-ABS, HER queries",
+    "fmabs_random": "FM-ABS, random scans",
+    "mean_teacher": "Mean teacher",
+    "supervised": "Supervised",
+    "dense": "Supervised, dense labels",
+}
+
+
+@dataclass(frozen=True)
+class ScanScore:
+    """The evaluation of one class in one scan.
+
+    Attributes:
+        scan: its id.
+        label: name of the class.
+        values: Dice and Jaccard in 0..1, distances in voxels and millimetres, under the names of ``METRICS``; NaN where
+            there is no distance.
+        missing: whether nothing was predicted.
+    """
+
+    scan: str
+    label: str
+    values: Mapping[str, float]
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One training run and its evaluation.
+
+    Attributes:
+        name: of its folder.
+        title: for people.
+        settings: those that its checkpoint names.
+        log: the lines of its log.
+        ledger: its annotated scans, in order.
+        scores: one a scan and class; empty if it was not evaluated.
+    """
+
+    name: str
+    title: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    log: tuple[Mapping[str, Any], ...] = ()
+    ledger: tuple[LedgerEntry, ...] = ()
+    scores: tuple[ScanScore, ...] = ()
+
+    def lines(self, kind: str) -> list[Mapping[str, Any]]:
+        """The log's lines of one kind: ``train``, ``validation`` or ``round``."""
+        return [line for line in self.log if line["kind"] == kind]
+
+    def mean(self, metric: str) -> float:
+        """Mean over scans and classes, without NaN; NaN if there is none."""
+        known = [score.values[metric] for score in self.scores if not math.isnan(score.values.get(metric, math.nan))]
+        return float(np.mean(known)) if known else math.nan
+
+    def deviation(self, metric: str) -> float:
+        """Standard deviation (of a sample) over scans and classes, without NaN; NaN if there are fewer than two."""
+        known = [score.values[metric] for score in self.scores if not math.isnan(score.values.get(metric, math.nan))]
+        return float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A scan with outlines, to be shown in three views.
+
+    Attributes:
+        scan: its id.
+        kind: ``cross_label``, ``pseudo_label`` or ``prediction``.
+        image: ``[H, W, D]`` in RAS orientation.
+        reference: dense label map ``[H, W, D]``, if known.
+        outlines: label maps ``[H, W, D]`` by title; 255 is nothing.
+        slices: index of the slice shown in each view.
+        spacing: of the voxels, in millimetres.
+    """
+
+    scan: str
+    kind: str
+    image: np.ndarray
+    reference: np.ndarray | None
+    outlines: Mapping[str, np.ndarray]
+    slices: Mapping[str, int]
+    spacing: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class CohortSummary:
+    """What a page says of a cohort.
+
+    Attributes:
+        name: of the study.
+        labels: names of the classes.
+        counts: number of scans of each split.
+        shape: of the first training scan in RAS orientation, if it could be read.
+        spacing: of the same scan, in millimetres.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    counts: Mapping[str, int]
+    shape: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that a page tells.
+
+    Attributes:
+        title: of the page.
+        runs: the first one is told in full, the others are compared with it.
+        cohort: if there is one.
+        pictures: in the order in which they are shown.
+        notes: further facts, name to text.
+        written: ISO 8601, UTC.
+    """
+
+    title: str
+    runs: tuple[RunRecord, ...]
+    cohort: CohortSummary | None = None
+    pictures: tuple[Picture, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+    written: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="minutes"))
+
+    @property
+    def main(self) -> RunRecord:
+        """The run that is told in full."""
+        return self.runs[0]
+
+
+def read_story(output_dir: str | Path, dataset_dir: str | Path | None = None) -> Story:
+    """Reads a run's folder, or a folder whose subfolders are runs on one cohort; what is missing is left out.
+
+    Of several runs the first that made pseudo-labels is told in full.
+
+    Args:
+        output_dir: of a run (with ``log.jsonl`` or ``ledger.json``), or the folder above several.
+        dataset_dir: of the cohort; by default ``cohort`` or ``phantom`` in ``output_dir``, if one is there.
+
+    Raises:
+        FileNotFoundError: if there is no run.
+        ValueError: if a file of a run is damaged.
+    """
+    folder = Path(output_dir)
+    folders = _run_folders(folder)
+    runs = [read_run(path) for path in folders]
+    order = sorted(range(len(runs)), key=lambda index: (not runs[index].lines("round"), index))
+    runs, folders = [runs[index] for index in order], [folders[index] for index in order]
+    cohort = _find_cohort([folder, *folders], dataset_dir)
+    summary = None if cohort is None else summarise(cohort)
+    name = runs[0].title if summary is None else f"{runs[0].title} on {summary.name}"
+    pictures = () if cohort is None else tuple(_pictures(cohort, folders, runs))
+    return Story(name, tuple(runs), summary, pictures, _notes(folder))
+
+
+def read_run(folder: str | Path) -> RunRecord:
+    """Reads one run's folder; what is missing is left empty.
+
+    Raises:
+        ValueError: if a file is damaged.
+    """
+    folder = Path(folder)
+    log = folder / "log.jsonl"
+    ledger = folder / "ledger.json"
+    return RunRecord(
+        name=folder.name,
+        title=_title(folder),
+        settings=_settings(folder / "checkpoint.pt"),
+        log=tuple(read_log(log)) if log.is_file() else (),
+        ledger=tuple(Ledger(ledger).entries) if ledger.is_file() else (),
+        scores=tuple(read_scores(folder / "evaluation" / "metrics.csv")),
+    )
+
+
+def read_scores(path: str | Path) -> list[ScanScore]:
+    """Reads ``metrics.csv`` of :py:class:`common.metrics.ScanMetrics`; empty if there is none.
+
+    Raises:
+        ValueError: if a column is missing or a number is none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        return [
+            ScanScore(
+                scan=row["scan"],
+                label=row["class"],
+                values={metric: float(row[metric] or "nan") for metric in METRICS},
+                missing=row["missing"].strip().lower() in ("1", "true"),
+            )
+            for row in rows
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        columns = ", ".join(("scan", "class", *METRICS, "missing"))
+        raise ValueError(f"{path}: expected the columns {columns}, found something else ({error}).") from error
+
+
+def summarise(cohort: Cohort) -> CohortSummary:
+    """What a page says of this cohort."""
+    shape = millimetres = None
+    if cohort.training:
+        try:
+            voxels, affine = read_ras(cohort.training[0].image)
+            shape, millimetres = voxels.shape, tuple(float(side) for side in spacing(affine))
+        except (FileNotFoundError, ValueError):
+            pass
+    counts = {split: len(getattr(cohort, split)) for split in ("training", "validation", "test")}
+    return CohortSummary(cohort.name, tuple(cohort.labels.values()), counts, shape, millimetres)
+
+
+def widest_slices(label: np.ndarray) -> dict[str, int]:
+    """The slice of each view with the most foreground; the middle one if there is none.
+
+    Args:
+        label: label map ``[H, W, D]`` in RAS orientation; 255 is no foreground.
+    """
+    foreground = (label > 0) & (label < 255)
+    chosen = {}
+    for view, axis in (("axial", 2), ("coronal", 1), ("sagittal", 0)):
+        sizes = foreground.sum(axis=tuple(other for other in range(3) if other != axis))
+        chosen[view] = int(sizes.argmax()) if sizes.any() else label.shape[axis] // 2
+    return chosen
+
+
+def _run_folders(folder: Path) -> list[Path]:
+    def is_run(path: Path) -> bool:
+        return (path / "log.jsonl").is_file() or (path / "ledger.json").is_file()
+
+    if is_run(folder):
+        return [folder]
+    found = sorted(path for path in folder.iterdir() if is_run(path)) if folder.is_dir() else []
+    if not found:
+        raise FileNotFoundError(f"{folder}: expected a run's folder, with log.jsonl or ledger.json, found none.")
+    return found
+
+
+def _title(folder: Path) -> str:
+    name, _, seed = folder.name.rpartition("_")
+    if name and seed.isdigit():
+        return f"{TITLES.get(name, name.replace('_', ' '))}, seed {seed}"
+    if folder.name == "models":
+        return TITLES.get(folder.resolve().parent.name, "Training run")
+    return TITLES.get(folder.name, folder.name.replace("_", " "))
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["settings"])
+    except Exception as error:
+        raise ValueError(f"{path}: not a readable checkpoint ({error}).") from error
+
+
+def _notes(folder: Path) -> dict[str, str]:
+    path = folder / "notes.json"
+    return {str(name): str(text) for name, text in read_json(path).items()} if path.is_file() else {}
+
+
+def _find_cohort(folders: list[Path], dataset_dir: str | Path | None) -> Cohort | None:
+    if dataset_dir is not None:
+        return Cohort.open(dataset_dir)
+    for folder in folders:
+        for name in ("cohort", "phantom"):
+            if (folder / name / "datalist.json").is_file():
+                return Cohort.open(folder / name)
+    return None
+
+
+def _pictures(cohort: Cohort, folders: list[Path], runs: list[RunRecord]) -> Iterator[Picture]:
+    """Held-out scans (the median and the worst by Dice of the first run), a cross-label and a pseudo-label."""
+    held_out = {scan.id: scan for scan in cohort.test or cohort.validation}
+    predicted = {scan: path for scan in held_out if (path := _prediction(folders[0], scan)) is not None}
+    for name in _median_and_worst(runs[0], list(predicted)):
+        scan = held_out[name]
+        maps = {
+            run.title: read_labels_ras(path)[0]
+            for run, folder in zip(runs, folders, strict=True)
+            if (path := _prediction(folder, name)) is not None
+        }
+        yield _picture(scan, "prediction", maps)
+    store = AnnotationStore(folders[0])
+    training = {scan.id: scan for scan in cohort.training}
+    entries = [entry for entry in runs[0].ledger if entry.scan in training]
+    for entry in entries:
+        annotation = store.read("annotation", entry.scan)
+        if annotation is not None and entry.slices:
+            yield _picture(
+                training[entry.scan], "cross_label", {"cross-label": annotation}, slices=entry.slices, reference=False
+            )
+            break
+    labelled = {entry.scan for entry in entries}
+    for name in sorted(training, key=lambda name: (name in labelled, name)):
+        pseudo_label = store.read("pseudo_label", name)
+        if pseudo_label is not None and ((pseudo_label > 0) & (pseudo_label < 255)).any():
+            yield _picture(training[name], "pseudo_label", {"pseudo-label": pseudo_label})
+            break
+
+
+def _prediction(folder: Path, scan: str) -> Path | None:
+    paths = (folder / "predictions" / f"{scan}_seg{suffix}" for suffix in NIFTI_SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _median_and_worst(run: RunRecord, scans: list[str]) -> list[str]:
+    dice = {
+        scan: float(np.mean([score.values["dice"] for score in run.scores if score.scan == scan]))
+        for scan in scans
+        if any(score.scan == scan for score in run.scores)
+    }
+    ordered = sorted(dice, key=lambda scan: dice[scan]) or sorted(scans)
+    return list(dict.fromkeys([ordered[len(ordered) // 2], ordered[0]])) if ordered else []
+
+
+def _picture(
+    scan: Scan,
+    kind: str,
+    outlines: Mapping[str, np.ndarray],
+    *,
+    slices: Mapping[str, int] | None = None,
+    reference: bool = True,
+) -> Picture:
+    image, affine = read_ras(scan.image)
+    label = read_labels_ras(scan.label)[0] if reference and scan.label is not None else None
+    shown = label if label is not None else next(iter(outlines.values()))
+    side = spacing(affine)
+    return Picture(
+        scan=scan.id,
+        kind=kind,
+        image=np.asarray(image, dtype=np.float32),
+        reference=label,
+        outlines=dict(outlines),
+        slices=dict(slices or widest_slices(shown)),
+        spacing=(float(side[0]), float(side[1]), float(side[2])),
+    )

@@ -1,0 +1,122 @@
+"""Numbers that follow the iteration: ramps of loss weights and thresholds, decay of the learning rate.
+
+A schedule is a callable of the number of completed iterations. All of them are constant after their ``length``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Schedule: TypeAlias = Callable[[int], float]
+
+
+def value(weight: float | Schedule, iteration: int) -> float:
+    """``weight`` at an iteration, whether it is a number or a schedule.
+
+    Example:
+        >>> value(0.3, 10), value(GaussianRampUp(0.1, 20), 20)
+        (0.3, 0.1)
+    """
+    return float(weight(iteration) if callable(weight) else weight)
+
+
+@dataclass(frozen=True)
+class GaussianRampUp:
+    """``start + (maximum - start)·exp(-5(1 - t/T)²)``.
+
+    With ``start=0`` FM-ABS's ``λ_c`` (Sec. 2.1); from 0.5 to 0.75 the threshold of its highest entropy ratio (Sec. 2.2).
+
+    Attributes:
+        maximum: the value from ``length`` on.
+        length: ``T``, in iterations.
+        start: what the ramp starts from; at ``t = 0`` the value is already ``exp(-5)`` = 0.7 % of the way up.
+    """
+
+    maximum: float
+    length: int
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require_positive("length", self.length)
+
+    def __call__(self, iteration: int) -> float:
+        return self.start + (self.maximum - self.start) * _gaussian(iteration, self.length)
+
+
+@dataclass(frozen=True)
+class GaussianRampDown:
+    """``maximum·[1 - exp(-5(1 - t/T)²)]``, FM-ABS's ``λ_sam`` (Sec. 2.3): nearly ``maximum`` first, 0 from ``T`` on.
+
+    Attributes:
+        maximum: what the ramp comes down from.
+        length: ``T``, in iterations.
+    """
+
+    maximum: float
+    length: int
+
+    def __post_init__(self) -> None:
+        _require_positive("length", self.length)
+
+    def __call__(self, iteration: int) -> float:
+        return self.maximum * (1 - _gaussian(iteration, self.length))
+
+
+@dataclass(frozen=True)
+class SigmoidRampUp:
+    """The mean-teacher literature's sigmoid-shaped ramp, ``maximum·exp(-5(1 - t/T)²)`` in steps.
+
+    The ramp has a length of its own, mostly shorter than the training, and moves every so many iterations: the
+    customary code's ramp length of 40 in units of 150 iterations is ``length=6000, every=150``.
+
+    Attributes:
+        maximum: the value from ``length`` on.
+        length: ``T``, in iterations.
+        every: the value changes once in so many iterations.
+    """
+
+    maximum: float
+    length: int
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        _require_positive("length", self.length)
+        _require_positive("every", self.every)
+
+    def __call__(self, iteration: int) -> float:
+        return self.maximum * _gaussian(iteration // self.every * self.every, self.length)
+
+
+@dataclass(frozen=True)
+class PolynomialDecay:
+    """``(1 - t/T)^power``, the factor of the learning rate (for ``torch.optim.lr_scheduler.LambdaLR``).
+
+    Attributes:
+        length: ``T``, in iterations; 0 from then on.
+        power: 0.9 in the literature.
+    """
+
+    length: int
+    power: float = 0.9
+
+    def __post_init__(self) -> None:
+        _require_positive("length", self.length)
+
+    def __call__(self, iteration: int) -> float:
+        return float((1 - _progress(iteration, self.length)) ** self.power)
+
+
+def _gaussian(iteration: int, length: int) -> float:
+    return math.exp(-5 * (1 - _progress(iteration, length)) ** 2)
+
+
+def _progress(iteration: int, length: int) -> float:
+    return min(max(iteration / length, 0.0), 1.0)
+
+
+def _require_positive(name: str, number: int) -> None:
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1 iteration, got {number}.")

@@ -1,0 +1,148 @@
+"""The FM-ABS bundles' own configs, at the size of seconds."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+
+from common.cohort import Cohort, Ledger
+from common.handlers import read_log
+from tests.bundles.conftest import run, workflow
+
+BUNDLES = ("fmabs_la", "fmabs_brats")
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_trains_evaluates_and_infers(bundle, small_settings, cohort_dir):
+    run(bundle, "train", small_settings)
+    output = Path(small_settings["output_dir"])
+    cohort = Cohort.open(cohort_dir)
+    ledger = Ledger(output / "ledger.json")
+    assert [entry.round for entry in ledger.entries] == [0, 1, 2]
+    assert [entry.strategy for entry in ledger.entries] == ["random", "her", "her"]
+    assert [entry.iteration for entry in ledger.entries] == [0, 3, 6]
+    assert set(ledger.labelled) <= {scan.id for scan in cohort.training}
+    for scan in cohort.training:
+        assert (output / "pseudo_label" / f"{scan.id}.nii").exists()
+    for entry in ledger.entries:
+        annotation = np.asarray(nib.load(output / "annotation" / f"{entry.scan}.nii").dataobj)
+        pseudo_label = np.asarray(nib.load(output / "pseudo_label" / f"{entry.scan}.nii").dataobj)
+        assert np.count_nonzero(annotation != 255) == entry.voxels
+        if entry.round < 2:
+            known = annotation != 255
+            np.testing.assert_array_equal(pseudo_label[known], annotation[known])
+    log = read_log(output / "log.jsonl")
+    assert [line["iteration"] for line in log if line["kind"] == "validation"] == [4, 8]
+    assert [line["iteration"] for line in log if line["kind"] == "round"] == [3, 6]
+
+    kept = {key: small_settings[key] for key in ("output_dir", "device", "roi_size", "stride", "network_def#width")}
+    run(bundle, "evaluate", {**kept, "dataset_dir": str(cohort_dir), "split": "test"})
+    metrics = json.loads((output / "evaluation" / "metrics.json").read_text())
+    assert {"dice", "jaccard", "hd95_voxel", "hd95_mm", "asd_voxel", "asd_mm"} <= set(metrics["mean"])
+
+    run(bundle, "inference", {**kept, "dataset_dir": str(cohort_dir)})
+    for scan in cohort.test:
+        image = nib.load(scan.image)
+        prediction = nib.load(output / "predictions" / f"{scan.id}_seg.nii.gz")
+        assert prediction.shape == image.shape
+        np.testing.assert_allclose(prediction.affine, image.affine, atol=1e-4)
+        assert set(np.unique(prediction.dataobj)) <= {0, 1}
+
+
+def weights(settings):
+    content = torch.load(Path(settings["output_dir"]) / "checkpoint.pt", weights_only=True)
+    return {**content["objects"]["student"], **{f"teacher.{k}": v for k, v in content["objects"]["teacher"].items()}}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(cohort_dir, tmp_path_factory):
+    return {"folder": tmp_path_factory.mktemp("whole")}
+
+
+class Stop(RuntimeError):
+    pass
+
+
+def stop(engine):
+    raise Stop
+
+
+@pytest.mark.parametrize(
+    ("event", "iteration"),
+    [(Events.ITERATION_STARTED, 2), (Events.ITERATION_STARTED, 4), (Events.ITERATION_COMPLETED, 5), ("visit", 6)],
+)
+def test_resumed_run_equals_the_uninterrupted_one(event, iteration, small_settings, tmp_path):
+    settings = {**small_settings, "train#handlers#2#every": 2}
+    whole = {**settings, "output_dir": str(tmp_path / "whole")}
+    run("fmabs_la", "train", whole)
+
+    flow = workflow("fmabs_la", "train", settings)
+    flow.initialize()
+    trainer = flow.parser.get_parsed_content("train#trainer")
+    if event == "visit":
+        pool = flow.parser.get_parsed_content("train#pool")
+        visits = []
+
+        def visit(scan):
+            visits.append(scan)
+            if len(visits) > len(pool.dataset) + 2:
+                raise Stop
+
+        pool.listen(type("Stopper", (), {"begin": lambda *_: None, "visit": lambda _, s: visit(s), "end": print})())
+    else:
+        trainer.add_event_handler(event(once=iteration), stop)
+    with pytest.raises(Stop):
+        flow.run()
+    run("fmabs_la", "train", settings)
+
+    expected, found = weights(whole), weights(settings)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+    ledgers = [Ledger(Path(s["output_dir"]) / "ledger.json").entries for s in (whole, settings)]
+    assert [(e.scan, e.round, e.score) for e in ledgers[0]] == [(e.scan, e.round, e.score) for e in ledgers[1]]
+    model = [torch.load(Path(s["output_dir"]) / "model.pt", weights_only=True) for s in (whole, settings)]
+    assert all(torch.equal(model[0][name], model[1][name]) for name in model[0])
+
+
+def test_a_finished_run_is_left_as_it_is(small_settings):
+    run("fmabs_la", "train", small_settings)
+    before = weights(small_settings)
+    run("fmabs_la", "train", small_settings)
+    after = weights(small_settings)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_other_settings_do_not_go_on_from_a_checkpoint(small_settings):
+    run("fmabs_la", "train", small_settings)
+    flow = workflow("fmabs_la", "train", {**small_settings, "max_iterations": 9})
+    flow.initialize()
+    with pytest.raises(ValueError, match="max_iterations: 8 then, 9 now"):
+        flow.run()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budget": 60}, "budget 60 and"),
+        ({"roi_size": [30, 32, 32]}, "divisible by 16, got"),
+        ({"query": "entropie"}, "foreground_random"),
+    ],
+)
+def test_bad_settings_are_named_before_training(changes, message, small_settings):
+    flow = workflow("fmabs_la", "train", {**small_settings, **changes})
+    with pytest.raises(Exception, match=message):  # noqa: PT012
+        flow.initialize()
+        flow.run()
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+@pytest.mark.parametrize(("stage", "kind"), [("train", "train"), ("inference", "inference")])
+def test_has_the_properties_of_the_model_zoo(bundle, stage, kind, small_settings):
+    settings = small_settings if stage == "train" else {}
+    flow = workflow(bundle, stage, settings)
+    assert not flow.check_properties()

@@ -1,0 +1,153 @@
+"""The engine's step against the plain loop it stands for."""
+
+import copy
+
+import pytest
+import torch
+from ignite.handlers import EMAHandler
+from torch import nn
+
+from common.engines import SemiSupervisedTrainer
+from common.losses import AnnotationTerm, ConsistencyLoss, ConsistencyTerm, PartialCrossEntropyLoss
+from common.schedules import GaussianRampUp
+
+
+def small_network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.BatchNorm3d(4), nn.ReLU(), nn.Conv3d(4, 3, 1))
+
+
+def batches(number):
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(number):
+        annotation = torch.randint(0, 3, (2, 1, 4, 5, 6), generator=generator).to(torch.uint8)
+        annotation[torch.rand(annotation.shape, generator=generator) < 0.5] = 255
+        yield {"image": torch.randn(2, 1, 4, 5, 6, generator=generator), "annotation": annotation}
+
+
+def add_one(images, iteration):
+    return images + 1 + iteration
+
+
+def terms(length):
+    return [
+        AnnotationTerm(PartialCrossEntropyLoss(), key="annotation"),
+        ConsistencyTerm(ConsistencyLoss("mae"), weight=GaussianRampUp(0.5, length)),
+    ]
+
+
+def test_equals_the_plain_loop():
+    number = 5
+    student = small_network()
+    plain, plain_teacher = copy.deepcopy(student), copy.deepcopy(student)
+    optimizer = torch.optim.SGD(student.parameters(), lr=0.1, momentum=0.9)
+    teacher = EMAHandler(student, momentum=0.01, handle_buffers="update")
+    losses = []
+    trainer = SemiSupervisedTrainer(
+        device="cpu",
+        max_iterations=number,
+        train_data_loader=batches(number),
+        network=student,
+        optimizer=optimizer,
+        terms=terms(number),
+        teacher=teacher,
+        perturb=add_one,
+        handlers=[Recorder(losses)],
+    )
+    trainer.run()
+
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.1, momentum=0.9)
+    expected = []
+    ramp = GaussianRampUp(0.5, number)
+    for iteration, batch in enumerate(batches(number)):
+        plain.train()
+        plain_teacher.eval()
+        logits = plain(batch["image"])
+        with torch.no_grad():
+            target = plain_teacher(batch["image"] + 1 + iteration).softmax(1)
+        annotation = batch["annotation"][:, 0].long()
+        cross = nn.functional.cross_entropy(logits, annotation, ignore_index=255)
+        consistency = (logits.softmax(1) - target).abs().mean()
+        loss = cross + ramp(iteration) * consistency
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            for mean, new in zip(plain_teacher.parameters(), plain.parameters(), strict=True):
+                mean.copy_(0.99 * mean + 0.01 * new)
+            for mean, new in zip(plain_teacher.buffers(), plain.buffers(), strict=True):
+                mean.copy_(0.99 * mean + 0.01 * new if mean.is_floating_point() else new)
+        expected.append((loss.item(), cross.item(), consistency.item()))
+
+    for found, (loss, cross, consistency) in zip(losses, expected, strict=True):
+        assert found == pytest.approx({"loss": loss, "annotation": cross, "consistency": consistency}, rel=1e-4)
+    for network, reference in ((student, plain), (teacher.ema_model, plain_teacher)):
+        for name, tensor in reference.state_dict().items():
+            torch.testing.assert_close(network.state_dict()[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+class Recorder:
+    """Keeps every iteration's output."""
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+
+    def attach(self, engine):
+        from ignite.engine import Events
+
+        engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: self.outputs.append(dict(e.state.output)))
+
+
+def trainer_with(**changes):
+    network = small_network()
+    arguments = {
+        "device": "cpu",
+        "max_iterations": 2,
+        "train_data_loader": batches(2),
+        "network": network,
+        "optimizer": torch.optim.SGD(network.parameters(), lr=0.1),
+        "terms": [AnnotationTerm(PartialCrossEntropyLoss(), key="annotation")],
+    }
+    return SemiSupervisedTrainer(**(arguments | changes))
+
+
+def test_stops_at_max_iterations_within_an_epoch():
+    trainer = trainer_with(train_data_loader=batches(9), max_iterations=5, epoch_length=3)
+    trainer.run()
+    assert trainer.state.iteration == 5
+
+
+def test_without_annotated_voxels_nothing_moves_but_the_run_goes_on():
+    nothing = [{"image": torch.randn(1, 1, 4, 4, 4), "annotation": torch.full((1, 1, 4, 4, 4), 255)}] * 2
+    trainer = trainer_with(train_data_loader=nothing)
+    before = copy.deepcopy([*trainer.network.parameters()])
+    trainer.run()
+    assert trainer.state.output["loss"] == 0
+    for old, new in zip(before, trainer.network.parameters(), strict=True):
+        torch.testing.assert_close(old, new)
+
+
+def test_bf16_learns_as_float32_does():
+    found = {}
+    for precision in ("fp32", "bf16"):
+        losses = []
+        trainer_with(
+            train_data_loader=batches(20), max_iterations=20, precision=precision, handlers=[Recorder(losses)]
+        ).run()
+        found[precision] = losses[-1]["loss"]
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"terms": []}, "at least one"),
+        ({"terms": [AnnotationTerm(PartialCrossEntropyLoss(), key="annotation")] * 2}, "names that differ"),
+        ({"terms": [ConsistencyTerm(ConsistencyLoss("mae"))]}, "need a teacher"),
+        ({"max_iterations": 0}, "max_iterations must be at least 1"),
+        ({"precision": "fp8"}, "fp32, bf16, fp16"),
+    ],
+)
+def test_bad_settings(changes, message):
+    with pytest.raises(ValueError, match=message):
+        trainer_with(**changes)
