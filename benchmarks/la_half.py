@@ -86,7 +86,7 @@ def _run(dataset_dir: Path, output_dir: Path, method: str, seed: int, max_iterat
     with (folder / "seconds.txt").open("a") as file:
         file.write(f"{time.time() - start:.0f}\n")
     evaluate = ["--config_file", BUNDLE / "configs" / "evaluate.json", "--split", "validation"]
-    _bundle(folder, *evaluate, *shared, "--roi_size", "[48,48,32]", "--stride", "[24,24,16]")
+    _bundle(folder, *evaluate, *shared, "--roi_size", "[48,48,32]", "--stride", "[24,24,16]", "--network_def#width", 8)
 
 
 def _bundle(folder: Path, *arguments: object) -> None:

@@ -1,6 +1,6 @@
 """Numbers that follow the iteration: ramps of loss weights and thresholds, decay of the learning rate.
 
-A schedule is a callable of the number of completed iterations. All of them are constant after their ``length``.
+A schedule is a callable of the number of completed iterations, constant after its ``length``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class GaussianRampUp:
     def __post_init__(self) -> None:
         _require_positive("length", self.length)
 
-    def __call__(self, iteration: int) -> float:
+    def __call__(self, iteration: float) -> float:
         return self.start + (self.maximum - self.start) * _gaussian(iteration, self.length)
 
 
@@ -109,11 +109,11 @@ class PolynomialDecay:
         return float((1 - _progress(iteration, self.length)) ** self.power)
 
 
-def _gaussian(iteration: int, length: int) -> float:
+def _gaussian(iteration: float, length: int) -> float:
     return math.exp(-5 * (1 - _progress(iteration, length)) ** 2)
 
 
-def _progress(iteration: int, length: int) -> float:
+def _progress(iteration: float, length: int) -> float:
     return min(max(iteration / length, 0.0), 1.0)
 
 

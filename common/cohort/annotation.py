@@ -42,6 +42,10 @@ class Annotator(Protocol):
 
     name: str
 
+    def requested(self, round: int) -> list[str] | None:
+        """Ids of the scans that a round has asked for and still waits for; None if there is no such request."""
+        ...
+
     def annotate(
         self, scans: Sequence[Scan], *, round: int, suggestions: Suggestions | None = None
     ) -> dict[str, Annotation]:

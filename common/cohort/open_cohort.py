@@ -16,7 +16,7 @@ def open_cohort(
     dataset_dir: str | Path | None,
     *,
     phantom_dir: str | Path,
-    scans: int = 36,
+    scans: int = 42,
     size: int | Sequence[int] = 64,
     seed: int = 0,
 ) -> Cohort:

@@ -27,6 +27,10 @@ class OracleAnnotator:
     def __init__(self, dense: bool = False) -> None:
         self.dense = dense
 
+    def requested(self, round: int) -> list[str] | None:
+        """None: an oracle answers at once, so that no request is ever open."""
+        return None
+
     def annotate(
         self, scans: Sequence[Scan], *, round: int, suggestions: Suggestions | None = None
     ) -> dict[str, Annotation]:

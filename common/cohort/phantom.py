@@ -17,7 +17,6 @@ from scipy.spatial.transform import Rotation
 from common.cohort.cohort import Cohort, write_datalist
 from common.cohort.files import write_nifti
 from common.cohort.preparation import claim, progress_bar
-from common.cohort.volumes import to_ras
 
 FIELD_OF_VIEW = 80.0
 """Side of a phantom, in millimetres."""
@@ -96,7 +95,7 @@ def write_phantom(
     training = scans - validation - test
     if min(validation, test) < 0 or training < 1:
         raise ValueError(
-            f"scans must leave at least one for training, got {scans} with {validation} for validation and {test} for test."
+            f"scans must leave one for training, got {scans} with {validation} for validation and {test} for test."
         )
     folder = claim(
         output_dir,
@@ -172,8 +171,8 @@ def _tube(space: np.ndarray, start: Vector, end: Vector, radius: float) -> np.nd
     return sum((axis - step * along) ** 2 for axis, step in zip(offset, way, strict=True)) ** 0.5 - radius
 
 
-def _around(rng: np.random.Generator, values: Vector, spread: float) -> np.ndarray:
-    return np.asarray(values) + rng.normal(0, spread, len(values))
+def _around(rng: np.random.Generator, values: Vector | Sequence[Vector], spread: float) -> np.ndarray:
+    return np.asarray(values) + rng.normal(0, spread, np.shape(values))
 
 
 def _scaled(rng: np.random.Generator, values: Vector, spread: float) -> np.ndarray:
@@ -181,7 +180,7 @@ def _scaled(rng: np.random.Generator, values: Vector, spread: float) -> np.ndarr
 
 
 def _atrium(space: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Distances to the atrium with its appendage, and to its veins: two or three on the right, one or two on the left."""
+    """Distances to the atrium with its appendage, and to its veins, two or three on the right, one or two on the left."""
     centre = _around(rng, (0.0, -0.15, 0.1), 0.04)
     body = _ellipsoid(space, centre, _scaled(rng, (0.5, 0.34, 0.4), 0.2))
     appendage = _ellipsoid(
@@ -215,8 +214,8 @@ def _chambers(space: np.ndarray, rng: np.random.Generator) -> tuple[list[np.ndar
         np.minimum(right_atrium, _tube(space, (*cava, 0.0), (*cava, 1.8), rng.uniform(0.11, 0.16))),
         _tube(space, (*aorta, 0.0), _around(rng, (*aorta, 1.6), 0.1), rng.uniform(0.15, 0.2)),
         _tube(space, (*descending, -1.8), (*descending, 1.8), rng.uniform(0.11, 0.17)),
-        _tube(space, _around(rng, (-0.35, 0.5, 0.6), 0.06), _around(rng, (0.75, -0.15, 0.75), 0.06), rng.uniform(0.11, 0.16)),
-    ]  # fmt: skip
+        _tube(space, *_around(rng, ((-0.35, 0.5, 0.6), (0.75, -0.15, 0.75)), 0.06), rng.uniform(0.11, 0.16)),
+    ]
     for _ in range(rng.integers(2, 6)):
         start = rng.uniform(-1, 1, 3)
         chambers.append(_tube(space, start, start + rng.normal(0, 0.35, 3), rng.uniform(0.06, 0.12)))

@@ -14,7 +14,7 @@ from common.cohort.preparation import claim, progress_bar
 from common.cohort.resample import resample_image, resample_label
 
 SPACING = 0.625
-"""Of the benchmark's scans, in millimetres, isotropic (Xiong et al., Medical Image Analysis 67, 2021); h5 keeps none."""
+"""Of the benchmark's scans in millimetres (Xiong et al., Medical Image Analysis 67, 2021); the h5 files keep none."""
 
 H5_FILE = "mri_norm2.h5"
 
@@ -29,8 +29,8 @@ def prepare_la(
 ) -> Cohort:
     """Turns ``source/CASE/mri_norm2.h5`` of the cases in ``source/train.list`` into a cohort of NIfTI files.
 
-    The order of the list is kept. If there is a ``test.list`` too, its cases make the test split. Doing it again changes
-    nothing, and continues what was interrupted.
+    The order of the list is kept. If there is a ``test.list`` too, its cases make the test split. Doing it again
+    changes nothing, and continues what was interrupted.
 
     Args:
         source: the benchmark's folder.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -45,6 +46,7 @@ class SemiSupervisedTrainer(Trainer):
 
     Raises:
         ValueError: if terms share a name, or need a teacher where there is none.
+        FloatingPointError: while training, if the loss is not finite.
     """
 
     def __init__(
@@ -135,5 +137,7 @@ class SemiSupervisedTrainer(Trainer):
         self.fire_event(IterationEvents.MODEL_COMPLETED)
 
         output["loss"] = loss.detach()
-        numbers = torch.stack(list(output.values())).tolist()
-        return dict(zip(output, numbers, strict=True))
+        numbers = dict(zip(output, torch.stack(list(output.values())).tolist(), strict=True))
+        if not math.isfinite(numbers["loss"]):
+            raise FloatingPointError(f"the loss is not finite at iteration {iteration + 1}: {numbers}.")
+        return numbers

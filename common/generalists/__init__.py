@@ -6,6 +6,7 @@ from common.generalists.generalist import Generalist
 from common.generalists.multi_view import MultiViewLabeler
 from common.generalists.prompt_unet import PromptUNet
 from common.generalists.prompts import Prompts, prompts_from_masks
+from common.generalists.propagate import Propagation
 
 __all__ = [
     "FUSIONS",
@@ -14,6 +15,7 @@ __all__ = [
     "MultiViewLabeler",
     "PromptUNet",
     "Prompts",
+    "Propagation",
     "fusion",
     "majority_vote",
     "mean",

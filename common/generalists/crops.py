@@ -1,7 +1,8 @@
 """Square crops around boxes, and the way back, as two small matrix products each.
 
-Crops are parallel to the axes, so resampling separates: `crop = rows @ slice @ columns.T`. The weights are triangles as
-wide as the coarser of the two grids, so that shrinking a slice averages over it (no aliasing) and enlarging is bilinear.
+Crops are parallel to the axes, so resampling separates: `crop = rows @ slice @ columns.T`. The weights are triangles
+as wide as the coarser of the two grids, so that shrinking a slice averages over it (no aliasing) and enlarging is
+bilinear.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from common.engines.precision import autocast, best_precision
-from common.generalists.crops import CropFrames, cut, paste
+from common.generalists.crops import CropFrames, paste
 from common.generalists.prompt_unet import CROP_SIZE, PromptUNet, prompted_crops
 from common.generalists.prompts import Prompts
 
@@ -48,7 +48,7 @@ class EmbeddedGeneralist:
         self.batch_size = batch_size
         self.precision = precision or best_precision(self.device)
         autocast(self.device, self.precision)
-        self.network = _fold_batch_norm(_load(weights)).to(self.device).to(memory_format=torch.channels_last)
+        self.network = _fold_batch_norm(load_prompt_unet(weights)).to(self.device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def segment(self, images: Tensor, prompts: Prompts, spacing: tuple[float, float] = (1.0, 1.0)) -> Tensor:
@@ -67,7 +67,8 @@ class EmbeddedGeneralist:
         return found
 
 
-def _load(weights: str | Path | None) -> PromptUNet:
+def load_prompt_unet(weights: str | Path | None = None) -> PromptUNet:
+    """A PromptUNet with the shipped weights or those of a file, for inference; errors as for `EmbeddedGeneralist`."""
     source = resources.files("common.generalists").joinpath("data", WEIGHTS) if weights is None else Path(weights)
     if not source.is_file():
         raise FileNotFoundError(

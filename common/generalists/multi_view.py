@@ -18,8 +18,8 @@ from common.transforms.views import VIEWS
 class MultiViewLabeler:
     """Labels a volume from a prediction (FM-ABS, Sec. 2.2).
 
-    On every slice of every view, each connected component of the prediction prompts the generalist with a widened box and
-    points; the masks of a view make up a label volume, and the views' volumes are fused.
+    On every slice of every view, each connected component of the prediction prompts the generalist with a widened box
+    and points; the masks of a view make up a label volume, and the views' volumes are fused.
 
     Args:
         generalist: the promptable 2D model.
@@ -114,8 +114,8 @@ class MultiViewLabeler:
     ) -> Tensor:
         """Class probabilities by view, before fusion: `[V, C, H, W, D]` float; arguments and errors as for a call.
 
-        In each view a class has the highest probability of its objects at a voxel, the background 1 minus the highest of
-        all; then the classes are scaled to a sum of 1.
+        In each view a class has the highest probability of its objects at a voxel, the background 1 minus the highest
+        of all; then the classes are scaled to a sum of 1.
         """
         masks, classes = self._checked(image, prediction, spacing)
         return self._views(image, masks, classes, spacing, seed)
@@ -148,8 +148,9 @@ class MultiViewLabeler:
         for begin in range(0, len(prompts), self.prompts_per_call):
             part = prompts[begin : begin + self.prompts_per_call]
             probability = self.generalist.segment(slices, part, spacing).to(found)
-            target = ((part.classes - 1) * slices.shape[0] + part.slice_index).to(found.device)
-            found.index_reduce_(0, target, probability, "amax")
+            target = (part.classes - 1) * slices.shape[0] + part.slice_index
+            for index, mask in zip(target.tolist(), probability, strict=True):
+                torch.maximum(found[index], mask, out=found[index])
         return found.view(classes, *slices.shape)
 
     def _checked(
@@ -168,9 +169,7 @@ class MultiViewLabeler:
         highest = int(masks.max(initial=0))
         classes = self.num_classes or max(highest + 1, 2)
         if highest >= classes or int(masks.min(initial=0)) < 0:
-            raise ValueError(
-                f"prediction must hold classes 0..{classes - 1} (or 255), got {masks.min()} to {highest}"
-            )
+            raise ValueError(f"prediction must hold classes 0..{classes - 1} (or 255), got {masks.min()} to {highest}")
         if self.largest_volumes is not None:
             masks = largest_components(masks, self.largest_volumes)
         return masks, classes

@@ -85,9 +85,9 @@ def prompts_from_masks(
 ) -> Prompts:
     """A box and points for every connected component of every class on every slice (FM-ABS, Sec. 2.2).
 
-    Each side of a component's bounding box is moved outwards by its own uniform random number of millimetres and clipped
-    to the slice (the paper's 0-10 pixels at 0.625 mm are 0-6.25 mm). Points are drawn uniformly in the component, with
-    replacement. Components are 8-connected.
+    Each side of a component's bounding box is moved outwards by its own uniform random number of millimetres and
+    clipped to the slice (the paper's 0-10 pixels at 0.625 mm are 0-6.25 mm). Points are drawn uniformly in the
+    component, with replacement. Components are 8-connected.
 
     Args:
         masks: label maps `[S, Hs, Ws]`, 0 background, 1..K classes; 255 counts as background.

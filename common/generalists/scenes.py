@@ -1,7 +1,7 @@
 """Procedurally generated 2D scenes: the only training data of the embedded generalist.
 
-A scene looks somewhat like a slice of an MR scan. Its background is the arg-max partition of smooth random fields. On it
-lie bright and dark neighbours, and one object: a union of deformed ellipses with tubes attached (a chamber with its
+A scene looks somewhat like a slice of an MR scan. Its background is the arg-max partition of smooth random fields. On
+it lie bright and dark neighbours, and one object: a union of deformed ellipses with tubes attached (a chamber with its
 vessels), or a region of the partition. The object is cut at random by a neighbour or a line, its surroundings may go on
 beyond the cut with the same intensity (so that the border fades), and a thin wall, broken in places, may lie around it.
 Texture, blur, a bias field and noise come last. Nothing is taken from a real scan.

@@ -154,6 +154,7 @@ def train(
     batch_size: int = 32,
     peak_learning_rate: float = 3e-3,
     checkpoint_every: int = 250,
+    stop_after: int | None = None,
 ) -> None:
     """Trains the network and writes its weights.
 
@@ -164,6 +165,7 @@ def train(
         batch_size: scenes a step.
         peak_learning_rate: of AdamW.
         checkpoint_every: steps between checkpoints.
+        stop_after: end early, after this many steps of the schedule; the same command without it continues.
     """
     torch.manual_seed(seed)
     network = PromptUNet().to(memory_format=torch.channels_last)
@@ -188,7 +190,8 @@ def train(
     network.train()
     running: list[Tensor] = []
     started = time.perf_counter()
-    for step in range(first, steps):
+    last = min(steps, stop_after or steps)
+    for step in range(first, last):
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, steps, peak_learning_rate)
         inputs, masks = training_batch(batch_size, seed * 1_000_003 + step + 1)
@@ -206,7 +209,7 @@ def train(
             pace = (time.perf_counter() - started) / (step + 1 - first)
             logger.info("step %d/%d loss %.4f, %.3f s a step", step + 1, steps, mean, pace)
             running.clear()
-        if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
+        if (step + 1) % checkpoint_every == 0 or step + 1 == last:
             save(step + 1)
 
 

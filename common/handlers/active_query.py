@@ -11,8 +11,8 @@ import torch
 from ignite.engine import Engine, Events
 
 from common.cohort.annotation import Annotator
-from common.cohort.folder_annotator import AnnotationsPending
 from common.cohort.cohort import Scan
+from common.cohort.folder_annotator import AnnotationsPending
 from common.cohort.ledger import Ledger, LedgerEntry
 from common.cohort.store import AnnotationStore
 from common.handlers.pool import PoolInference, PoolScan
@@ -91,7 +91,8 @@ class ActiveQueryHandler:
             generator = torch.Generator().manual_seed(self.seed)
             order = torch.randperm(len(self.scans), generator=generator).tolist()
             identifiers = list(self.scans)
-            self._annotate(engine, [identifiers[index] for index in order[: self.initial]], strategy="random")
+            chosen = self.annotator.requested(0) or [identifiers[index] for index in order[: self.initial]]
+            self._annotate(engine, chosen, strategy="random")
 
     def begin(self, engine: Engine, number: int) -> None:
         """Begins a round."""
@@ -118,26 +119,36 @@ class ActiveQueryHandler:
         if wanted < 1:
             return
         seed = zlib.crc32(f"{self.seed}/{number}".encode())
-        chosen = self.strategy.choose(self._scores, wanted, seed=seed)
+        chosen = self.annotator.requested(number) or self.strategy.choose(self._scores, wanted, seed=seed)
         self._annotate(engine, chosen, strategy=self.strategy.name)
 
     def _annotate(self, engine: Engine, chosen: Sequence[str], *, strategy: str) -> None:
-        suggestions = {scan: self._suggestions[scan] for scan in chosen if scan in self._suggestions}
-        try:
-            annotations = self.annotator.annotate(
-                [self.scans[scan] for scan in chosen], round=self._round, suggestions=suggestions
-            )
-        except AnnotationsPending as pending:
-            logger.warning("%s", pending)
+        """Collects the annotations on the first process; the others read them from the disk."""
+        pending = False
+        if idist.get_rank() == 0:
+            try:
+                self._collect(chosen, strategy=strategy, iteration=engine.state.iteration)
+            except AnnotationsPending as request:
+                logger.warning("%s", request)
+                pending = True
+        if idist.broadcast(float(pending)):
             engine.terminate()
             return
+        self.ledger.reload()
+        logger.info("round %d: annotated %s (%s)", self._round, ", ".join(chosen), strategy)
+
+    def _collect(self, chosen: Sequence[str], *, strategy: str, iteration: int) -> None:
+        suggestions = {scan: self._suggestions[scan] for scan in chosen if scan in self._suggestions}
+        annotations = self.annotator.annotate(
+            [self.scans[scan] for scan in chosen], round=self._round, suggestions=suggestions
+        )
         for scan, annotation in annotations.items():
             self.store.write("annotation", scan, annotation.array, annotation.affine)
         self.ledger.add(
             LedgerEntry(
                 scan=scan,
                 round=self._round,
-                iteration=engine.state.iteration,
+                iteration=iteration,
                 strategy=strategy,
                 score=self._scores.get(scan),
                 slices=annotation.slices,
@@ -146,7 +157,6 @@ class ActiveQueryHandler:
             )
             for scan, annotation in annotations.items()
         )
-        logger.info("round %d: annotated %s (%s)", self._round, ", ".join(annotations), strategy)
 
 
 def _merge(mine: dict) -> dict:

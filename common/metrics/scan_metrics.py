@@ -1,0 +1,132 @@
+"""Scores of every scan, written to files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+
+from common.cohort.files import replacing, scan_name, write_json
+from common.metrics.scores import Scores, segmentation_scores
+from common.metrics.summary import MEASURES, summarise
+
+
+def _predictions_and_labels(output: Sequence[Mapping[str, Any]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(item["pred"], item["label"]) for item in output]
+
+
+def _scan_ids(batch: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [item["scan"] if "scan" in item else scan_name(item["image"].meta["filename_or_obj"]) for item in batch]
+
+
+class ScanMetrics:
+    """Scores every scan that an evaluator sees; writes ``metrics.csv`` and ``metrics.json`` when it has completed.
+
+    ``metrics.csv`` has a row a scan and class, an empty cell where a score is not defined; ``metrics.json`` is
+    :func:`common.metrics.summarise`. The means over classes and scans are in ``engine.state.metrics`` as well. Several
+    processes put their scans together, and the first writes.
+
+    Args:
+        output_dir: where the files go.
+        labels: name of each class by its value in the label map, the background left out; keys may be strings, as JSON
+            has them.
+        output_transform: takes (prediction, label) of each scan from ``engine.state.output``: label maps ``[1, H, W, D]``,
+            or one channel a class, background first. By default items' ``pred`` and ``label``.
+        scan_transform: takes the scans' ids from ``engine.state.batch``; by default items' ``scan``, or else the names
+            of the images' files.
+        spacing: of the voxels in mm along each axis; by default as the label's or the prediction's affine has it.
+
+    Raises:
+        ValueError: if there are no labels; during a run, if a scan comes twice, a prediction does not fit its label, or
+            the spacing is not known.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        labels: Mapping[int, str] | Mapping[str, str],
+        output_transform: Callable[[Any], Sequence[tuple[torch.Tensor, torch.Tensor]]] = _predictions_and_labels,
+        scan_transform: Callable[[Any], Sequence[str]] = _scan_ids,
+        spacing: Sequence[float] | None = None,
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.labels = {int(index): name for index, name in labels.items() if int(index) != 0}
+        if not self.labels:
+            raise ValueError(f"labels must name at least one class beside the background, got {dict(labels)}.")
+        self.output_transform = output_transform
+        self.scan_transform = scan_transform
+        self.spacing = spacing
+        self.scores: dict[str, dict[str, Scores]] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Scores after each iteration, writes when the engine has completed."""
+        engine.add_event_handler(Events.STARTED, self.reset)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.update)
+        engine.add_event_handler(Events.COMPLETED, self.write)
+
+    def reset(self) -> None:
+        """Forgets all scores."""
+        self.scores = {}
+
+    def update(self, engine: Engine) -> None:
+        """Scores the scans of an iteration."""
+        pairs = self.output_transform(engine.state.output)
+        for scan, (prediction, label) in zip(self.scan_transform(engine.state.batch), pairs, strict=True):
+            if scan in self.scores:
+                raise ValueError(f"scan {scan!r} came twice: ids must be unique within a run.")
+            spacing = self.spacing or _spacing(scan, label, prediction)
+            found, truth = _label_map(prediction), _label_map(label)
+            if found.shape != truth.shape:
+                raise ValueError(f"scan {scan!r}: prediction of shape {found.shape} for a label of {truth.shape}.")
+            self.scores[scan] = {
+                name: segmentation_scores(found == index, truth == index, spacing)
+                for index, name in self.labels.items()
+            }
+
+    def write(self, engine: Engine) -> None:
+        """Writes the files and puts the means into ``engine.state.metrics``."""
+        scores = dict(sorted(self._gathered().items()))
+        summary = summarise(scores)
+        engine.state.metrics.update({measure: summary["mean"][measure]["mean"] for measure in MEASURES})
+        if idist.get_rank() == 0:
+            _write_csv(self.output_dir / "metrics.csv", scores)
+            write_json(self.output_dir / "metrics.json", summary)
+
+    def _gathered(self) -> dict[str, dict[str, Scores]]:
+        if idist.get_world_size() == 1:
+            return self.scores
+        parts: list[dict[str, dict[str, Scores]]] = [{} for _ in range(idist.get_world_size())]
+        torch.distributed.all_gather_object(parts, self.scores)
+        return {scan: scores for part in parts for scan, scores in part.items()}
+
+
+def _label_map(volume: torch.Tensor) -> NDArray[np.generic]:
+    plain = volume.detach().cpu()
+    return np.asarray(plain[0] if plain.shape[0] == 1 else plain.argmax(dim=0))
+
+
+def _spacing(scan: str, *volumes: torch.Tensor) -> list[float]:
+    for volume in volumes:
+        if isinstance(volume, MetaTensor):
+            affine = np.asarray(volume.affine.cpu(), dtype=np.float64)
+            return [float(length) for length in np.linalg.norm(affine[:3, :3], axis=0)]
+    raise ValueError(f"scan {scan!r}: no affine to take the voxel spacing from; pass `spacing` to ScanMetrics.")
+
+
+def _write_csv(path: Path, scores: Mapping[str, Mapping[str, Scores]]) -> None:
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["scan", "class", *MEASURES, "missing"])
+        for scan, classes in scores.items():
+            for name, row in classes.items():
+                numbers = [float(row[measure]) for measure in MEASURES]  # type: ignore[literal-required]
+                cells = ["" if np.isnan(number) else f"{number:.6g}" for number in numbers]
+                writer.writerow([scan, name, *cells, int(row["missing"])])

@@ -1,0 +1,25 @@
+"""Strategies by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.query.chance import ForegroundAwareRandom, Random
+from common.query.strategy import Strategy
+from common.query.uncertainty import HighestEntropy, HighestEntropyRatio, LeastConfidence
+
+STRATEGIES: dict[str, type[Strategy]] = {
+    kind.name: kind for kind in (LeastConfidence, HighestEntropy, HighestEntropyRatio, Random, ForegroundAwareRandom)
+}
+"""Every strategy by its name: ``lc``, ``he``, ``her``, ``random``, ``foreground_random``."""
+
+
+def strategy(name: str, **arguments: Any) -> Strategy:
+    """The strategy of that name, with its arguments.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(f"query strategy must be one of {', '.join(STRATEGIES)}, got {name!r}.")
+    return STRATEGIES[name](**arguments)

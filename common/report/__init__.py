@@ -1,0 +1,19 @@
+"""A page that tells what a run did."""
+
+from common.report.page import page
+from common.report.reading import read_run, read_scores, read_story
+from common.report.story import CohortSummary, Picture, RunRecord, ScanScore, Story
+from common.report.write import write_report
+
+__all__ = [
+    "CohortSummary",
+    "Picture",
+    "RunRecord",
+    "ScanScore",
+    "Story",
+    "page",
+    "read_run",
+    "read_scores",
+    "read_story",
+    "write_report",
+]

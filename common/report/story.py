@@ -1,0 +1,137 @@
+"""What a page tells of a run, as data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+
+from common.cohort import LedgerEntry
+
+METRICS = ("dice", "jaccard", "hd95_voxel", "asd_voxel", "hd95_mm", "asd_mm")
+"""Of a scan, in the order of a table's columns."""
+
+
+@dataclass(frozen=True)
+class ScanScore:
+    """The evaluation of one class in one scan.
+
+    Attributes:
+        scan: its id.
+        label: name of the class.
+        values: Dice and Jaccard in 0..1, distances in voxels and millimetres, under the names of ``METRICS``; NaN where
+            there is no distance.
+        missing: whether nothing was predicted.
+    """
+
+    scan: str
+    label: str
+    values: Mapping[str, float]
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One training run and its evaluation.
+
+    Attributes:
+        name: of its folder.
+        title: for people.
+        settings: those that its checkpoint names.
+        log: the lines of its log.
+        ledger: its annotated scans, in order.
+        scores: one a scan and class; empty if it was not evaluated.
+    """
+
+    name: str
+    title: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    log: tuple[Mapping[str, Any], ...] = ()
+    ledger: tuple[LedgerEntry, ...] = ()
+    scores: tuple[ScanScore, ...] = ()
+
+    def lines(self, kind: str) -> list[Mapping[str, Any]]:
+        """The log's lines of one kind: ``train``, ``validation`` or ``round``."""
+        return [line for line in self.log if line["kind"] == kind]
+
+    def mean(self, metric: str) -> float:
+        """Mean over scans and classes, without NaN; NaN if there is none."""
+        known = [score.values[metric] for score in self.scores if not math.isnan(score.values.get(metric, math.nan))]
+        return float(np.mean(known)) if known else math.nan
+
+    def deviation(self, metric: str) -> float:
+        """Standard deviation (of a sample) over scans and classes, without NaN; NaN if there are fewer than two."""
+        known = [score.values[metric] for score in self.scores if not math.isnan(score.values.get(metric, math.nan))]
+        return float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A scan with outlines, to be shown in three views.
+
+    Attributes:
+        scan: its id.
+        kind: ``cross_label``, ``pseudo_label`` or ``prediction``.
+        image: ``[H, W, D]`` in RAS orientation.
+        reference: dense label map ``[H, W, D]``, if known.
+        outlines: label maps ``[H, W, D]`` by title; 255 is nothing.
+        slices: index of the slice shown in each view.
+        spacing: of the voxels, in millimetres.
+    """
+
+    scan: str
+    kind: str
+    image: np.ndarray
+    reference: np.ndarray | None
+    outlines: Mapping[str, np.ndarray]
+    slices: Mapping[str, int]
+    spacing: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class CohortSummary:
+    """What a page says of a cohort.
+
+    Attributes:
+        name: of the study.
+        labels: names of the classes.
+        counts: number of scans of each split.
+        shape: of the first training scan in RAS orientation, if it could be read.
+        spacing: of the same scan, in millimetres.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    counts: Mapping[str, int]
+    shape: tuple[int, ...] | None = None
+    spacing: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that a page tells.
+
+    Attributes:
+        title: of the page.
+        runs: the first one is told in full, the others are compared with it.
+        cohort: if there is one.
+        pictures: in the order in which they are shown.
+        notes: further facts, name to text.
+        written: ISO 8601, UTC.
+    """
+
+    title: str
+    runs: tuple[RunRecord, ...]
+    cohort: CohortSummary | None = None
+    pictures: tuple[Picture, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+    written: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="minutes"))
+
+    @property
+    def main(self) -> RunRecord:
+        """The run that is told in full."""
+        return self.runs[0]

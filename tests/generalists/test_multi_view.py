@@ -1,0 +1,140 @@
+"""Labelling of volumes in three views."""
+
+import numpy as np
+import pytest
+import torch
+from stand_ins import BoxGeneralist, ThresholdGeneralist
+
+from common.generalists import EmbeddedGeneralist, MultiViewLabeler
+from common.generalists.multi_view import largest_components
+
+
+def cuboids(classes=1):
+    label = np.zeros((14, 16, 18), np.uint8)
+    label[2:7, 3:9, 4:12] = 1
+    if classes > 1:
+        label[9:13, 10:15, 3:9] = 2
+    return label
+
+
+@pytest.mark.parametrize("fusion", ["majority", "unanimous", "mean"])
+@pytest.mark.parametrize("classes", [1, 2])
+def test_boxes_of_cuboids_are_the_cuboids(fusion, classes):
+    label = cuboids(classes)
+    labeler = MultiViewLabeler(BoxGeneralist(), fusion, widen_mm=(0, 0), abstain=True)
+    found = labeler(torch.zeros(label.shape), label, (1.0, 2.0, 3.0))
+    assert found.dtype == torch.uint8
+    assert torch.equal(found, torch.from_numpy(label))
+
+
+def test_each_view_finds_the_object_in_widened_boxes():
+    label = cuboids()
+    image = torch.from_numpy(label).float()
+    views = MultiViewLabeler(ThresholdGeneralist(), widen_mm=(2, 5)).view_probabilities(image, label, (1.0, 1.0, 1.0))
+    assert views.shape == (3, 2, *label.shape)
+    assert torch.equal(views[:, 1], image.expand(3, *image.shape))
+    assert torch.equal(views.sum(dim=1), torch.ones(3, *image.shape))
+
+
+def test_widening_differs_by_view_and_two_views_are_needed():
+    label = cuboids()
+    found = MultiViewLabeler(BoxGeneralist(), widen_mm=(2, 2))(torch.zeros(label.shape), label, (1.0, 1.0, 1.0))
+    # the axial view gives x and y widened but z not, and so on: two of three views agree on faces, not on edges
+    assert found[4, 5, 3] == 0 and found[1, 5, 8] == 1 and found[1, 2, 8] == 0
+
+
+def test_the_most_probable_class_gets_the_voxel():
+    class Graded(BoxGeneralist):
+        def segment(self, images, prompts, spacing):
+            return (
+                super().segment(images, prompts, spacing) * torch.where(prompts.classes == 2, 0.9, 0.7)[:, None, None]
+            )
+
+    label = np.zeros((6, 6, 6), np.uint8)
+    label[1:5, 1:5, 1:3] = 1
+    label[1:5, 1:5, 3:5] = 2
+    views = MultiViewLabeler(Graded(), widen_mm=(3, 3)).view_probabilities(torch.zeros(6, 6, 6), label, (1, 1, 1))
+    torch.testing.assert_close(views.sum(dim=1), torch.ones(3, 6, 6, 6))
+    assert (views[1, :, 3, 3, 2].argmax()) == 2
+
+
+def test_empty_prediction_is_all_background():
+    found = MultiViewLabeler(BoxGeneralist())(torch.zeros(4, 5, 6), np.zeros((4, 5, 6), np.uint8), (1, 1, 1))
+    assert found.shape == (4, 5, 6) and not found.any()
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 8, 9), (7, 1, 6)])
+def test_slices_of_one_pixel(shape):
+    labeler = MultiViewLabeler(EmbeddedGeneralist(precision="fp32"), min_area_mm2=0)
+    found = labeler(torch.rand(shape), np.ones(shape, np.uint8), (1, 1, 1))
+    assert found.shape == shape
+
+
+def test_the_seed_decides():
+    label = cuboids()
+    labeler = MultiViewLabeler(BoxGeneralist(), "mean")
+    found = [labeler(torch.zeros(label.shape), label, (1, 1, 1), seed=seed) for seed in (1, 1, 2)]
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
+
+
+def test_chunks_change_nothing():
+    label = cuboids(2)
+    image = torch.rand(label.shape)
+    found = [
+        MultiViewLabeler(ThresholdGeneralist(), prompts_per_call=number)(image, label, (1, 1, 1))
+        for number in (1, 7, 99)
+    ]
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])
+
+
+def test_inputs_are_left_alone():
+    label = cuboids()
+    label[0, 0, 0] = 255
+    image, before = torch.rand(label.shape), label.copy()
+    kept = image.clone()
+    MultiViewLabeler(BoxGeneralist(), largest_volumes=1)(image, label, (1, 1, 1))
+    assert (label == before).all() and torch.equal(image, kept)
+
+
+def test_largest_volumes():
+    label = cuboids()
+    label[12, 14, 16] = 1
+    assert largest_components(label, 1)[12, 14, 16] == 0
+    assert (largest_components(label, 1)[:12] == label[:12]).all()
+    assert (largest_components(label, 5) == label).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_intensities_must_be_finite(value):
+    image = torch.zeros(14, 16, 18)
+    image[1, 2, 3] = value
+    with pytest.raises(ValueError, match=rf"1 voxels are NaN or infinite, the first at \(1, 2, 3\): {value}"):
+        MultiViewLabeler(BoxGeneralist())(image, cuboids(), (1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fusion": "best"}, "fusion must be one of"),
+        ({"views": ("axial", "oblique")}, "views must be some of"),
+        ({"prompts_per_call": 0}, "prompts_per_call"),
+        ({"largest_volumes": 0}, "largest_volumes"),
+        ({"num_classes": 1}, "num_classes"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        MultiViewLabeler(BoxGeneralist(), **settings)
+
+
+@pytest.mark.parametrize(
+    ("image", "prediction", "spacing", "message"),
+    [
+        (torch.zeros(4, 4, 4), np.zeros((4, 4, 5), np.uint8), (1, 1, 1), "one grid"),
+        (torch.zeros(4, 4, 4), np.full((4, 4, 4), 3, np.uint8), (1, 1, 1), r"classes 0\.\.1"),
+        (torch.zeros(4, 4, 4), np.zeros((4, 4, 4), np.uint8), (1, 1, 0), "spacing"),
+    ],
+)
+def test_bad_input(image, prediction, spacing, message):
+    with pytest.raises(ValueError, match=message):
+        MultiViewLabeler(BoxGeneralist(), num_classes=2)(image, prediction, spacing)

@@ -1,0 +1,97 @@
+"""A run's folder without a run: what training, evaluation and inference would have left on a small phantom."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from common.cohort import AnnotationStore, Cohort, Ledger, LedgerEntry, read_labels_ras, write_phantom
+from common.cohort.files import write_nifti
+from common.metrics import segmentation_scores
+from common.report import METRICS
+from common.transforms.cross_label import cross_label, middle_slices
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return write_phantom(tmp_path_factory.mktemp("report") / "cohort", scans=8, size=24, seed=3, validation=1, test=2)
+
+
+@pytest.fixture(scope="session")
+def runs(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder above two runs, ``fmabs`` and ``supervised``."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_run(folder / "fmabs", cohort, rounds=True, shift=1)
+    write_run(folder / "supervised", cohort, rounds=False, shift=3)
+    return folder
+
+
+def write_run(folder: Path, cohort: Cohort, *, rounds: bool, shift: int) -> None:
+    """Predictions are the reference moved by ``shift`` voxels."""
+    folder.mkdir(parents=True)
+    write_log(folder / "log.jsonl", rounds=rounds)
+    write_annotations(folder, cohort)
+    torch.save({"settings": {"seed": 0, "roi_size": [32, 32, 32], "max_iterations": 60}}, folder / "checkpoint.pt")
+    write_results(folder, cohort, shift=shift)
+
+
+def write_log(path: Path, *, rounds: bool) -> None:
+    lines: list[dict] = []
+    for iteration in range(10, 61, 10):
+        fall = float(np.exp(-iteration / 30))
+        lines.append({"kind": "train", "iteration": iteration, "loss": 2 * fall, "annotation": fall})
+        if rounds:
+            lines[-1] |= {"pseudo_label": 0.5 + 0.4 * fall, "consistency": 0.01 / (1 + fall)}
+        if iteration % 20 == 0:
+            lines.append({"kind": "validation", "iteration": iteration, "val_mean_dice": 0.7 * (1 - fall)})
+            if rounds:
+                number = iteration // 20
+                quality = {"teacher_dice": 0.5 + 0.05 * number, "pseudo_label_dice": float("nan") if number == 1 else 0.7}
+                lines.append({"kind": "round", "iteration": iteration, "round": float(number), **quality})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def write_annotations(folder: Path, cohort: Cohort) -> None:
+    store = AnnotationStore(folder)
+    ledger = Ledger(folder)
+    for number, scan in enumerate(cohort.training):
+        assert scan.label is not None
+        label, affine = read_labels_ras(scan.label)
+        store.write("pseudo_label", scan.id, np.roll(label, 1, axis=0), affine)
+        if number > 2:
+            continue
+        slices = middle_slices(label)
+        annotation = cross_label(label, slices)
+        store.write("annotation", scan.id, annotation, affine)
+        ledger.add(
+            LedgerEntry(
+                scan=scan.id,
+                round=number // 2,
+                iteration=20 * (number // 2),
+                strategy="her" if number == 2 else "random",
+                score=0.123456 if number == 2 else None,
+                slices=slices,
+                voxels=int((annotation != 255).sum()),
+                annotator="oracle",
+                time="2026-01-02T03:04:05+00:00",
+            )
+        )
+
+
+def write_results(folder: Path, cohort: Cohort, *, shift: int) -> None:
+    (folder / "evaluation").mkdir()
+    with (folder / "evaluation" / "metrics.csv").open("w", newline="") as file:
+        rows = csv.DictWriter(file, ["scan", "class", *METRICS, "missing"])
+        rows.writeheader()
+        for scan in cohort.test:
+            assert scan.label is not None
+            label, affine = read_labels_ras(scan.label)
+            prediction = np.roll(label, shift, axis=1)
+            write_nifti(folder / "predictions" / f"{scan.id}_seg.nii.gz", prediction, affine)
+            scores = segmentation_scores(prediction, label, spacing=tuple(np.abs(np.diag(affine)[:3])))
+            rows.writerow({"scan": scan.id, "class": "left atrium", "missing": False} | {m: scores[m] for m in METRICS})
