@@ -28,7 +28,7 @@ METHODS = {
     "supervised": "Supervised, 20 cross-labelled scans",
     "mean_teacher": "Mean teacher, 20 cross-labelled scans",
     "fmabs_random": "FM-ABS, 20 scans at random",
-    "fmabs_her": "FM-ABS, 4 at random, 16 by HER",
+    "fmabs_her": "FM-ABS, 8 scans at random, 12 by HER",
     "dense": "Supervised, 64 dense labels (upper bound)",
 }
 METRICS = {"dice": "Dice [%]", "jaccard": "Jaccard [%]", "hd95_voxel": "95HD [voxel]", "asd_voxel": "ASD [voxel]"}
@@ -116,7 +116,7 @@ def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iteration
 
 
 def _mean(result: dict, metric: str) -> float:
-    return result["mean"][metric]
+    return result["mean"][metric]["mean"]
 
 
 def _cell(numbers: list[float], metric: str) -> str:

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import fire
 
-from common.cohort import Cohort, CohortError, prepare_brats, prepare_la, prepare_nifti, write_phantom
+if TYPE_CHECKING:
+    from common.cohort import Cohort
+
+
+class Task:
+    """A command whose arguments have all been understood.
+
+    Args:
+        run: does it. Private, since Fire takes what is public for a further command.
+    """
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self._run = run
+
+
+def command(function: Callable[..., None]) -> Callable[..., Task]:
+    """Makes a command of a function, which then runs only after all of the command line has been understood.
+
+    Fire by itself runs a function first and complains about an unknown argument afterwards.
+    """
+
+    @functools.wraps(function)
+    def prepared(*args: Any, **kwargs: Any) -> Task:
+        return Task(functools.partial(function, *args, **kwargs))
+
+    return prepared
 
 
 class Prepare:
     """Turns other data into a cohort: NIfTI files and a datalist.json."""
 
+    @command
     def la(self, source: str, target: str, spacing: float | None = None, validation: int = 16) -> None:
         """The left-atrium benchmark's h5 files.
 
@@ -22,8 +50,11 @@ class Prepare:
             spacing: to resample to, in millimetres (1.25 halves the resolution); by default the scans' own 0.625.
             validation: how many of the list's last cases are for validation.
         """
+        from common.cohort import prepare_la
+
         _say(prepare_la(source, target, spacing, validation))
 
+    @command
     def brats(
         self, source: str, target: str, spacing: float | None = None, validation: int = 1, modality: str = "Flair"
     ) -> None:
@@ -36,8 +67,11 @@ class Prepare:
             validation: how many of the last patients by name are for validation.
             modality: first part of the image's file name.
         """
+        from common.cohort import prepare_brats
+
         _say(prepare_brats(source, target, spacing, validation, modality=modality))
 
+    @command
     def nifti(
         self,
         images: str,
@@ -61,9 +95,12 @@ class Prepare:
             classes: names of the classes 1, 2, …, separated by commas.
             name: of the study.
         """
+        from common.cohort import prepare_nifti
+
         _say(prepare_nifti(images, target, labels, spacing, validation, test, classes=classes, name=name))
 
 
+@command
 def phantom(
     output_dir: str,
     scans: int = 12,
@@ -82,6 +119,8 @@ def phantom(
         validation: how many are for validation; by default a sixth.
         test: how many are for testing; by default a sixth.
     """
+    from common.cohort import write_phantom
+
     _say(write_phantom(output_dir, scans, size, seed, validation=validation, test=test, progress=True))
 
 
@@ -95,10 +134,17 @@ COMMANDS = {"phantom": phantom, "prepare": Prepare}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; what is wrong with the user's input becomes a message, not a traceback."""
-    try:
-        fire.Fire(COMMANDS, command=None if arguments is None else list(arguments), name="python -m common")
-    except (CohortError, ValueError, FileNotFoundError, ImportError) as error:
-        sys.exit(f"Error: {error}")
+    given = None if arguments is None else list(arguments)
+    task = fire.Fire(COMMANDS, command=given, name="common", serialize=_shown)
+    if isinstance(task, Task):
+        try:
+            task._run()
+        except (ValueError, FileNotFoundError, FileExistsError, ImportError) as error:
+            sys.exit(f"Error: {error}")
+
+
+def _shown(result: Any) -> Any:
+    return None if isinstance(result, Task) else result
 
 
 if __name__ == "__main__":

@@ -171,8 +171,8 @@ def _tube(space: np.ndarray, start: Vector, end: Vector, radius: float) -> np.nd
     return sum((axis - step * along) ** 2 for axis, step in zip(offset, way, strict=True)) ** 0.5 - radius
 
 
-def _around(rng: np.random.Generator, values: Vector | Sequence[Vector], spread: float) -> np.ndarray:
-    return np.asarray(values) + rng.normal(0, spread, np.shape(values))
+def _around(rng: np.random.Generator, values: Vector, spread: float) -> np.ndarray:
+    return np.asarray(values) + rng.normal(0, spread, len(values))
 
 
 def _scaled(rng: np.random.Generator, values: Vector, spread: float) -> np.ndarray:
@@ -180,7 +180,7 @@ def _scaled(rng: np.random.Generator, values: Vector, spread: float) -> np.ndarr
 
 
 def _atrium(space: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Distances to the atrium with its appendage, and to its veins, two or three on the right, one or two on the left."""
+    """Distances to the atrium with its appendage, and to its veins: two or three right, one or two left."""
     centre = _around(rng, (0.0, -0.15, 0.1), 0.04)
     body = _ellipsoid(space, centre, _scaled(rng, (0.5, 0.34, 0.4), 0.2))
     appendage = _ellipsoid(
@@ -208,13 +208,14 @@ def _chambers(space: np.ndarray, rng: np.random.Generator) -> tuple[list[np.ndar
     cava = _around(rng, (0.62, 0.1), 0.05)
     aorta = _around(rng, (0.1, 0.42), 0.05)
     descending = _around(rng, (-0.35, -0.78), 0.06)
+    pulmonary = _around(rng, (-0.35, 0.5, 0.6), 0.06), _around(rng, (0.75, -0.15, 0.75), 0.06)
     chambers = [
         left,
         right,
         np.minimum(right_atrium, _tube(space, (*cava, 0.0), (*cava, 1.8), rng.uniform(0.11, 0.16))),
         _tube(space, (*aorta, 0.0), _around(rng, (*aorta, 1.6), 0.1), rng.uniform(0.15, 0.2)),
         _tube(space, (*descending, -1.8), (*descending, 1.8), rng.uniform(0.11, 0.17)),
-        _tube(space, *_around(rng, ((-0.35, 0.5, 0.6), (0.75, -0.15, 0.75)), 0.06), rng.uniform(0.11, 0.16)),
+        _tube(space, pulmonary[0], pulmonary[1], rng.uniform(0.11, 0.16)),
     ]
     for _ in range(rng.integers(2, 6)):
         start = rng.uniform(-1, 1, 3)

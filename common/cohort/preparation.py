@@ -57,5 +57,5 @@ def _difference(wanted: Any, found: Any) -> str:
         return f"expected the settings of a prepared cohort in {RECORD}, found {type(found).__name__}"
     names = [name for name in wanted | found if wanted.get(name) != found.get(name)]
     return "prepared before with " + ", ".join(
-        f"{name} {found.get(name)!r}, not {wanted.get(name)!r}" for name in names
+        f"{name} {reprlib.repr(found.get(name))}, not {reprlib.repr(wanted.get(name))}" for name in names
     )

@@ -48,7 +48,8 @@ class EmbeddedGeneralist:
         self.batch_size = batch_size
         self.precision = precision or best_precision(self.device)
         autocast(self.device, self.precision)
-        self.network = _fold_batch_norm(load_prompt_unet(weights)).to(self.device).to(memory_format=torch.channels_last)
+        self.network = _fold_batch_norm(load_prompt_unet(weights)).to(self.device)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def segment(self, images: Tensor, prompts: Prompts, spacing: tuple[float, float] = (1.0, 1.0)) -> Tensor:

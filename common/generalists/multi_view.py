@@ -96,6 +96,7 @@ class MultiViewLabeler:
         Raises:
             ValueError: if shapes differ, the image has NaN or infinite intensities, or a label is out of range.
         """
+        image = image.as_subclass(Tensor)
         masks, classes = self._checked(image, prediction, spacing)
         label = torch.zeros(image.shape, dtype=torch.uint8, device=image.device)
         if not masks.any():
@@ -117,6 +118,7 @@ class MultiViewLabeler:
         In each view a class has the highest probability of its objects at a voxel, the background 1 minus the highest
         of all; then the classes are scaled to a sum of 1.
         """
+        image = image.as_subclass(Tensor)
         masks, classes = self._checked(image, prediction, spacing)
         return self._views(image, masks, classes, spacing, seed)
 

@@ -84,9 +84,17 @@ class Propagation:
                 "image and annotation must both be [H, W, D] on one grid, "
                 f"got shapes {tuple(image.shape)} and {tuple(known.shape)}"
             )
+        image = image.as_subclass(Tensor)
         require_finite(image)
         annotated = known[known != IGNORE_INDEX]
         classes = num_classes or max(2, int(annotated.max()) + 1 if annotated.numel() else 2)
+        if annotated.numel() and not 0 <= int(annotated.min()) <= int(annotated.max()) < classes:
+            raise ValueError(
+                f"annotation must hold classes 0..{classes - 1} (or 255), "
+                f"got {int(annotated.min())} to {int(annotated.max())}"
+            )
+        if len(spacing) != 3 or min(spacing) <= 0:
+            raise ValueError(f"spacing must be three positive numbers (mm), got {tuple(spacing)}")
         generator = torch.Generator().manual_seed(seed)
         total = torch.zeros(classes, *image.shape)
         said = torch.zeros(image.shape)

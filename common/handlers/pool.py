@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, EventEnum, Events
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 from torch import nn
 from tqdm import tqdm
 
 from common.cohort.streams import ScanDataset
 
-logger = logging.getLogger(__name__)
+Item = TypeVar("Item")
 
 
 class RoundEvents(EventEnum):
@@ -106,6 +106,7 @@ class PoolInference:
         progress: bool = True,
     ) -> None:
         self.dataset = dataset
+        self.positions = {item["scan"]: position for position, item in enumerate(dataset.data)}
         self.network = network
         self.inferer = inferer
         self.rounds = rounds
@@ -142,7 +143,8 @@ class PoolInference:
         engine.fire_event(RoundEvents.ROUND_STARTED)
         for listener in self.listeners:
             listener.begin(engine, number)
-        for position in self._share(number):
+        share = range(idist.get_rank(), len(self.dataset), idist.get_world_size())
+        for position in self.bar(share, f"round {number}: pool"):
             scan = self.predict(position)
             for listener in self.listeners:
                 listener.visit(scan)
@@ -154,15 +156,21 @@ class PoolInference:
         self.completed = number
         engine.fire_event(RoundEvents.ROUND_COMPLETED)
 
-    def _share(self, number: int) -> Sequence[int]:
-        positions = range(idist.get_rank(), len(self.dataset), idist.get_world_size())
-        return tqdm(positions, desc=f"round {number}: pool", unit="scan", disable=not self.progress)
+    def bar(self, items: Sequence[Item], what: str) -> Iterable[Item]:
+        """The items, behind a progress bar."""
+        return tqdm(items, desc=what, unit="scan", disable=not self.progress)
+
+    def image(self, scan: str) -> MetaTensor:
+        """The normalised image of a scan, ``[channels, H, W, D]`` in RAS orientation, on the device."""
+        return self.dataset.cached(self.positions[scan])["image"].to(self.device)
 
     @torch.no_grad()
     def predict(self, position: int) -> PoolScan:
         """The teacher's prediction for the ``position``-th scan of the pool."""
-        item = self.dataset.cached(position)
-        image = item["image"].to(self.device)
+        scan = self.dataset.data[position]["scan"]
+        image = self.image(scan)
+        affine = image.affine
+        image = image.as_tensor()
         self.network.eval()
         probabilities = self.inferer(image[None], self.network)[0]
-        return PoolScan(scan=item["scan"], image=image, probabilities=probabilities, affine=item["image"].affine)
+        return PoolScan(scan=scan, image=image, probabilities=probabilities, affine=affine)

@@ -6,18 +6,20 @@ import logging
 import zlib
 from typing import TYPE_CHECKING
 
+import ignite.distributed as idist
 import numpy as np
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from monai.utils.dist import evenly_divisible_all_gather
 
 from common import IGNORE_INDEX
+from common.cohort.ledger import Ledger
 from common.cohort.store import AnnotationStore
-
 from common.handlers.pool import PoolInference, PoolScan
 
 if TYPE_CHECKING:
     from common.generalists.multi_view import MultiViewLabeler
+    from common.generalists.propagate import Propagation
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +31,17 @@ class PseudoLabelHandler:
     has annotated a voxel, the expert's label stands. How good the teacher and the pseudo-labels are on the voxels that
     experts have annotated is logged at each round (``engine.state.metrics``: ``teacher_dice``, ``pseudo_label_dice``).
 
+    With ``propagation``, which is not in the paper, an annotated scan gets its pseudo-label when it is annotated, from
+    the expert's slices alone, and keeps it: prompts from an expert's mask are better than those of an early teacher.
+
     Args:
         pool: whose pass feeds this handler.
         labeler: makes a label map of an image and a prediction.
+        ledger: tells which scans are annotated.
         store: where pseudo-labels go and annotations are read.
         num_classes: C, background included.
         seed: of the random prompts.
+        propagation: makes a label map of an image and a cross-label.
     """
 
     def __init__(
@@ -42,21 +49,31 @@ class PseudoLabelHandler:
         pool: PoolInference,
         *,
         labeler: MultiViewLabeler,
+        ledger: Ledger,
         store: AnnotationStore,
         num_classes: int,
         seed: int = 0,
+        propagation: Propagation | None = None,
     ) -> None:
         self.pool = pool
         self.labeler = labeler
+        self.ledger = ledger
         self.store = store
         self.num_classes = num_classes
         self.seed = seed
+        self.propagation = propagation
         self._round = 0
         self._agreement: list[tuple[float, float]] = []
 
     def attach(self, engine: Engine) -> None:
-        """Listens to the pool's pass."""
+        """To be attached after the query, whose annotations it propagates."""
         self.pool.listen(self)
+        engine.add_event_handler(Events.STARTED, self.start)
+
+    def start(self, engine: Engine) -> None:
+        """Propagates the first annotations."""
+        if not engine.should_terminate:
+            self._propagate([scan for scan in self._annotated(0) if not self.store.has("pseudo_label", scan)])
 
     def begin(self, engine: Engine, number: int) -> None:
         """Begins a round."""
@@ -66,27 +83,22 @@ class PseudoLabelHandler:
     def visit(self, scan: PoolScan) -> None:
         """Labels one scan."""
         prediction = scan.probabilities.argmax(dim=0).to(torch.uint8)
-        affine = np.asarray(scan.affine, dtype=np.float64)
-        label = self.labeler(
-            scan.image[0],
-            prediction,
-            spacing=tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist()),
-            seed=zlib.crc32(f"{self.seed}/{self._round}/{scan.scan}".encode()),
-        )
-        label = np.asarray(label.cpu())
+        affine = scan.affine.cpu().numpy()
+        label = self.labeler(scan.image[0], prediction, spacing=_spacing(affine), seed=self._seed(scan.scan))
+        label = label.cpu().numpy()
         annotation = self.store.read("annotation", scan.scan)
         if annotation is not None:
-            self._agreement.append(
-                (
-                    annotated_dice(prediction.cpu().numpy(), annotation, num_classes=self.num_classes),
-                    annotated_dice(label, annotation, num_classes=self.num_classes),
-                )
-            )
+            found = (prediction.cpu().numpy(), label)
+            teacher, fused = (annotated_dice(it, annotation, num_classes=self.num_classes) for it in found)
+            self._agreement.append((teacher, fused))
+            if self.propagation is not None:
+                return
             label = np.where(annotation == IGNORE_INDEX, label, annotation)
         self.store.write("pseudo_label", scan.scan, label, affine)
 
     def end(self, engine: Engine, number: int) -> None:
-        """Logs the quality."""
+        """Propagates the round's annotations, and logs the quality."""
+        self._propagate(self._annotated(number))
         agreement = torch.tensor(self._agreement, device=self.pool.device).reshape(-1, 2)
         agreement = evenly_divisible_all_gather(agreement, concat=True)
         teacher, pseudo_label = agreement.nanmean(dim=0).tolist()
@@ -94,6 +106,36 @@ class PseudoLabelHandler:
         logger.info(
             "round %d: Dice on annotated voxels %.3f (teacher), %.3f (pseudo-labels)", number, teacher, pseudo_label
         )
+
+    def _annotated(self, number: int) -> list[str]:
+        return [entry.scan for entry in self.ledger.entries if entry.round == number and entry.slices is not None]
+
+    def _propagate(self, scans: list[str]) -> None:
+        """Labels annotated scans from their annotations; processes share them out."""
+        if self.propagation is None:
+            return
+        for scan in self.pool.bar(scans[idist.get_rank() :: idist.get_world_size()], "propagation"):
+            image = self.pool.image(scan)
+            annotation = self.store.read("annotation", scan)
+            affine = image.affine.cpu().numpy()
+            label = self.propagation(
+                image.as_tensor()[0],
+                np.asarray(annotation),
+                spacing=_spacing(affine),
+                seed=self._seed(scan),
+                num_classes=self.num_classes,
+            )
+            self.store.write("pseudo_label", scan, label.cpu().numpy(), affine)
+        idist.barrier()
+
+    def _seed(self, scan: str) -> int:
+        return zlib.crc32(f"{self.seed}/{self._round}/{scan}".encode())
+
+
+def _spacing(affine: np.ndarray) -> tuple[float, float, float]:
+    """Size of a voxel in millimetres."""
+    first, second, third = np.linalg.norm(affine[:3, :3], axis=0).tolist()
+    return first, second, third
 
 
 def annotated_dice(prediction: np.ndarray, annotation: np.ndarray, *, num_classes: int) -> float:

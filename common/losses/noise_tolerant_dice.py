@@ -54,9 +54,7 @@ class NoiseTolerantDiceLoss(nn.Module):
         self.include_background = include_background
         self.include_absent = include_absent
 
-    def forward(
-        self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
         """The loss; 0, with gradients of 0, if nothing is annotated.
 
         Args:

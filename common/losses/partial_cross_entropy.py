@@ -27,9 +27,7 @@ class PartialCrossEntropyLoss(nn.Module):
         super().__init__()
         self.ignore_index = ignore_index
 
-    def forward(
-        self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
         """The loss; 0, with gradients of 0, if nothing is annotated.
 
         Args:

@@ -35,9 +35,7 @@ class PartialDiceLoss(nn.Module):
         self.ignore_index = ignore_index
         self.include_background = include_background
 
-    def forward(
-        self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
         """The loss, 0 to 1; 0, with gradients of 0, if nothing is annotated.
 
         Args:
@@ -83,9 +81,7 @@ class PartialDiceCELoss(nn.Module):
         self.dice = PartialDiceLoss(ignore_index=ignore_index, include_background=include_background)
         self.cross_entropy = PartialCrossEntropyLoss(ignore_index=ignore_index)
 
-    def forward(
-        self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def forward(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
         """The loss of logits ``[B, C, …]`` for an annotation ``[B, 1, …]`` or ``[B, …]``; 0 if nothing is annotated.
 
         Args:

@@ -9,8 +9,9 @@ from html import escape
 import numpy as np
 from matplotlib.figure import Figure
 
+from common.metrics import MEASURES
 from common.report import figures
-from common.report.story import METRICS, Picture, RunRecord, Story
+from common.report.story import Picture, RunRecord, Story
 from common.report.stylesheet import STYLESHEET
 
 COLUMNS = {
@@ -71,7 +72,7 @@ def _opening(story: Story) -> str:
     if headline:
         html += f'<div class="figures">{"".join(headline)}</div>\n'
     if len(scored) > 1:
-        dice = {run.title: [score.values["dice"] for score in run.scores] for run in scored}
+        dice = {run.title: run.by_scan("dice") for run in scored}
         html += _figure(figures.comparison(dice), "comparison", _comparison_caption(story))
     return html
 
@@ -255,13 +256,13 @@ def _evaluation(story: Story) -> str:
         several = len({score.label for score in run.scores}) > 1
         rows = [
             [score.scan + (f", {score.label}" if several else "")]
-            + [_number(score.values.get(metric, math.nan), metric) for metric in METRICS]
+            + [_number(score.values.get(metric, math.nan), metric) for metric in MEASURES]
             + [("", "missing", "missing") if score.missing else ""]
             for score in run.scores
         ]
         missing = sum(score.missing for score in run.scores)
         means = ["mean ± standard deviation"]
-        for metric in METRICS:
+        for metric in MEASURES:
             mean, deviation = _number(run.mean(metric), metric), _number(run.deviation(metric), metric)
             means.append(mean if deviation == "–" else f"{mean} ± {deviation}")
         html += f"<h3>{escape(run.title)}</h3>\n"

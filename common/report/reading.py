@@ -14,7 +14,8 @@ from common.cohort import AnnotationStore, Cohort, Ledger, Scan, read_labels_ras
 from common.cohort.files import NIFTI_SUFFIXES, read_json
 from common.cohort.volumes import spacing
 from common.handlers import read_log
-from common.report.story import METRICS, CohortSummary, Picture, RunRecord, ScanScore, Story
+from common.metrics import MEASURES
+from common.report.story import CohortSummary, Picture, RunRecord, ScanScore, Story
 
 TITLES = {
     "fmabs": "FM-ABS",
@@ -87,13 +88,13 @@ def read_scores(path: str | Path) -> list[ScanScore]:
             ScanScore(
                 scan=row["scan"],
                 label=row["class"],
-                values={metric: float(row[metric] or "nan") for metric in METRICS},
+                values={metric: float(row[metric] or "nan") for metric in MEASURES},
                 missing=row["missing"].strip().lower() in ("1", "true"),
             )
             for row in rows
         ]
     except (KeyError, TypeError, ValueError) as error:
-        columns = ", ".join(("scan", "class", *METRICS, "missing"))
+        columns = ", ".join(("scan", "class", *MEASURES, "missing"))
         raise ValueError(f"{path}: expected the columns {columns}, found something else ({error}).") from error
 
 

@@ -12,9 +12,6 @@ import numpy as np
 
 from common.cohort import LedgerEntry
 
-METRICS = ("dice", "jaccard", "hd95_voxel", "asd_voxel", "hd95_mm", "asd_mm")
-"""Of a scan, in the order of a table's columns."""
-
 
 @dataclass(frozen=True)
 class ScanScore:
@@ -23,8 +20,8 @@ class ScanScore:
     Attributes:
         scan: its id.
         label: name of the class.
-        values: Dice and Jaccard in 0..1, distances in voxels and millimetres, under the names of ``METRICS``; NaN where
-            there is no distance.
+        values: Dice and Jaccard in 0..1, distances in voxels and millimetres, under the names of
+            :py:data:`common.metrics.MEASURES`; NaN where one is not defined.
         missing: whether nothing was predicted.
     """
 
@@ -58,15 +55,24 @@ class RunRecord:
         """The log's lines of one kind: ``train``, ``validation`` or ``round``."""
         return [line for line in self.log if line["kind"] == kind]
 
+    def by_scan(self, metric: str) -> list[float]:
+        """Mean over the classes of each scan, where it is defined."""
+        scans: dict[str, list[float]] = {}
+        for score in self.scores:
+            value = score.values.get(metric, math.nan)
+            if not math.isnan(value):
+                scans.setdefault(score.scan, []).append(value)
+        return [float(np.mean(values)) for values in scans.values()]
+
     def mean(self, metric: str) -> float:
-        """Mean over scans and classes, without NaN; NaN if there is none."""
-        known = [score.values[metric] for score in self.scores if not math.isnan(score.values.get(metric, math.nan))]
-        return float(np.mean(known)) if known else math.nan
+        """Mean over the scans; NaN if there is none."""
+        values = self.by_scan(metric)
+        return float(np.mean(values)) if values else math.nan
 
     def deviation(self, metric: str) -> float:
-        """Standard deviation (of a sample) over scans and classes, without NaN; NaN if there are fewer than two."""
-        known = [score.values[metric] for score in self.scores if not math.isnan(score.values.get(metric, math.nan))]
-        return float(np.std(known, ddof=1)) if len(known) > 1 else math.nan
+        """Standard deviation (of a sample) over the scans; NaN if there are fewer than two."""
+        values = self.by_scan(metric)
+        return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,11 +79,12 @@ def test_the_seed_decides():
     [
         (np.full((4, 4, 4), 255, np.uint8), "at least one slice"),
         (np.zeros((4, 4, 5), np.uint8), "one grid"),
+        (np.full((4, 4, 4), 2, np.uint8), r"classes 0\.\.1 \(or 255\), got 2 to 2"),
     ],
 )
 def test_bad_annotation(annotation, message):
     with pytest.raises(ValueError, match=message):
-        Propagation(ThresholdGeneralist())(torch.zeros(4, 4, 4), annotation, (1, 1, 1))
+        Propagation(ThresholdGeneralist())(torch.zeros(4, 4, 4), annotation, (1, 1, 1), num_classes=2)
 
 
 @pytest.mark.parametrize("settings", [{"least_overlap": 2}, {"greatest_change": 0.5}])

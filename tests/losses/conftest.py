@@ -4,11 +4,16 @@ import pytest
 import torch
 
 
-def from_probabilities(foreground, target):
-    """Two-class logits ``[1, 2, 1, 1, n]`` with these foreground probabilities, and the target ``[1, 1, 1, 1, n]``."""
-    p = torch.tensor(foreground, dtype=torch.float64)
-    logits = torch.stack([1 - p, p]).log().reshape(1, 2, 1, 1, -1)
-    return logits, torch.tensor(target, dtype=torch.uint8).reshape(1, 1, 1, 1, -1)
+@pytest.fixture(scope="session")
+def from_probabilities():
+    """Makes two-class logits ``[1, 2, 1, 1, n]`` with given foreground probabilities, and a target ``[1, 1, 1, 1, n]``."""
+
+    def make(foreground, target):
+        p = torch.tensor(foreground, dtype=torch.float64)
+        logits = torch.stack([1 - p, p]).log().reshape(1, 2, 1, 1, -1)
+        return logits, torch.tensor(target, dtype=torch.uint8).reshape(1, 1, 1, 1, -1)
+
+    return make
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.losses import NoiseTolerantDiceLoss, PartialCrossEntropyLoss, PartialDiceCELoss, PartialDiceLoss
-from tests.losses.conftest import from_probabilities
 
 LOSSES = {
     "noise_tolerant_dice": NoiseTolerantDiceLoss(),
@@ -44,7 +43,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("loss", "foreground", "target", "expected"), TABLE)
-def test_hand_worked(loss, foreground, target, expected):
+def test_hand_worked(from_probabilities, loss, foreground, target, expected):
     assert loss(*from_probabilities(foreground, target)).item() == pytest.approx(expected, abs=2e-5)
 
 
@@ -65,9 +64,7 @@ def test_noise_tolerant_dice_equals_a_plain_loop(batch, gamma):
 
 
 def test_noise_tolerant_dice_with_gamma_2_is_the_dice_loss(batch):
-    torch.testing.assert_close(
-        NoiseTolerantDiceLoss(gamma=2)(*batch), PartialDiceLoss()(*batch), atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(NoiseTolerantDiceLoss(gamma=2)(*batch), PartialDiceLoss()(*batch), atol=1e-5, rtol=0)
 
 
 def test_cross_entropy_equals_torch(batch):
@@ -76,7 +73,7 @@ def test_cross_entropy_equals_torch(batch):
     torch.testing.assert_close(PartialCrossEntropyLoss()(logits, target), expected)
 
 
-def test_an_absent_class_is_not_pulled_into_the_prediction():
+def test_an_absent_class_is_not_pulled_into_the_prediction(from_probabilities):
     logits, target = from_probabilities([0.05] * 50, [0] * 50)
     logits.requires_grad_()
     NoiseTolerantDiceLoss()(logits, target).backward()
@@ -173,7 +170,7 @@ def test_works_in_any_number_of_dimensions(loss, shape):
 @every_loss
 @given(data=st.data())
 @settings(max_examples=20, deadline=None)
-def test_loss_is_never_negative_and_falls_along_its_gradient(loss, data):
+def test_loss_is_never_negative_and_falls_along_its_gradient(from_probabilities, loss, data):
     foreground = data.draw(st.lists(st.floats(0.05, 0.95), min_size=2, max_size=6))
     target = data.draw(st.lists(st.sampled_from([0, 1, 255]), min_size=len(foreground), max_size=len(foreground)))
     logits, annotation = from_probabilities(foreground, target)

@@ -12,8 +12,7 @@ import torch
 
 from common.cohort import AnnotationStore, Cohort, Ledger, LedgerEntry, read_labels_ras, write_phantom
 from common.cohort.files import write_nifti
-from common.metrics import segmentation_scores
-from common.report import METRICS
+from common.metrics import MEASURES, segmentation_scores
 from common.transforms.cross_label import cross_label, middle_slices
 
 
@@ -86,7 +85,7 @@ def write_annotations(folder: Path, cohort: Cohort) -> None:
 def write_results(folder: Path, cohort: Cohort, *, shift: int) -> None:
     (folder / "evaluation").mkdir()
     with (folder / "evaluation" / "metrics.csv").open("w", newline="") as file:
-        rows = csv.DictWriter(file, ["scan", "class", *METRICS, "missing"])
+        rows = csv.DictWriter(file, ["scan", "class", *MEASURES, "missing"])
         rows.writeheader()
         for scan in cohort.test:
             assert scan.label is not None
@@ -94,4 +93,4 @@ def write_results(folder: Path, cohort: Cohort, *, shift: int) -> None:
             prediction = np.roll(label, shift, axis=1)
             write_nifti(folder / "predictions" / f"{scan.id}_seg.nii.gz", prediction, affine)
             scores = segmentation_scores(prediction, label, spacing=tuple(np.abs(np.diag(affine)[:3])))
-            rows.writerow({"scan": scan.id, "class": "left atrium", "missing": False} | {m: scores[m] for m in METRICS})
+            rows.writerow({"scan": scan.id, "class": "left atrium", "missing": False} | {m: scores[m] for m in MEASURES})

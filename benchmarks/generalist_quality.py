@@ -1,0 +1,99 @@
+"""How well a generalist labels scans, from prompts of true masks, of spoilt masks, and of a cross-label alone.
+
+    python benchmarks/generalist_quality.py --data COHORT [--part training --number 6] [--half]
+
+Nothing here trains or chooses anything. Spoilt masks imitate an imperfect teacher: eroded, dilated and ragged ones.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import fire
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scans import labelled_scans
+from scipy import ndimage
+
+from common.generalists import FUSIONS, EmbeddedGeneralist, MultiViewLabeler, Propagation
+from common.transforms.cross_label import cross_label, middle_slices
+from common.transforms.views import VIEWS
+
+
+def main(
+    data: str,
+    part: str = "validation",
+    number: int | None = None,
+    half: bool = False,
+    weights: str | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+) -> None:
+    """Prints tables of Dice (foreground against background): mean, standard deviation and least over scans.
+
+    Args:
+        data: a cohort folder (or the h5 folder of the left-atrium benchmark).
+        part: `validation` or `training`.
+        number: only the first so many scans.
+        half: at half the resolution.
+        weights: other weights than the shipped ones.
+        device: where the generalist runs.
+        threads: of the CPU.
+    """
+    torch.set_num_threads(threads)
+    generalist = EmbeddedGeneralist(device, weights)
+    labeler = MultiViewLabeler(generalist)
+    propagation = Propagation(generalist)
+    table: dict[str, list[float]] = defaultdict(list)
+    for seed, scan in enumerate(labelled_scans(data, part, number)):
+        scan = scan.halved() if half else scan
+        truth = scan.label > 0
+        image = torch.from_numpy(scan.image).to(device)
+        for name, mask in teachers(truth, scan.spacing, seed).items():
+            views = labeler.view_probabilities(image, mask.astype(np.uint8), scan.spacing, seed)
+            table[f"{name} | teacher itself"].append(dice(mask, truth))
+            for view, probabilities in zip(VIEWS, views, strict=True):
+                table[f"{name} | {view}"].append(dice(as_mask(probabilities[1] > 0.5), truth))
+            for fused, fuse in FUSIONS.items():
+                table[f"{name} | {fused}"].append(dice(as_mask(fuse(views) == 1), truth))
+            sure = as_mask(fuse(views, abstain=True) != 255)
+            table[f"{name} | where views agree"].append(dice(as_mask(fuse(views) == 1)[sure], truth[sure]))
+        annotation = cross_label(scan.label, middle_slices(scan.label))
+        label = propagation(image, annotation, scan.spacing, seed).cpu().numpy()
+        table["cross-label | propagated"].append(dice(label == 1, truth))
+        table["cross-label | share labelled"].append(float((label != 255).mean()))
+    scans = len(table["cross-label | propagated"])
+    print(f"{scans} {part} scans of {data}{' at half resolution' if half else ''}, {generalist.precision}")
+    print(f"{'prompts from | label':32} {'mean':>6} {'sd':>6} {'least':>6}")
+    for row, values in table.items():
+        print(f"{row:32} {np.mean(values):6.3f} {np.std(values):6.3f} {np.min(values):6.3f}")
+
+
+def teachers(truth: NDArray[np.bool_], spacing: tuple[float, float, float], seed: int) -> dict[str, NDArray[np.bool_]]:
+    """The true mask and three spoilt ones."""
+    random = np.random.default_rng(seed)
+    inner = ndimage.distance_transform_edt(truth, spacing)
+    outer = ndimage.distance_transform_edt(~truth, spacing)
+    distance = inner - outer
+    waves = ndimage.gaussian_filter(random.normal(size=truth.shape), 3.75 / np.array(spacing))
+    waves = waves / waves.std()
+    return {
+        "true": truth,
+        "eroded": distance > 2.5,
+        "dilated": distance > -3.75,
+        "ragged": distance + 5.0 * waves > 0,
+    }
+
+
+def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Dice of two masks."""
+    return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+
+
+def as_mask(mask: torch.Tensor) -> NDArray[np.bool_]:
+    return mask.cpu().numpy()
+
+
+if __name__ == "__main__":
+    fire.Fire(main)

@@ -1,0 +1,68 @@
+"""Scans with dense labels, from a cohort folder or from the left-atrium benchmark's h5 folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+H5_SPACING = (0.625, 0.625, 0.625)
+
+
+@dataclass(frozen=True)
+class LabelledScan:
+    """An image, its label map (both `[H, W, D]`) and the size of a voxel in mm."""
+
+    name: str
+    image: NDArray[np.float32]
+    label: NDArray[np.uint8]
+    spacing: tuple[float, float, float]
+
+    def halved(self) -> LabelledScan:
+        """At half the resolution: means of 2x2x2 voxels (of the label: rounded)."""
+        image, label = _block_means(self.image), _block_means(self.label > 0) >= 0.5
+        spacing = tuple(2 * size for size in self.spacing)
+        return LabelledScan(self.name, image, label.astype(np.uint8), spacing)  # type: ignore[arg-type]
+
+
+def labelled_scans(folder: str, part: str = "validation", number: int | None = None) -> Iterator[LabelledScan]:
+    """Reads scans one by one.
+
+    Args:
+        folder: a cohort folder with `datalist.json`, or a folder with `train.list` and `CASE/mri_norm2.h5`.
+        part: `validation` or `training`; of an h5 folder the last 16 cases are the validation scans.
+        number: only the first so many.
+
+    Raises:
+        FileNotFoundError: if the folder is neither.
+        ValueError: for another part.
+    """
+    root = Path(folder)
+    if part not in ("training", "validation"):
+        raise ValueError(f"part must be training or validation, got {part!r}")
+    if (root / "datalist.json").is_file():
+        for item in json.loads((root / "datalist.json").read_text())[part][:number]:
+            image, label = (nib.as_closest_canonical(nib.load(root / item[key])) for key in ("image", "label"))
+            spacing = tuple(float(size) for size in image.header.get_zooms()[:3])
+            pixels = np.asarray(image.dataobj, dtype=np.float32)
+            yield LabelledScan(item["image"], pixels, np.asarray(label.dataobj).astype(np.uint8), spacing)  # type: ignore[arg-type]
+    elif (root / "train.list").is_file():
+        names = (root / "train.list").read_text().split()
+        for name in (names[-16:] if part == "validation" else names[:-16])[:number]:
+            with h5py.File(root / name / "mri_norm2.h5") as file:
+                pixels, label = file["image"][:].astype(np.float32), file["label"][:].astype(np.uint8)
+            yield LabelledScan(name, pixels, label, H5_SPACING)
+    else:
+        raise FileNotFoundError(f"{root} has neither datalist.json (a cohort) nor train.list (the h5 benchmark)")
+
+
+def _block_means(volume: NDArray) -> NDArray[np.float32]:
+    height, width, depth = (size // 2 for size in volume.shape)
+    even = volume[: 2 * height, : 2 * width, : 2 * depth].astype(np.float32)
+    return even.reshape(height, 2, width, 2, depth, 2).mean(axis=(1, 3, 5))

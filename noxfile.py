@@ -1,0 +1,66 @@
+"""The project's sessions: ``nox -s demo``, ``tests``, ``lint``, ``typecheck``, ``bench``.
+
+Every session installs the versions in ``constraints.txt``. Arguments after ``--`` are handed on, for instance
+``nox -s tests -- -m "not slow"``.
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.sessions = ["tests"]
+nox.options.reuse_venv = "yes"
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    """Installs requirements in their pinned versions."""
+    session.install("--constraint", "constraints.txt", *requirements)
+
+
+def install_project(session: nox.Session, *requirements: str, extras: str = "prepare") -> None:
+    """Installs the project, torch before everything that depends on it."""
+    install(session, "torch")
+    install(session, *requirements, "--editable", f".[{extras}]")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The whole method on a phantom cohort, with a report."""
+    install_project(session)
+    session.run("python", "-m", "common", "demo", "--output_dir", "runs/demo", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, in two processes of one thread each."""
+    install_project(session, extras="test")
+    session.run("python", "-m", "pytest", "--numprocesses", "2", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Lint and format."""
+    install(session, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """Types of the package."""
+    install_project(session, "mypy")
+    session.run("mypy")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks of speed, small enough for a laptop."""
+    install_project(session)
+    for arguments in (
+        ["training_step.py", "--steps", "5", "--repeats", "3"],
+        ["inference.py", "--share", "0.2"],
+        ["labelling.py"],
+    ):
+        session.run("python", f"benchmarks/{arguments[0]}", *arguments[1:], *session.posargs)

@@ -1,0 +1,145 @@
+import inspect
+import math
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from common.query import (
+    STRATEGIES,
+    ForegroundAwareRandom,
+    HighestEntropy,
+    HighestEntropyRatio,
+    LeastConfidence,
+    Random,
+    strategy,
+)
+
+
+def scan(*foreground):
+    """Two-class probabilities ``[2, 1, 1, n]``."""
+    p = torch.tensor(foreground)
+    return torch.stack([1 - p, p]).reshape(2, 1, 1, -1)
+
+
+def bits(p):
+    return -p * math.log2(p) - (1 - p) * math.log2(1 - p)
+
+
+@pytest.mark.parametrize(
+    ("name", "probabilities", "progress", "expected"),
+    [
+        # confidences 0.6, 0.7, 0.9, … : the lowest two of eight
+        ("lc", scan(0.4, 0.7, 0.1, 0.9, 0.95, 0.0, 0.0, 1.0), 0.0, 1 - (0.6 + 0.7) / 2),
+        ("lc", scan(0.4, 0.9), 0.0, 0.4),  # at least one voxel
+        ("lc", torch.full((4, 2, 2, 2), 0.25), 0.0, 0.75),
+        ("he", scan(0.5, 0.0, 1.0, 0.9), 0.0, (1 + bits(0.9)) / 4),
+        ("he", torch.full((4, 2, 2, 2), 0.25), 0.0, 1.0),
+        ("he", scan(0.0, 1.0), 0.0, 0.0),
+        # normalised entropies 1, 0.72, 0.47, 0 against β = 0.502 and 0.75
+        ("her", scan(0.5, 0.8, 0.1, 0.0), 0.0, 0.5),
+        ("her", scan(0.5, 0.8, 0.1, 0.0), 1.0, 0.25),
+        ("random", scan(0.5, 0.8), 0.0, 0.0),
+        ("foreground_random", scan(0.2, 0.8, 0.6), 0.0, 2.0),
+        ("foreground_random", torch.eye(3).reshape(3, 3, 1, 1), 0.0, 2.0),
+    ],
+)
+def test_scores_by_hand(name, probabilities, progress, expected):
+    assert strategy(name).score(probabilities, progress=progress) == pytest.approx(expected, abs=1e-6)
+
+
+def test_her_threshold_follows_the_gaussian_ramp():
+    beta = HighestEntropyRatio().beta
+    assert [beta(progress) for progress in (0.0, 0.5, 1.0)] == pytest.approx(
+        [0.5 + 0.25 * math.exp(-5), 0.5 + 0.25 * math.exp(-1.25), 0.75]
+    )
+
+
+@pytest.mark.parametrize("name", ["lc", "he", "her"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_less_certain_scan_scores_higher(name, dtype):
+    noise = torch.randn(3, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    sure, unsure = ((scale * noise).softmax(0).to(dtype) for scale in (8.0, 1.0))
+    kind = strategy(name)
+    assert 0 <= kind.score(sure, progress=0.5) < kind.score(unsure, progress=0.5) <= 1
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_probabilities_are_left_alone(name):
+    probabilities = torch.rand(3, 4, 4, 4).softmax(0)
+    before = probabilities.clone()
+    strategy(name).score(probabilities, progress=0.3)
+    assert torch.equal(probabilities, before)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_strategy_never_sees_labels(name):
+    assert list(inspect.signature(STRATEGIES[name].score).parameters) == ["self", "probabilities", "progress"]
+
+
+@pytest.mark.parametrize("name", ["lc", "he", "her"])
+def test_highest_scores_are_chosen_and_names_break_ties(name):
+    scores = {"d": 0.2, "c": 0.7, "b": 0.7, "a": 0.1}
+    assert strategy(name).choose(scores, 3, seed=0) == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@given(
+    scores=st.dictionaries(st.text(min_size=1, max_size=3), st.floats(0, 1e6), max_size=8),
+    seed=st.integers(0, 2**32 - 1),
+    data=st.data(),
+)
+@settings(max_examples=25, deadline=None)
+def test_a_choice_has_no_repeats_and_depends_on_scores_and_seed_alone(name, scores, seed, data):
+    number = data.draw(st.integers(0, len(scores)))
+    chosen = strategy(name).choose(scores, number, seed=seed)
+    assert len(set(chosen)) == len(chosen) == number
+    assert set(chosen) <= set(scores)
+    assert strategy(name).choose(dict(reversed(scores.items())), number, seed=seed) == chosen
+
+
+def test_random_gives_all_the_same_chance():
+    counts = Counter(Random().choose(dict.fromkeys("abcd", 0.0), 1, seed=seed)[0] for seed in range(1000))
+    assert all(count == pytest.approx(250, abs=60) for count in counts.values())
+    assert len(counts) == 4
+
+
+def test_foreground_makes_a_scan_likelier_in_proportion():
+    scores = {"large": 600.0, "small": 200.0, "none": 0.0}
+    choices = [ForegroundAwareRandom().choose(scores, 3, seed=seed) for seed in range(1000)]
+    assert Counter(choice[0] for choice in choices)["large"] == pytest.approx(750, abs=60)
+    assert all(choice[2] == "none" for choice in choices)
+
+
+def test_scans_without_foreground_are_chosen_at_random():
+    first = {ForegroundAwareRandom().choose(dict.fromkeys("abc", 0.0), 1, seed=seed)[0] for seed in range(50)}
+    assert first == set("abc")
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_bad_choices(name):
+    with pytest.raises(ValueError, match=r"must lie in 0\.\.2 .* got 3"):
+        strategy(name).choose({"a": 1.0, "b": 2.0}, 3, seed=0)
+    with pytest.raises(ValueError, match="those of b are not"):
+        strategy(name).choose({"a": 1.0, "b": math.nan}, 1, seed=0)
+
+
+@pytest.mark.parametrize("name", ["lc", "he", "her", "foreground_random"])
+@pytest.mark.parametrize("shape", [(1, 2, 2, 2), (1, 2, 2, 2, 2)])
+def test_bad_probabilities(name, shape):
+    with pytest.raises(ValueError, match=r"must be \[C, H, W, D\]"):
+        strategy(name).score(torch.zeros(shape), progress=0.0)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="one of lc, he, her, random, foreground_random, got 'entropy'"):
+        strategy("entropy")
+    with pytest.raises(ValueError, match="share must lie in"):
+        LeastConfidence(0)
+    with pytest.raises(ValueError, match="start 0.8 and maximum 0.7"):
+        strategy("her", start=0.8, maximum=0.7)
+    with pytest.raises(ValueError, match="must not be negative"):
+        ForegroundAwareRandom().choose({"a": -1.0}, 1, seed=0)
+    assert HighestEntropy.name == "he"
