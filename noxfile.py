@@ -63,4 +63,4 @@ def bench(session: nox.Session) -> None:
         ["inference.py", "--share", "0.2"],
         ["labelling.py"],
     ):
-        session.run("python", f"benchmarks/{arguments[0]}", *arguments[1:], *session.posargs)
+        session.run("python", f"benchmarks/{arguments[0]}", *arguments[1:])

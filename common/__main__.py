@@ -97,7 +97,8 @@ class Prepare:
         """
         from common.cohort import prepare_nifti
 
-        _say(prepare_nifti(images, target, labels, spacing, validation, test, classes=classes, name=name))
+        names = classes.split(",") if isinstance(classes, str) else classes
+        _say(prepare_nifti(images, target, labels, spacing, validation, test, classes=names, name=name))
 
 
 @command

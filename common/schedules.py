@@ -27,7 +27,7 @@ def value(weight: float | Schedule, iteration: int) -> float:
 class GaussianRampUp:
     """``start + (maximum - start)·exp(-5(1 - t/T)²)``.
 
-    With ``start=0`` FM-ABS's ``λ_c`` (Sec. 2.1); from 0.5 to 0.75 the threshold of its highest entropy ratio (Sec. 2.2).
+    With ``start=0`` FM-ABS's ``λ_c``; from 0.5 to 0.75 the threshold of its highest entropy ratio.
 
     Attributes:
         maximum: the value from ``length`` on.
@@ -48,7 +48,7 @@ class GaussianRampUp:
 
 @dataclass(frozen=True)
 class GaussianRampDown:
-    """``maximum·[1 - exp(-5(1 - t/T)²)]``, FM-ABS's ``λ_sam`` (Sec. 2.3): nearly ``maximum`` first, 0 from ``T`` on.
+    """``maximum·[1 - exp(-5(1 - t/T)²)]``, FM-ABS's ``λ_sam``: nearly ``maximum`` first, 0 from ``T`` on.
 
     Attributes:
         maximum: what the ramp comes down from.

@@ -118,7 +118,7 @@ class Cohort:
 def write_datalist(
     folder: str | Path, *, name: str, labels: dict[int, str], splits: dict[str, list[dict[str, str]]]
 ) -> None:
-    """Writes ``datalist.json`` of a cohort, atomically.
+    """Writes ``datalist.json`` of a cohort, atomically; one that is there is kept.
 
     Args:
         folder: of the cohort.
@@ -126,8 +126,11 @@ def write_datalist(
         labels: name of each class 1..K.
         splits: items ``{"image": …, "label": …}``, paths relative to the folder, of each of ``SPLITS``.
     """
+    path = Path(folder) / DATALIST
+    if path.is_file():
+        return
     content: dict[str, Any] = {"name": name, "labels": {str(value): text for value, text in labels.items()}}
-    write_json(Path(folder) / DATALIST, content | {split: splits.get(split, []) for split in SPLITS})
+    write_json(path, content | {split: splits.get(split, []) for split in SPLITS})
 
 
 def _parse(folder: Path, path: Path, content: Any) -> Cohort:

@@ -264,6 +264,6 @@ def _names(labels: Mapping[int, str]) -> str:
 def _slice_text(item: SliceRequest) -> str:
     axis = VIEWS[item.view]
     return (
-        f"{item.view + ':':9}slice {item.file_index} along the file's {AXES[item.file_axis]} axis, at {'xyz'[axis]} = "
+        f"{item.view + ':':9} slice {item.file_index} along the file's {AXES[item.file_axis]} axis, at {'xyz'[axis]} = "
         f"{item.millimetres:g} mm (slice {item.ras_index} counted from {DIRECTIONS[axis]})"
     )

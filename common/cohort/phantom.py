@@ -130,7 +130,7 @@ def _write_scan(folder: Path, item: dict[str, str], shape: tuple[int, int, int],
 
 
 def _shape(size: int | Sequence[int]) -> tuple[int, int, int]:
-    sizes = (size,) * 3 if isinstance(size, int) else tuple(size)
+    sizes = tuple(size) if isinstance(size, Sequence) else (size,) * 3
     if len(sizes) != 3 or any(not isinstance(side, int) or side < 16 for side in sizes):
         raise ValueError(f"size must be one or three whole numbers of at least 16, got {size}.")
     return sizes

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from common.cohort.cohort import Cohort, write_datalist
 from common.cohort.convert import Source, convert_all
-from common.cohort.errors import CohortError
 
 
 def prepare_brats(
@@ -33,7 +32,7 @@ def prepare_brats(
 
     Raises:
         FileNotFoundError: if there is no patient.
-        CohortError: if files are missing, truncated or not as expected; all missing ones before anything is written.
+        CohortError: if files are missing, truncated or not as expected; those that headers show before anything is written.
         ValueError: if ``validation`` leaves no scan for training, or the target holds anything else.
     """
     source = Path(source)
@@ -48,11 +47,6 @@ def prepare_brats(
         Source(folder.name, folder / f"{modality}_subtrMeanDivStd.nii.gz", folder / "OTMultiClass.nii.gz")
         for folder in patients
     ]
-    missing = [
-        f"{item.image}: no such file, though the patient has a label." for item in sources if not item.image.is_file()
-    ]
-    if missing:
-        raise CohortError(missing)
     settings = {"made by": "prepare brats", "modality": modality, "validation": validation}
     items = convert_all(sources, target, settings, spacing=spacing, merge_classes=True, progress=progress)
     training = len(items) - validation

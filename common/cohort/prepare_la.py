@@ -53,10 +53,8 @@ def prepare_la(
     problems = [problem for case in cases + test if (problem := _problem(source / case / H5_FILE))]
     if problems:
         raise CohortError(problems)
-    folder = claim(
-        target,
-        {"made by": "prepare la", "source": str(source.resolve()), "spacing": spacing, "validation": validation},
-    )
+    settings = {"made by": "prepare la", "source": str(source.resolve()), "spacing": spacing, "validation": validation}
+    folder = claim(target, {**settings, "cases": cases, "test cases": test})
     items = {case: {"image": f"images/{case}.nii.gz", "label": f"labels/{case}.nii.gz"} for case in cases + test}
     for case in progress_bar(items, "prepare la", progress):
         if not all((folder / path).is_file() for path in items[case].values()):

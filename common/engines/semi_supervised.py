@@ -42,6 +42,7 @@ class SemiSupervisedTrainer(Trainer):
             progress here.
         epoch_length: iterations an epoch.
         handlers: attached in this order, after the teacher's update.
+        round_handlers: what acts at rounds (query, pseudo-labels, the pool's inference), attached after ``handlers``.
         precision: ``fp32``, ``bf16`` or ``fp16`` (with loss scaling).
 
     Raises:
@@ -64,6 +65,7 @@ class SemiSupervisedTrainer(Trainer):
         max_epochs: int | None = None,
         epoch_length: int = 100,
         handlers: Sequence[Any] = (),
+        round_handlers: Sequence[Any] = (),
         precision: str = "fp32",
     ) -> None:
         names = [term.name for term in terms]
@@ -94,7 +96,7 @@ class SemiSupervisedTrainer(Trainer):
         if teacher is not None:
             teacher.ema_model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
             teacher.attach(self)
-        self._register_handlers(handlers)
+        self._register_handlers([*handlers, *round_handlers])
         self.add_event_handler(Events.ITERATION_COMPLETED, self._end)
 
     def _end(self) -> None:

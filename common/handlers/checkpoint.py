@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
-from monai.engines import Trainer
 from torch import nn
 
 from common.handlers.pool import RoundEvents
@@ -38,6 +37,48 @@ def save_atomically(content: Any, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
+class BestModel:
+    """Keeps the weights with the best validation score in ``path``; to be attached to the validator.
+
+    Args:
+        path: of the state dict.
+        network: whose weights are kept.
+        metric: name of the validator's metric; higher is better.
+
+    Attributes:
+        best: the best score so far; part of the run's checkpoint.
+    """
+
+    def __init__(self, path: str | Path, *, network: nn.Module, metric: str) -> None:
+        self.path = Path(path)
+        self.network = network
+        self.metric = metric
+        self.best: float | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Compares when a validation is completed."""
+        engine.add_event_handler(Events.COMPLETED, self._compare)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best score."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores the best score."""
+        self.best = state["best"]
+
+    def save(self) -> None:
+        """Writes the weights as they are now."""
+        if idist.get_rank() == 0:
+            save_atomically(self.network.state_dict(), self.path)
+
+    def _compare(self, engine: Engine) -> None:
+        score = float(engine.state.metrics[self.metric])
+        if self.best is None or score > self.best:
+            self.best = score
+            self.save()
+
+
 class Checkpoint:
     """Saves everything that a run depends on, and restores it when training starts.
 
@@ -47,6 +88,7 @@ class Checkpoint:
     Args:
         path: of the file.
         objects: what to save, by name: networks, optimiser, scheduler, handlers with a state.
+        best_model: saved as well; where nothing was ever validated, it keeps the last weights of the finished run.
         settings: what must not change between the runs; primitives only.
         every: iterations between two checkpoints.
 
@@ -55,10 +97,17 @@ class Checkpoint:
     """
 
     def __init__(
-        self, path: str | Path, *, objects: Mapping[str, Stateful], settings: Mapping[str, Any], every: int = 100
+        self,
+        path: str | Path,
+        *,
+        objects: Mapping[str, Stateful],
+        best_model: BestModel,
+        settings: Mapping[str, Any],
+        every: int = 100,
     ) -> None:
         self.path = Path(path)
-        self.objects = dict(objects)
+        self.objects = {**objects, "best_model": best_model}
+        self.best_model = best_model
         self.settings = dict(settings)
         self.every = every
 
@@ -69,7 +118,7 @@ class Checkpoint:
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.save)
         engine.add_event_handler(RoundEvents.ROUND_STARTED, self.save)
         engine.add_event_handler(RoundEvents.ROUND_COMPLETED, self.save)
-        engine.add_event_handler(Events.COMPLETED, self.save)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def save(self, engine: Any) -> None:
         """Writes the file."""
@@ -86,6 +135,11 @@ class Checkpoint:
             "objects": {name: stateful.state_dict() for name, stateful in self.objects.items()},
         }
         save_atomically(content, self.path)
+
+    def _finish(self, engine: Any) -> None:
+        if self.best_model.best is None and engine.state.iteration >= engine.max_iterations:
+            self.best_model.save()
+        self.save(engine)
 
     def load(self, engine: Any) -> None:
         """Restores the file's state, if there is a file."""
@@ -120,51 +174,3 @@ class Checkpoint:
             engine.terminate()
         else:
             logger.info("%s: going on after iteration %d.", self.path, iteration)
-
-
-class BestModel:
-    """Keeps the weights with the best validation score in ``path``; without validation, the last ones.
-
-    To be attached to the validator, and to the trainer. The best score is part of the run's checkpoint.
-
-    Args:
-        path: of the state dict.
-        network: whose weights are kept.
-        metric: name of the validator's metric; higher is better.
-
-    Attributes:
-        best: the best score so far.
-    """
-
-    def __init__(self, path: str | Path, *, network: nn.Module, metric: str) -> None:
-        self.path = Path(path)
-        self.network = network
-        self.metric = metric
-        self.best: float | None = None
-
-    def attach(self, engine: Engine) -> None:
-        """Acts when a validation or the training is completed."""
-        last = isinstance(engine, Trainer)
-        engine.add_event_handler(Events.COMPLETED, self._finish if last else self._compare)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The best score."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores the best score."""
-        self.best = state["best"]
-
-    def _compare(self, engine: Engine) -> None:
-        score = float(engine.state.metrics[self.metric])
-        if self.best is None or score > self.best:
-            self.best = score
-            self._save()
-
-    def _finish(self, engine: Any) -> None:
-        if self.best is None and engine.state.iteration >= engine.max_iterations:
-            self._save()
-
-    def _save(self) -> None:
-        if idist.get_rank() == 0:
-            save_atomically(self.network.state_dict(), self.path)

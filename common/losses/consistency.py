@@ -13,7 +13,7 @@ class ConsistencyLoss(nn.Module):
     """The mean distance of two predictions' softmax probabilities, over all voxels and classes.
 
     Args:
-        kind: ``mae``, the absolute difference of FM-ABS's ``L_c`` (Sec. 2.1), or ``mse``, the squared one of the mean
+        kind: ``mae``, the absolute difference of FM-ABS's ``L_c``, or ``mse``, the squared one of the mean
             teacher (Tarvainen and Valpola, NeurIPS 2017).
 
     Raises:

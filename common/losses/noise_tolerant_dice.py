@@ -10,11 +10,11 @@ from common.losses.annotated import annotated
 
 
 class NoiseTolerantDiceLoss(nn.Module):
-    """``Σ|P - Y|^γ / (ΣP² + ΣY² + ε)``, FM-ABS's ``L_sam`` (Sec. 2.1), after COPLE-Net (Wang et al., IEEE TMI 39(8), 2020).
+    """``Σ|P - Y|^γ / (ΣP² + ΣY² + ε)``, FM-ABS's ``L_sam``, after COPLE-Net (Wang et al., IEEE TMI 39(8), 2020).
 
-    ``P`` are softmax probabilities, ``Y`` the one-hot target. The sums run over the annotated voxels of the whole batch,
-    for each class alone; the loss is the mean over classes. ``γ = 2`` is the Dice loss with squared sums, ``γ = 1``
-    resembles the mean absolute error, which is robust to noise.
+    ``P`` are softmax probabilities, ``Y`` the one-hot target. The sums run over the annotated voxels of the whole
+    batch, for each class alone; the loss is the mean over classes. ``γ = 2`` is the Dice loss with squared sums,
+    ``γ = 1`` resembles the mean absolute error, which is robust to noise.
 
     A class without a voxel in the batch's target is left out of the mean by default: for ``γ < 2`` its ratio *grows* as
     its probabilities shrink (``ΣP^1.5 / ΣP²``), so that it would pull the absent class into the prediction.

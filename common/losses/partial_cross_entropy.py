@@ -11,7 +11,7 @@ from common.losses.annotated import annotated
 
 
 class PartialCrossEntropyLoss(nn.Module):
-    """The mean cross-entropy of the annotated voxels, FM-ABS's ``L_cross`` (Sec. 2.1).
+    """The mean cross-entropy of the annotated voxels, FM-ABS's ``L_cross``.
 
     Args:
         ignore_index: the target's value where nothing is annotated.

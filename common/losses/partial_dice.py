@@ -11,10 +11,10 @@ from common.losses.partial_cross_entropy import PartialCrossEntropyLoss
 
 
 class PartialDiceLoss(nn.Module):
-    """``1 - (2ΣPY + ε) / (ΣP² + ΣY² + ε)``, the soft Dice loss of V-Net (Milletari et al., 3DV 2016, Eq. 1).
+    """``1 - (2ΣPY + ε) / (ΣP² + ΣY² + ε)``, the soft Dice loss of V-Net (Milletari et al., 3DV 2016).
 
-    ``P`` are softmax probabilities, ``Y`` the one-hot target. The sums run over the annotated voxels of the whole batch,
-    for each class alone; the loss is the mean over classes.
+    ``P`` are softmax probabilities, ``Y`` the one-hot target. The sums run over the annotated voxels of the whole
+    batch, for each class alone; the loss is the mean over classes.
 
     Args:
         epsilon: ``ε``, above 0.

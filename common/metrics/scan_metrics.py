@@ -38,8 +38,8 @@ class ScanMetrics:
         output_dir: where the files go.
         labels: name of each class by its value in the label map, the background left out; keys may be strings, as JSON
             has them.
-        output_transform: takes (prediction, label) of each scan from ``engine.state.output``: label maps ``[1, H, W, D]``,
-            or one channel a class, background first. By default items' ``pred`` and ``label``.
+        output_transform: takes (prediction, label) of each scan from ``engine.state.output``: label maps
+            ``[1, H, W, D]``, or one channel a class, background first. By default items' ``pred`` and ``label``.
         scan_transform: takes the scans' ids from ``engine.state.batch``; by default items' ``scan``, or else the names
             of the images' files.
         spacing: of the voxels in mm along each axis; by default as the label's or the prediction's affine has it.

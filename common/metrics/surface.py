@@ -27,8 +27,8 @@ def surface_distances(
 ) -> SurfaceDistances:
     """95 % Hausdorff and average surface distance of two objects, as MedPy's ``hd95`` and ``asd`` define them.
 
-    An object's surface are its voxels with at least one of the 6 neighbours outside it or outside the grid; the distance
-    of a surface voxel is that to the nearest surface voxel of the other object, between voxel centres.
+    An object's surface are its voxels with at least one of the 6 neighbours outside it or outside the grid; the
+    distance of a surface voxel is that to the nearest surface voxel of the other object, between voxel centres.
 
     Args:
         prediction: mask ``[H, W, D]`` (any number of dimensions works), non-zero is the object.

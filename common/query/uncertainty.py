@@ -1,4 +1,4 @@
-"""Strategies that ask for the scans of which the model is least sure (FM-ABS, Sec. 2.3)."""
+"""Strategies that ask for the scans of which the model is least sure, as in FM-ABS."""
 
 from __future__ import annotations
 

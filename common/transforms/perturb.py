@@ -9,10 +9,10 @@ import torch
 
 
 class Perturb:
-    """Random contrast of each scan and Gaussian noise, FM-ABS's ``X + ξ`` (Sec. 2.1).
+    """Random contrast of each scan and Gaussian noise, FM-ABS's ``X + ξ``.
 
-    ``(X - m)·c + m + n`` with ``m`` the mean of the scan's channel, ``c`` one number a scan, ``n`` noise a voxel. A pure
-    function of the seed and the iteration, so that a resumed run draws what the uninterrupted one did.
+    ``(X - m)·c + m + n`` with ``m`` the mean of the scan's channel, ``c`` one number a scan, ``n`` noise a voxel. A
+    pure function of the seed and the iteration, so that a resumed run draws what the uninterrupted one did.
 
     Args:
         noise_std: standard deviation of the noise, in units of the images; 0 for none.

@@ -18,7 +18,8 @@ BUNDLES = ("fmabs_la", "fmabs_brats")
 
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_trains_evaluates_and_infers(bundle, small_settings, cohort_dir):
-    run(bundle, "train", small_settings)
+    flow = run(bundle, "train", small_settings)
+    assert not flow.check_properties()
     output = Path(small_settings["output_dir"])
     cohort = Cohort.open(cohort_dir)
     ledger = Ledger(output / "ledger.json")
@@ -44,7 +45,8 @@ def test_trains_evaluates_and_infers(bundle, small_settings, cohort_dir):
     metrics = json.loads((output / "evaluation" / "metrics.json").read_text())
     assert {"dice", "jaccard", "hd95_voxel", "hd95_mm", "asd_voxel", "asd_mm"} <= set(metrics["mean"])
 
-    run(bundle, "inference", {**kept, "dataset_dir": str(cohort_dir)})
+    flow = run(bundle, "inference", {**kept, "dataset_dir": str(cohort_dir)})
+    assert not flow.check_properties()
     for scan in cohort.test:
         image = nib.load(scan.image)
         prediction = nib.load(output / "predictions" / f"{scan.id}_seg.nii.gz")
@@ -138,11 +140,3 @@ def test_bad_settings_are_named_before_training(changes, message, small_settings
     with pytest.raises(Exception, match=message):  # noqa: PT012
         flow.initialize()
         flow.run()
-
-
-@pytest.mark.parametrize("bundle", BUNDLES)
-@pytest.mark.parametrize(("stage", "kind"), [("train", "train"), ("inference", "inference")])
-def test_has_the_properties_of_the_model_zoo(bundle, stage, kind, small_settings):
-    settings = small_settings if stage == "train" else {}
-    flow = workflow(bundle, stage, settings)
-    assert not flow.check_properties()

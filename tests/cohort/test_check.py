@@ -6,9 +6,9 @@ import re
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import save
 
 from common.cohort import Cohort, CohortError
+from tests.cohort.samples import save
 
 SHAPE = (6, 7, 8)
 LABEL = np.pad(np.ones((2, 3, 3), np.uint8), ((2, 2), (2, 2), (3, 2)))
@@ -62,12 +62,12 @@ def _with(value):
         (_not_nifti, "images", "does not open"),
         (lambda folder: _image(folder, _with(np.nan)), "images", "expected finite intensities, found 1 NaN"),
         (lambda folder: _image(folder, _with(-np.inf)), "images", "expected finite intensities, found 1 NaN"),
-        (lambda folder: _image(folder, np.zeros((*SHAPE, 2), np.float32)), "images", r"3D volume, found shape \(6, 7, 8, 2\)"),
+        (lambda folder: _image(folder, np.zeros((*SHAPE, 2))), "images", r"3D volume, found shape \(6, 7, 8, 2\)"),
         (lambda folder: _label(folder, LABEL * 3), "labels", "expected 0 background, 1 blob, found the values 3"),
         (lambda folder: _label(folder, LABEL * np.float32(0.5)), "labels", "found the values 0.5"),
         (lambda folder: _label(folder, LABEL * np.uint8(255)), "labels", "found the values 255"),
         (lambda folder: _label(folder, LABEL * 0), "labels", "found an empty one"),
-        (lambda folder: _label(folder, LABEL[1:]), "labels", "expected the grid of scan_1.nii.gz, 6 × 7 × 8.*found 5 × 7"),
+        (lambda folder: _label(folder, LABEL[1:]), "labels", r"grid of scan_1\.nii\.gz, 6 × 7 × 8.*found 5 × 7"),
         (lambda folder: _label(folder, LABEL, np.diag([1, 1, 1.2, 1])), "labels", "expected the grid of"),
         (lambda folder: _label(folder, LABEL, np.diag([-1, 1, 1, 1])), "labels", "expected the grid of"),
     ],

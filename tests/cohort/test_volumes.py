@@ -5,9 +5,9 @@ import itertools
 import nibabel as nib
 import numpy as np
 import pytest
-from conftest import save
 
 from common.cohort.volumes import read_labels_ras, read_ras, same_grid, spacing, to_ras
+from tests.cohort.samples import save
 
 CODES = ["".join(code) for axes in itertools.permutations(("RL", "AP", "SI")) for code in itertools.product(*axes)]
 

@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture(scope="session")
 def from_probabilities():
-    """Makes two-class logits ``[1, 2, 1, 1, n]`` with given foreground probabilities, and a target ``[1, 1, 1, 1, n]``."""
+    """Makes two-class logits ``[1, 2, 1, 1, n]`` of foreground probabilities, and a target ``[1, 1, 1, 1, n]``."""
 
     def make(foreground, target):
         p = torch.tensor(foreground, dtype=torch.float64)

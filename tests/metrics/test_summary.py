@@ -6,7 +6,7 @@ from common.metrics import MEASURES, summarise
 
 
 def scores(dice, distance=None, missing=False):
-    distances = {name: math.nan if distance is None else distance for name in MEASURES[2:]}
+    distances = dict.fromkeys(MEASURES[2:], math.nan if distance is None else distance)
     return {"dice": dice, "jaccard": dice / 2, "missing": missing} | distances
 
 

@@ -1,0 +1,28 @@
+"""Images to segment, wherever they lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.cohort.cohort import DATALIST, Cohort
+from common.cohort.files import scan_name
+
+
+def images(folder: str | Path) -> list[dict[str, str]]:
+    """Items ``{"scan", "image"}`` of a cohort's test scans (of all its scans if it has none) or of a folder's NIfTI files.
+
+    Raises:
+        FileNotFoundError: if the folder does not exist or holds no NIfTI file.
+        ValueError: if two files differ by their ending alone.
+    """
+    folder = Path(folder)
+    if (folder / DATALIST).is_file():
+        cohort = Cohort.open(folder)
+        return [{"scan": scan.id, "image": str(scan.image)} for scan in cohort.test or cohort.scans]
+    files = sorted(path for path in folder.glob("*") if path.name.endswith((".nii", ".nii.gz")))
+    if not files:
+        raise FileNotFoundError(f"{folder}: expected a cohort's folder or NIfTI files (.nii, .nii.gz), found none.")
+    names = [scan_name(path) for path in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{folder}: expected one file a scan, found two of {', '.join(twice)} (.nii and .nii.gz).")
+    return [{"scan": name, "image": str(path)} for name, path in zip(names, files, strict=True)]

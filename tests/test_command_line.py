@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+
+from common.__main__ import main
+from common.cohort import Cohort
+
+
+def test_phantom(tmp_path, capsys):
+    arguments = ["phantom", "--output_dir", str(tmp_path / "p"), "--scans", "3", "--size", "16", "--seed", "4"]
+    main(arguments)
+    main(arguments)
+    assert "1 training, 1 validation, 1 test scans" in capsys.readouterr().out
+    assert len(Cohort.open(tmp_path / "p").scans) == 3
+
+
+def test_an_unknown_argument_stops_a_command_before_it_runs(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["phantom", "--output_dir", str(tmp_path / "p"), "--scan", "3"])
+    assert caught.value.code == 2
+    assert "--scan" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
+def test_bad_input_is_a_message_not_a_traceback(tmp_path):
+    with pytest.raises(SystemExit, match=r"Error: .*train\.list: no such file"):
+        main(["prepare", "la", "--source", str(tmp_path), "--target", str(tmp_path / "t")])
+    with pytest.raises(SystemExit, match="Error: size must be"):
+        main(["phantom", "--output_dir", str(tmp_path / "p"), "--size", "5"])
+
+
+def test_classes_are_separated_by_commas(tmp_path, capsys):
+    main(["phantom", "--output_dir", str(tmp_path / "p"), "--scans", "3", "--size", "16"])
+    images, labels = str(tmp_path / "p/images"), str(tmp_path / "p/labels")
+    arguments = ["--images", images, "--labels", labels, "--target", str(tmp_path / "n"), "--validation", "1"]
+    main(["prepare", "nifti", *arguments, "--classes", "left atrium,something else"])
+    assert Cohort.open(tmp_path / "n").labels == {1: "left atrium", 2: "something else"}
+    assert "2 training, 1 validation" in capsys.readouterr().out
