@@ -125,12 +125,40 @@ def phantom(
     _say(write_phantom(output_dir, scans, size, seed, validation=validation, test=test, progress=True))
 
 
+@command
+def demo(output_dir: str = "runs/demo", seed: int = 0) -> None:
+    """The whole method on made-up scans, beside plain supervised training, in minutes on two CPU cores.
+
+    Args:
+        output_dir: gets report.html, metrics.json, the scans, and a folder a method; the same command again goes on.
+        seed: of the scans and of the trainings.
+    """
+    from common.demo import DemoSettings
+    from common.demo import demo as run
+
+    run(output_dir, DemoSettings(seed=seed))
+
+
+@command
+def report(output_dir: str, dataset_dir: str | None = None, picture: str | None = None) -> None:
+    """Writes a page that tells what a run did, or several runs on one cohort: OUTPUT_DIR/report.html.
+
+    Args:
+        output_dir: of a run, or the folder above several.
+        dataset_dir: of the cohort, for the pictures; by default cohort or phantom in the run's folder.
+        picture: file for the page's main picture as a PNG, if wanted.
+    """
+    from common.report import write_report
+
+    print(write_report(output_dir, dataset_dir, picture))
+
+
 def _say(cohort: Cohort) -> None:
     counts = f"{len(cohort.training)} training, {len(cohort.validation)} validation, {len(cohort.test)} test scans"
     print(f"{cohort.folder}: {cohort.name}, {counts}.")
 
 
-COMMANDS = {"phantom": phantom, "prepare": Prepare}
+COMMANDS = {"demo": demo, "phantom": phantom, "prepare": Prepare, "report": report}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -140,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if isinstance(task, Task):
         try:
             task._run()
-        except (ValueError, FileNotFoundError, FileExistsError, ImportError) as error:
+        except (ValueError, FileNotFoundError, FileExistsError, ImportError, RuntimeError) as error:
             sys.exit(f"Error: {error}")
 
 

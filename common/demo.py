@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 import common
-from common.cohort import Cohort, Ledger, write_phantom
+from common.cohort import Ledger, write_phantom
 from common.cohort.files import read_json, write_json
 from common.cohort.preparation import claim
 from common.handlers import read_log
@@ -89,7 +89,7 @@ def demo(output_dir: str | Path = "runs/demo", settings: DemoSettings | None = N
 
     _say(f"1  Scans        {settings.scans} made-up ones of {settings.size}³ voxels, {settings.test} of them held out")
     with steps.step("scans"):
-        cohort = _write_cohort(folder / "cohort", settings)
+        _write_cohort(folder / "cohort", settings)
 
     _say(
         f"2  FM-ABS       {settings.iterations} iterations; {settings.initial} scans cross-labelled at random, "
@@ -107,7 +107,7 @@ def demo(output_dir: str | Path = "runs/demo", settings: DemoSettings | None = N
     with steps.step("evaluation") as wanted, ThreadPoolExecutor(2) as pool:
         if wanted:
             jobs = [(method, config) for config in ("evaluate", "inference") for method in METHODS]
-            list(pool.map(lambda job: _apply(bundle, folder, *job, cohort, settings), jobs))
+            list(pool.map(lambda job: _apply(bundle, folder, *job, settings), jobs))
 
     metrics = _metrics(folder, settings, steps.seconds)
     write_json(folder / "metrics.json", metrics)
@@ -165,8 +165,8 @@ class _Steps:
         _say(f"                {self.seconds[name]:.0f} s")
 
 
-def _write_cohort(folder: Path, settings: DemoSettings) -> Cohort:
-    return write_phantom(
+def _write_cohort(folder: Path, settings: DemoSettings) -> None:
+    write_phantom(
         folder, settings.scans, settings.size, settings.seed, validation=settings.validation, test=settings.test
     )
 
@@ -224,19 +224,11 @@ def _train(steps: _Steps, bundle: Path, folder: Path, method: str, settings: Dem
         _run(bundle, folder / method, files, arguments, iterations=settings.iterations)
 
 
-def _apply(
-    bundle: Path, folder: Path, method: str, config: str, cohort: Cohort, settings: DemoSettings
-) -> None:
-    size = [settings.patch] * 3
-    stride = [settings.patch // 2] * 3
+def _apply(bundle: Path, folder: Path, method: str, config: str, settings: DemoSettings) -> None:
+    size, stride = [settings.patch] * 3, [settings.patch // 2] * 3
     arguments = ["--output_dir", folder / method, "--roi_size", size, "--stride", stride]
     arguments += ["--network_def#width", settings.width]
-    if config == "evaluate":
-        arguments += ["--dataset_dir", cohort.folder, "--split", "test"]
-    else:
-        images = folder / method / "held_out.json"
-        write_json(images, [str(scan.image) for scan in cohort.test])
-        arguments += ["--dataset_dir", cohort.folder, "--split", "test"]
+    arguments += ["--dataset_dir", folder / "cohort"]
     _run(bundle, folder / method, str(bundle / "configs" / f"{config}.json"), arguments, threads=1)
 
 

@@ -32,7 +32,8 @@ def prepare_brats(
 
     Raises:
         FileNotFoundError: if there is no patient.
-        CohortError: if files are missing, truncated or not as expected; those that headers show before anything is written.
+        CohortError: if files are missing, truncated or not as expected; what headers tell, before anything is
+            written.
         ValueError: if ``validation`` leaves no scan for training, or the target holds anything else.
     """
     source = Path(source)

@@ -42,6 +42,8 @@ class PseudoLabelHandler:
         num_classes: C, background included.
         seed: of the random prompts.
         propagation: makes a label map of an image and a cross-label.
+        warm_up: iterations before which the teacher prompts nothing: labels from prompts of a poor teacher are worse
+            than the teacher itself.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class PseudoLabelHandler:
         num_classes: int,
         seed: int = 0,
         propagation: Propagation | None = None,
+        warm_up: int = 0,
     ) -> None:
         self.pool = pool
         self.labeler = labeler
@@ -62,7 +65,9 @@ class PseudoLabelHandler:
         self.num_classes = num_classes
         self.seed = seed
         self.propagation = propagation
+        self.warm_up = warm_up
         self._round = 0
+        self._ready = False
         self._agreement: list[tuple[float, float]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -78,10 +83,13 @@ class PseudoLabelHandler:
     def begin(self, engine: Engine, number: int) -> None:
         """Begins a round."""
         self._round = number
+        self._ready = engine.state.iteration >= self.warm_up
         self._agreement = []
 
     def visit(self, scan: PoolScan) -> None:
         """Labels one scan."""
+        if not self._ready:
+            return
         prediction = scan.probabilities.argmax(dim=0).to(torch.uint8)
         affine = scan.affine.cpu().numpy()
         label = self.labeler(scan.image[0], prediction, spacing=_spacing(affine), seed=self._seed(scan.scan))
@@ -99,10 +107,12 @@ class PseudoLabelHandler:
     def end(self, engine: Engine, number: int) -> None:
         """Propagates the round's annotations, and logs the quality."""
         self._propagate(self._annotated(number))
+        if not self._ready:
+            return
         agreement = torch.tensor(self._agreement, device=self.pool.device).reshape(-1, 2)
         agreement = evenly_divisible_all_gather(agreement, concat=True)
         teacher, pseudo_label = agreement.nanmean(dim=0).tolist()
-        engine.state.metrics |= {"round": number, "teacher_dice": teacher, "pseudo_label_dice": pseudo_label}
+        engine.state.metrics |= {"teacher_dice": teacher, "pseudo_label_dice": pseudo_label}
         logger.info(
             "round %d: Dice on annotated voxels %.3f (teacher), %.3f (pseudo-labels)", number, teacher, pseudo_label
         )

@@ -60,11 +60,6 @@ def weights(settings):
     return {**content["objects"]["student"], **{f"teacher.{k}": v for k, v in content["objects"]["teacher"].items()}}
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(cohort_dir, tmp_path_factory):
-    return {"folder": tmp_path_factory.mktemp("whole")}
-
-
 class Stop(RuntimeError):
     pass
 
@@ -109,6 +104,45 @@ def test_resumed_run_equals_the_uninterrupted_one(event, iteration, small_settin
     assert [(e.scan, e.round, e.score) for e in ledgers[0]] == [(e.scan, e.round, e.score) for e in ledgers[1]]
     model = [torch.load(Path(s["output_dir"]) / "model.pt", weights_only=True) for s in (whole, settings)]
     assert all(torch.equal(model[0][name], model[1][name]) for name in model[0])
+
+
+def test_pauses_for_people_and_goes_on(small_settings, cohort_dir):
+    settings = {**small_settings, "annotator": "folder"}
+    output = Path(settings["output_dir"])
+    labels = {scan.id: nib.load(scan.label) for scan in Cohort.open(cohort_dir).training}
+    for number, iteration in enumerate((0, 3, 6)):
+        run("fmabs_la", "train", settings)
+        request = json.loads((output / "requests" / f"round_{number:02d}.json").read_text())
+        assert torch.load(output / "checkpoint.pt", weights_only=True)["iteration"] == iteration
+        assert len(Ledger(output / "ledger.json").entries) == number
+        assert not (output / "model.pt").exists() or iteration > 4
+        for asked in request["scans"]:
+            label = labels[asked["scan"]]
+            truth, drawing = np.asarray(label.dataobj), np.asarray(nib.load(asked["draw_in"]).dataobj).copy()
+            for item in asked["slices"]:
+                at = [slice(None)] * 3
+                at[item["file_axis"]] = item["file_index"]
+                drawing[tuple(at)] = truth[tuple(at)]
+            drawing[truth.shape[0] // 2] = truth[truth.shape[0] // 2]
+            nib.save(nib.Nifti1Image(drawing.astype(np.uint8), label.affine), asked["draw_in"])
+    run("fmabs_la", "train", settings)
+    entries = Ledger(output / "ledger.json").entries
+    assert [(entry.round, entry.iteration, entry.annotator) for entry in entries] == [
+        (0, 0, "folder"),
+        (1, 3, "folder"),
+        (2, 6, "folder"),
+    ]
+    assert torch.load(output / "checkpoint.pt", weights_only=True)["iteration"] == 8
+
+
+def test_propagated_labels_are_kept(small_settings):
+    run("fmabs_la", "train", {**small_settings, "propagate": True, "fusion": "mean"})
+    output = Path(small_settings["output_dir"])
+    for entry in Ledger(output / "ledger.json").entries:
+        annotation = np.asarray(nib.load(output / "annotation" / f"{entry.scan}.nii").dataobj)
+        pseudo_label = np.asarray(nib.load(output / "pseudo_label" / f"{entry.scan}.nii").dataobj)
+        known = annotation != 255
+        np.testing.assert_array_equal(pseudo_label[known], annotation[known])
 
 
 def test_a_finished_run_is_left_as_it_is(small_settings):

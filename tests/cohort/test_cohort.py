@@ -88,7 +88,7 @@ def test_all_problems_of_a_datalist_come_at_once(tmp_path):
 def test_missing_folder_missing_datalist_and_broken_json(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         Cohort.open(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match="datalist.json"):
+    with pytest.raises(FileNotFoundError, match=r"datalist\.json"):
         Cohort.open(tmp_path)
     (tmp_path / "datalist.json").write_text('{"training": [')
     with pytest.raises(CohortError, match=r"datalist.json: expected valid JSON.*line 1"):

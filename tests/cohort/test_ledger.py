@@ -11,10 +11,8 @@ from common.cohort import Ledger, LedgerEntry
 
 
 def entry(scan="a", **changes):
-    content = dict(
-        round=1, iteration=500, strategy="her", score=0.25, slices={"axial": 3}, voxels=56, annotator="oracle"
-    )
-    return LedgerEntry(scan, **{**content, **changes})
+    content = {"round": 1, "iteration": 500, "strategy": "her", "score": 0.25, "slices": {"axial": 3}, "voxels": 56}
+    return LedgerEntry(scan, **{**content, "annotator": "oracle", **changes})
 
 
 def test_a_new_ledger_is_empty_and_writes_nothing(tmp_path):
@@ -63,8 +61,16 @@ def test_another_process_is_seen_after_reloading(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "[]", "{}", '{"version": 99, "entries": []}', '{"version": 1}', '{"version": 1, "entries": [{"scan": "a"}]}', "\xff"],
-)  # fmt: skip
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"version": 99, "entries": []}',
+        '{"version": 1}',
+        '{"version": 1, "entries": [{"scan": "a"}]}',
+        "\xff",
+    ],
+)
 def test_a_damaged_ledger_is_named_and_left_alone(tmp_path, content):
     path = tmp_path / "ledger.json"
     path.write_bytes(content.encode("latin1"))

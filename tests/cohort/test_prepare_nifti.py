@@ -26,10 +26,8 @@ def ids(scans):
 
 
 def test_splits_and_classes(source):
-    cohort = prepare_nifti(
-        source / "images", source / "target", source / "labels", validation=1, test=1, classes="liver,spleen".split(","),
-        name="bellies", progress=False,
-    )  # fmt: skip
+    options = {"classes": ["liver", "spleen"], "name": "bellies", "progress": False}
+    cohort = prepare_nifti(source / "images", source / "target", source / "labels", validation=1, test=1, **options)
     assert (ids(cohort.training), ids(cohort.validation), ids(cohort.test)) == (["s0", "s1", "s2"], ["s4"], ["s3"])
     assert (cohort.labels, cohort.name) == ({1: "liver", 2: "spleen"}, "bellies")
     assert cohort.scan("s1").label is None
