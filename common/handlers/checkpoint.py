@@ -162,15 +162,21 @@ class Checkpoint:
         for name, stateful in self.objects.items():
             stateful.load_state_dict(content["objects"][name])
         engine.loss_scaler.load_state_dict(content["loss_scaler"])
-        torch.set_rng_state(content["generators"]["cpu"])
-        if torch.cuda.is_available() and "cuda" in content["generators"]:
-            torch.cuda.set_rng_state(content["generators"]["cuda"])
         iteration = content["iteration"]
         engine.state.iteration = iteration
         engine.state.epoch = iteration // engine.state.epoch_length
         engine.data_loader.batch_sampler.iteration = iteration
+        # A data loader draws from PyTorch's generator when it starts, which is after this.
+        engine.add_event_handler(Events.ITERATION_STARTED(once=iteration + 1), _restore, content["generators"])
         if iteration >= engine.max_iterations:
             logger.info("%s: training is complete (%d iterations); nothing to do.", self.path, iteration)
             engine.terminate()
         else:
             logger.info("%s: going on after iteration %d.", self.path, iteration)
+
+
+def _restore(generators: Mapping[str, torch.Tensor]) -> None:
+    """Puts the random generators back where they were."""
+    torch.set_rng_state(generators["cpu"])
+    if torch.cuda.is_available() and "cuda" in generators:
+        torch.cuda.set_rng_state(generators["cuda"])
