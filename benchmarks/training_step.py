@@ -30,7 +30,15 @@ from monai.transforms import (
     SpatialPadd,
 )
 
-from common.cohort import AnnotationStore, Ledger, LedgerEntry, OracleAnnotator, ScanDataset, TwoStreamSampler, open_cohort
+from common.cohort import (
+    AnnotationStore,
+    Ledger,
+    LedgerEntry,
+    OracleAnnotator,
+    ScanDataset,
+    TwoStreamSampler,
+    open_cohort,
+)
 from common.engines import SemiSupervisedTrainer, autocast, best_precision
 from common.losses import AnnotationTerm, PartialCrossEntropyLoss
 from common.networks import VNet
@@ -130,9 +138,7 @@ def _trainer_steps(
         begun["batch"] = time.perf_counter()
 
     trainer.add_event_handler(Events.GET_BATCH_STARTED, wait)
-    trainer.add_event_handler(
-        Events.ITERATION_STARTED, lambda _: marks.append((begun["batch"], time.perf_counter()))
-    )
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda _: marks.append((begun["batch"], time.perf_counter())))
     ends: list[float] = []
 
     def end(_: object) -> None:

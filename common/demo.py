@@ -36,7 +36,7 @@ class DemoSettings:
         scans: all splits together.
         validation, test: how many of them are for validation, and held out.
         size: voxels along each axis of a scan.
-        patch: voxels along each axis of a training patch.
+        patch: voxels of a training patch.
         width: of the V-Net.
         iterations: of each training.
         initial: scans cross-labelled at first, at random.
@@ -50,13 +50,18 @@ class DemoSettings:
     validation: int = 2
     test: int = 6
     size: int = 48
-    patch: int = 32
+    patch: tuple[int, int, int] = (48, 48, 32)
     width: int = 8
-    iterations: int = 600
+    iterations: int = 400
     initial: int = 4
     per_round: int = 2
     first_round: int = 200
     round_interval: int = 100
+
+    @property
+    def stride(self) -> list[int]:
+        """Of sliding-window inference: half a patch."""
+        return [size // 2 for size in self.patch]
 
     @property
     def budget(self) -> int:
@@ -179,8 +184,8 @@ def _overlay(method: str, settings: DemoSettings) -> dict[str, Any]:
         "loss": {"_target_": "common.losses.PartialDiceCELoss"},
     }
     shared = {
-        "roi_size": [settings.patch] * 3,
-        "stride": [settings.patch // 2] * 3,
+        "roi_size": list(settings.patch),
+        "stride": settings.stride,
         "max_iterations": settings.iterations,
         "val_interval": max(1, settings.iterations // 6),
         "network_def#width": settings.width,
@@ -225,8 +230,7 @@ def _train(steps: _Steps, bundle: Path, folder: Path, method: str, settings: Dem
 
 
 def _apply(bundle: Path, folder: Path, method: str, config: str, settings: DemoSettings) -> None:
-    size, stride = [settings.patch] * 3, [settings.patch // 2] * 3
-    arguments = ["--output_dir", folder / method, "--roi_size", size, "--stride", stride]
+    arguments = ["--output_dir", folder / method, "--roi_size", list(settings.patch), "--stride", settings.stride]
     arguments += ["--network_def#width", settings.width]
     arguments += ["--dataset_dir", folder / "cohort"]
     _run(bundle, folder / method, str(bundle / "configs" / f"{config}.json"), arguments, threads=1)

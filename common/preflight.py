@@ -35,7 +35,9 @@ def check_overrides(config_file: str | Path, arguments: Sequence[str] | None = N
         hints = []
         for word in unknown:
             near = difflib.get_close_matches(word.lstrip("+"), known, n=2)
-            hints.append(f"--{word}" + (f" (did you mean {' or '.join('--' + name for name in near)}?)" if near else ""))
+            hints.append(
+                f"--{word}" + (f" (did you mean {' or '.join('--' + name for name in near)}?)" if near else "")
+            )
         raise ValueError(f"{config_file} has no setting for {', '.join(hints)}.")
 
 

@@ -40,15 +40,15 @@ class ProbabilityInferer(SlidingWindowInferer):
     ) -> None:
         stride = [max(size // 2, 1) for size in roi_size] if stride is None else stride
         if len(stride) != len(roi_size) or any(not 1 <= s <= size for s, size in zip(stride, roi_size, strict=True)):
-            raise ValueError(f"stride must lie in 1..roi_size = {list(roi_size)} in each dimension, got {list(stride)}.")
+            raise ValueError(
+                f"stride must lie in 1..roi_size = {list(roi_size)} in each dimension, got {list(stride)}."
+            )
         # MONAI truncates roi * (1 - overlap) to an integer: half a voxel keeps rounding from losing one.
         overlap = [1 - (s + 0.5) / size if s < size else 0.0 for s, size in zip(stride, roi_size, strict=True)]
         super().__init__(roi_size=roi_size, overlap=overlap, sw_batch_size=sw_batch_size, **kwargs)
         self.precision = precision
 
-    def __call__(
-        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
-    ) -> torch.Tensor:
+    def __call__(self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         def probabilities(windows: torch.Tensor, *inner: Any, **named: Any) -> torch.Tensor:
             windows = windows.contiguous(memory_format=torch.channels_last_3d)
             with autocast(windows.device, self.precision):
@@ -56,4 +56,7 @@ class ProbabilityInferer(SlidingWindowInferer):
             return logits.float().softmax(dim=1)
 
         with torch.no_grad():
-            return super().__call__(inputs, probabilities, *args, **kwargs)
+            averaged = super().__call__(inputs, probabilities, *args, **kwargs)
+        if not isinstance(averaged, torch.Tensor):
+            raise ValueError(f"the network must give one tensor of logits, got {type(averaged).__name__}.")
+        return averaged

@@ -35,7 +35,7 @@ class SemiSupervisedTrainer(Trainer):
         optimizer: of the student's parameters.
         terms: the loss terms; their names differ.
         teacher: the student's exponential moving average, ``θ̃_t = α θ̃_{t-1} + (1 - α) θ_t`` with
-            ``momentum = 1 - α`` (FM-ABS, Sec. 2.1); ``handle_buffers="update"`` averages batch-norm statistics too.
+            ``momentum = 1 - α`` (FM-ABS, MICCAI 2024); ``handle_buffers="update"`` averages batch-norm statistics too.
         perturb: maps images and the iteration to the perturbed images which the teacher sees.
         inferer: runs student and teacher on the images; a plain forward pass by default.
         max_epochs: after which training ends if ``max_iterations`` is not reached before; an epoch is only a unit of

@@ -16,7 +16,7 @@ from common.transforms.views import VIEWS
 
 
 class MultiViewLabeler:
-    """Labels a volume from a prediction (FM-ABS, Sec. 2.2).
+    """Labels a volume from a prediction (FM-ABS, MICCAI 2024).
 
     On every slice of every view, each connected component of the prediction prompts the generalist with a widened box
     and points; the masks of a view make up a label volume, and the views' volumes are fused.

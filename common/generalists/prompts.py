@@ -83,7 +83,7 @@ def prompts_from_masks(
     min_area_mm2: float = 4.0,
     largest: int | None = None,
 ) -> Prompts:
-    """A box and points for every connected component of every class on every slice (FM-ABS, Sec. 2.2).
+    """A box and points for every connected component of every class on every slice (FM-ABS, MICCAI 2024).
 
     Each side of a component's bounding box is moved outwards by its own uniform random number of millimetres and
     clipped to the slice (the paper's 0-10 pixels at 0.625 mm are 0-6.25 mm). Points are drawn uniformly in the

@@ -54,7 +54,7 @@ class TrainingLog:
     def _count(self, engine: Engine) -> None:
         self._iteration = engine.state.iteration
 
-    def _train(self, engine: Engine) -> None:
+    def _train(self, engine: Any) -> None:
         self._append("train", engine.state.output)
 
     def _validation(self, engine: Engine) -> None:

@@ -169,8 +169,7 @@ class PoolInference:
         """The teacher's prediction for the ``position``-th scan of the pool."""
         scan = self.dataset.data[position]["scan"]
         image = self.image(scan)
-        affine = image.affine
-        image = image.as_tensor()
+        plain = image.as_tensor()
         self.network.eval()
-        probabilities = self.inferer(image[None], self.network)[0]
-        return PoolScan(scan=scan, image=image, probabilities=probabilities, affine=affine)
+        probabilities = self.inferer(plain[None], self.network)[0]
+        return PoolScan(scan=scan, image=plain, probabilities=probabilities, affine=image.affine)

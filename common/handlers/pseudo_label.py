@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class PseudoLabelHandler:
-    """Writes a pseudo-label for every scan of the pool at every round (FM-ABS, Sec. 2.2).
+    """Writes a pseudo-label for every scan of the pool at every round (FM-ABS, MICCAI 2024).
 
     The teacher's prediction prompts the generalist in three views; the fused masks are the pseudo-label. Where an expert
     has annotated a voxel, the expert's label stands. How good the teacher and the pseudo-labels are on the voxels that
@@ -92,13 +92,13 @@ class PseudoLabelHandler:
             return
         prediction = scan.probabilities.argmax(dim=0).to(torch.uint8)
         affine = scan.affine.cpu().numpy()
-        label = self.labeler(scan.image[0], prediction, spacing=_spacing(affine), seed=self._seed(scan.scan))
-        label = label.cpu().numpy()
+        fused = self.labeler(scan.image[0], prediction, spacing=_spacing(affine), seed=self._seed(scan.scan))
+        label = fused.cpu().numpy()
         annotation = self.store.read("annotation", scan.scan)
         if annotation is not None:
             found = (prediction.cpu().numpy(), label)
-            teacher, fused = (annotated_dice(it, annotation, num_classes=self.num_classes) for it in found)
-            self._agreement.append((teacher, fused))
+            teacher, ours = (annotated_dice(it, annotation, num_classes=self.num_classes) for it in found)
+            self._agreement.append((teacher, ours))
             if self.propagation is not None:
                 return
             label = np.where(annotation == IGNORE_INDEX, label, annotation)

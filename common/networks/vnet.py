@@ -9,8 +9,8 @@ from torch import nn
 class VNet(nn.Module):
     """Encoder-decoder with additive skip connections, five levels and 3x3x3 convolutions.
 
-    The variant that the semi-supervised left-atrium benchmarks train (Yu et al., MICCAI 2019; FM-ABS, MICCAI 2024,
-    Sec. 3.1), after Milletari et al., 3DV 2016: 9.45 M parameters for 1 -> 2 channels at ``width=16``. It has no
+    The variant that the semi-supervised left-atrium benchmarks train (Yu et al., MICCAI 2019; FM-ABS, MICCAI 2024),
+    after Milletari et al., 3DV 2016: 9.45 M parameters for 1 -> 2 channels at ``width=16``. It has no
     residual blocks; :py:class:`monai.networks.nets.VNet` (45.6 M) is another network.
 
     Args:

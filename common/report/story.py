@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -135,7 +135,7 @@ class Story:
     cohort: CohortSummary | None = None
     pictures: tuple[Picture, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
-    written: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="minutes"))
+    written: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="minutes"))
 
     @property
     def main(self) -> RunRecord:

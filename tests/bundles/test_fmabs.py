@@ -1,6 +1,8 @@
 """The FM-ABS bundles' own configs, at the size of seconds."""
 
 import json
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from ignite.engine import Events
 
 from common.cohort import Cohort, Ledger
 from common.handlers import read_log
-from tests.bundles.conftest import run, workflow
+from tests.bundles.conftest import ROOT, run, workflow
 
 BUNDLES = ("fmabs_la", "fmabs_brats")
 
@@ -144,6 +146,36 @@ def test_propagated_labels_are_kept(small_settings):
         pseudo_label = np.asarray(nib.load(output / "pseudo_label" / f"{entry.scan}.nii").dataobj)
         known = annotation != 255
         np.testing.assert_array_equal(pseudo_label[known], annotation[known])
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_pool(cohort_dir, tmp_path):
+    configs = ROOT / "bundles" / "fmabs_la" / "configs"
+    files = f"['{configs / 'train.json'}','{configs / 'multi_gpu_train.json'}']"
+    settings = {
+        "config_file": files,
+        "bundle_root": configs.parent,
+        "dataset_dir": cohort_dir,
+        "output_dir": tmp_path,
+        "device": "$torch.device('cpu')",
+        "roi_size": "[32,32,32]",
+        "stride": "[16,16,16]",
+        "max_iterations": 4,
+        "val_interval": 2,
+        "round_interval": 2,
+        "budget": 3,
+        "initial_share": 0.34,
+        "per_round": 1,
+        "precision": "fp32",
+        "network_def#width": 2,
+    }
+    words = [word for name, setting in settings.items() for word in (f"--{name}", str(setting))]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle"]
+    finished = subprocess.run([*launch, "run", "training", *words], cwd=ROOT, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert [entry.round for entry in Ledger(tmp_path / "ledger.json").entries] == [0, 1]
+    assert len(list((tmp_path / "pseudo_label").iterdir())) == len(Cohort.open(cohort_dir).training)
+    assert (tmp_path / "model.pt").exists()
 
 
 def test_a_finished_run_is_left_as_it_is(small_settings):
