@@ -3,8 +3,8 @@
     python benchmarks/inference.py --image SCAN.nii.gz --checkpoint model.pt
 
 Patch 112x112x80, stride 18x18x4. Without ``--image`` a volume of a left-atrium scan's size with random intensities is
-used, without ``--checkpoint`` random weights. The plain loop takes long: ``--share 0.1`` runs both on the first tenth of
-the scan's depth beyond one patch.
+used, without ``--checkpoint`` random weights. The plain loop takes long: ``--share 0.1`` runs both on a smaller part of
+the scan, one patch and a tenth of what is beyond it.
 """
 
 from __future__ import annotations

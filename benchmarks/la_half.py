@@ -1,11 +1,12 @@
 """FM-ABS and its baselines on left-atrium scans at half resolution: Dice, seed by seed.
 
-The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``: the pool is its training
-split (64 scans), and results are for its validation split (16 scans), on which nothing is chosen: every run ends with
-the last iteration's teacher. Each run is ``python -m monai.bundle run`` with the bundle's own ``train.json`` and two
-files of ``benchmarks/la_half/``, and can be interrupted: the same command goes on.
+The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``: the pool is its
+training split (64 scans), and results are for its validation split (16 scans), on which nothing is chosen: every run
+ends with the last iteration's teacher. Each run is ``python -m monai.bundle run`` with the bundle's own ``train.json``
+and two files of ``benchmarks/la_half/``, which hold the settings for this scale, and can be interrupted: the same
+command goes on.
 
-    python benchmarks/la_half.py --dataset_dir COHORT --output_dir runs/la_half --seeds 0,1 --jobs 2 --table docs/la_half.md
+    python benchmarks/la_half.py --dataset_dir COHORT --table docs/la_half.md
 """
 
 from __future__ import annotations
@@ -100,9 +101,11 @@ def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iteration
     lines = [
         "# Left atrium at half resolution",
         "",
-        f"`benchmarks/la_half.py`, {max_iterations} iterations a run, one CPU thread a run, {date.today().isoformat()}; "
-        f"pool: the first 64 scans of the benchmark's list, evaluated on its last 16 with the last iteration's teacher; "
-        f"seeds {', '.join(map(str, seeds))}: mean ± standard deviation over the seeds.",
+        f"`python benchmarks/la_half.py --dataset_dir COHORT --seeds {','.join(map(str, seeds))}`, "
+        f"{date.today().isoformat()}, on the CPU, one thread and {max_iterations} iterations a run.",
+        "",
+        "Scans of 1.25 mm; the pool is the first 64 of the benchmark's list, the results are for its last 16, with the",
+        "last iteration's teacher: nothing was chosen on them. Mean ± standard deviation over the seeds.",
         "",
         "| method | " + " | ".join(METRICS.values()) + " | seeds |",
         "|---|" + "---|" * (len(METRICS) + 1),

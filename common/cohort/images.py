@@ -9,7 +9,7 @@ from common.cohort.files import scan_name
 
 
 def images(folder: str | Path) -> list[dict[str, str]]:
-    """Items ``{"scan", "image"}`` of a cohort's test scans (of all its scans if it has none) or of a folder's NIfTI files.
+    """Items ``{"scan", "image"}`` of a cohort's test scans (of all, if it has none) or of a folder's NIfTI files.
 
     Raises:
         FileNotFoundError: if the folder does not exist or holds no NIfTI file.

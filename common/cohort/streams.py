@@ -19,8 +19,8 @@ class TwoStreamSampler(Sampler[list[Draw]]):
     """Batch sampler: so many labelled scans, then so many of the others, for ever.
 
     A batch is a function of the seed, the iteration and the ledger alone, so that a resumed run draws what the
-    uninterrupted one would have drawn. Within a stream every scan comes once before any comes again. While every scan is
-    labelled, the second stream draws from the labelled ones too.
+    uninterrupted one would have drawn. Within a stream every scan comes once before any comes again. While every scan
+    is labelled, the second stream draws from the labelled ones too.
 
     Args:
         scans: ids of the dataset's scans, in its order.

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class ActiveQueryHandler:
-    """Spends an annotation budget: ``initial`` scans at random, then ``per_round`` scans at each round (FM-ABS, MICCAI 2024).
+    """Spends an annotation budget: ``initial`` scans at random, then ``per_round`` scans at each round (FM-ABS).
 
     Everything it decides is in the ledger, from which a run that is started again goes on. If an annotator cannot
     deliver yet, training ends cleanly; the same command goes on when the annotations are there.

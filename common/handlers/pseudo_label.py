@@ -27,9 +27,10 @@ logger = logging.getLogger(__name__)
 class PseudoLabelHandler:
     """Writes a pseudo-label for every scan of the pool at every round (FM-ABS, MICCAI 2024).
 
-    The teacher's prediction prompts the generalist in three views; the fused masks are the pseudo-label. Where an expert
-    has annotated a voxel, the expert's label stands. How good the teacher and the pseudo-labels are on the voxels that
-    experts have annotated is logged at each round (``engine.state.metrics``: ``teacher_dice``, ``pseudo_label_dice``).
+    The teacher's prediction prompts the generalist in three views; the fused masks are the pseudo-label. Where an
+    expert has annotated a voxel, the expert's label stands. How good the teacher and the pseudo-labels are on the
+    voxels that experts have annotated is logged at each round (``engine.state.metrics``: ``teacher_dice``,
+    ``pseudo_label_dice``).
 
     With ``propagation``, which is not in the paper, an annotated scan gets its pseudo-label when it is annotated, from
     the expert's slices alone, and keeps it: prompts from an expert's mask are better than those of an early teacher.
