@@ -273,8 +273,8 @@ def _watch(process: subprocess.Popen, folder: Path, iterations: int) -> None:
             time.sleep(1)
             lines = _log(folder / "log.jsonl")
             rounds = [line for line in lines if line["kind"] == "round"]
-            for line in rounds[told:]:
-                bar.write(_round(line, folder), file=sys.stdout)
+            for number, line in enumerate(rounds[told:], told + 1):
+                bar.write(_round(number, line, folder), file=sys.stdout)
                 sys.stdout.flush()
             told = len(rounds)
             bar.update(max((line["iteration"] for line in lines), default=0) - bar.n)
@@ -287,11 +287,11 @@ def _log(path: Path) -> list[dict[str, Any]]:
         return []
 
 
-def _round(line: dict[str, Any], folder: Path) -> str:
-    number = int(line["round"])
+def _round(number: int, line: dict[str, Any], folder: Path) -> str:
     asked = [entry.scan for entry in Ledger(folder).entries if entry.round == number]
     text = f"                round {number} after {line['iteration']} iterations: "
-    text += f"pseudo-labels for all scans, Dice {100 * line['pseudo_label_dice']:.0f} % on annotated slices"
+    if "pseudo_label_dice" in line:
+        text += f"pseudo-labels for all scans, Dice {100 * line['pseudo_label_dice']:.0f} % on annotated slices"
     return text + (f"; asks for {', '.join(asked)}" if asked else "")
 
 

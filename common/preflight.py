@@ -8,8 +8,22 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 
 from monai.bundle import scripts
+
+
+def explain_errors() -> None:
+    """Makes a command that fails end with what went wrong, which MONAI leaves far above its own last line."""
+    sys.excepthook = _explain
+
+
+def _explain(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    sys.__excepthook__(kind, error, traceback)
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    print(f"\n{type(cause).__name__}: {cause}", file=sys.stderr)
 
 
 def check_overrides(config_file: str | Path, arguments: Sequence[str] | None = None) -> None:

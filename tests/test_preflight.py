@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from common.preflight import check_checkpoint, check_overrides, check_roi_size
+from common.preflight import _explain, check_checkpoint, check_overrides, check_roi_size
 
 
 @pytest.fixture
@@ -51,3 +51,14 @@ def test_bad_roi_size(size):
 def test_missing_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"model\.pt: expected the weights"):
         check_checkpoint(tmp_path / "model.pt")
+
+
+def test_the_cause_of_an_error_comes_last(capsys):
+    try:
+        try:
+            raise ValueError("scan a: label on another grid")
+        except ValueError as cause:
+            raise RuntimeError("Failed to evaluate") from cause
+    except RuntimeError as error:
+        _explain(type(error), error, error.__traceback__)
+    assert capsys.readouterr().err.endswith("\nValueError: scan a: label on another grid\n")

@@ -175,7 +175,7 @@ def _dice(line: Mapping[str, float]) -> float | None:
 
 
 def _labels(story: Story) -> str:
-    rounds = story.main.lines("round")
+    rounds = [{**line, "round": number} for number, line in enumerate(story.main.lines("round"), 1)]
     known = [line for line in rounds if any(math.isfinite(line.get(name, math.nan)) for name in ROUND_COLUMNS)]
     shown = [picture for picture in story.pictures if picture.kind == "pseudo_label"]
     if not known and not shown:
