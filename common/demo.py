@@ -212,6 +212,10 @@ def _overlay(method: str, settings: DemoSettings) -> dict[str, Any]:
         "weight": {"_target_": "common.schedules.GaussianRampUp", "maximum": 0.1, "length": settings.iterations},
     }
     return shared | {
+        "propagate": True,
+        "fusion": "mean",
+        "largest_volumes": 1,
+        "pseudo_label_warm_up": settings.first_round + settings.round_interval,
         "train#terms": [annotation, pseudo_label, consistency],
         "train#pool#rounds#first": settings.first_round,
         "train#pool#rounds#every": settings.round_interval,

@@ -66,6 +66,7 @@ _STYLE = {
     "legend.frameon": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
+    "text.parse_math": False,
 }
 
 
@@ -85,7 +86,7 @@ def svg(figure: Figure, name: str) -> str:
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'href="#', f'href="#{name}-', text)
     text = text.replace("url(#", f"url(#{name}-")
-    text = re.sub(r"(font: [^;\"']*?)'[^;\"]*", r"\1var(--sans)", text)
+    text = re.sub(r"font-family: [^;\"]*", "font-family: var(--sans)", text)
     text = re.sub(r";?\s*image-rendering:\s*[\w-]+", "", text)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, variable)

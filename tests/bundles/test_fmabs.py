@@ -48,14 +48,16 @@ def test_trains_evaluates_and_infers(bundle, small_settings, cohort_dir):
     metrics = json.loads((output / "evaluation" / "metrics.json").read_text())
     assert {"dice", "jaccard", "hd95_voxel", "hd95_mm", "asd_voxel", "asd_mm"} <= set(metrics["mean"])
 
-    flow = run(bundle, "inference", {**kept, "dataset_dir": str(cohort_dir)})
-    assert not flow.check_properties()
+    for extra in ({}, {"spacing": [3.0, 2.0, 2.5], "prediction_dir": str(output / "resampled")}):
+        flow = run(bundle, "inference", {**kept, "dataset_dir": str(cohort_dir), **extra})
+        assert not flow.check_properties()
     for scan in cohort.test:
         image = nib.load(scan.image)
-        prediction = nib.load(output / "predictions" / f"{scan.id}_seg.nii.gz")
-        assert prediction.shape == image.shape
-        np.testing.assert_allclose(prediction.affine, image.affine, atol=1e-4)
-        assert set(np.unique(prediction.dataobj)) <= {0, 1}
+        for folder in ("predictions", "resampled"):
+            prediction = nib.load(output / folder / f"{scan.id}_seg.nii.gz")
+            assert prediction.shape == image.shape
+            np.testing.assert_allclose(prediction.affine, image.affine, atol=1e-4)
+            assert set(np.unique(prediction.dataobj)) <= {0, 1}
 
 
 def weights(settings):
