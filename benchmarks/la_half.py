@@ -126,8 +126,8 @@ def _cell(numbers: list[float], metric: str) -> str:
     if not numbers:
         return "–"
     factor = 100 if metric in ("dice", "jaccard") else 1
-    deviation = statistics.stdev(numbers) if len(numbers) > 1 else 0.0
-    return f"{factor * statistics.mean(numbers):.1f} ± {factor * deviation:.1f}"
+    mean = f"{factor * statistics.mean(numbers):.1f}"
+    return f"{mean} ± {factor * statistics.stdev(numbers):.1f}" if len(numbers) > 1 else mean
 
 
 if __name__ == "__main__":
