@@ -112,7 +112,7 @@ def demo(output_dir: str | Path = "runs/demo", settings: DemoSettings | None = N
     with steps.step("evaluation") as wanted, ThreadPoolExecutor(2) as pool:
         if wanted:
             jobs = [(method, config) for config in ("evaluate", "inference") for method in METHODS]
-            list(pool.map(lambda job: _apply(bundle, folder, *job, settings), jobs))
+            list(pool.map(lambda job: _apply(bundle, folder, job[0], job[1], settings), jobs))
 
     metrics = _metrics(folder, settings, steps.seconds)
     write_json(folder / "metrics.json", metrics)
@@ -140,7 +140,9 @@ def find_bundle(name: str) -> Path:
 
 def summary(metrics: dict[str, Any]) -> str:
     """Dice of each method, as text with bars, and how far apart they are."""
-    lines = [f"Dice on {metrics['settings']['test']} held-out scans, learnt from the same {metrics['slices']} slices:\n"]
+    lines = [
+        f"Dice on {metrics['settings']['test']} held-out scans, learnt from the same {metrics['slices']} slices:\n"
+    ]
     for method, title in METHODS.items():
         percent = 100 * metrics[method]["dice"]
         lines.append(f"   {title:<12} {percent:5.1f} %  {'█' * round(percent * 0.4)}")

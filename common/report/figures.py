@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -56,7 +57,7 @@ _VARIABLES = {
     PAGE.line: "var(--line)",
     **{colour: f"var(--series-{number})" for number, colour in enumerate(PAGE.series, 1)},
 }
-_STYLE = {
+_STYLE: Any = {
     "font.size": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -282,8 +283,10 @@ def scan_views(
     scale = (WIDTH - 1.2) / sum(widths)
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(WIDTH, rows * scale * tallest + 0.12 * rows + 0.3))
-        grid = figure.add_gridspec(rows, 3, width_ratios=widths, left=0.1, right=1, top=1 - 0.28 / figure.get_figheight(),
-                                   bottom=0, wspace=0.025, hspace=0.03)  # fmt: skip
+        top = 1 - 0.28 / figure.get_figheight()
+        grid = figure.add_gridspec(
+            rows, 3, width_ratios=widths, left=0.1, right=1, top=top, bottom=0, wspace=0.025, hspace=0.03
+        )
         for row, (title, outline) in enumerate(outlines.items() if outlines else [("", None)]):
             for column, view in enumerate(VIEWS):
                 axes = figure.add_subplot(grid[row, column])
@@ -373,7 +376,7 @@ def _outline(
 
 def _cross(axes: Axes, view: str, slices: Mapping[str, int], spacing: Sequence[float], colour: str) -> None:
     views = {axis: name for name, axis in VIEWS.items()}
-    style = {"color": colour, "linewidth": 0.8, "linestyle": (0, (4, 3)), "alpha": 0.9}
+    style: dict[str, Any] = {"color": colour, "linewidth": 0.8, "linestyle": (0, (4, 3)), "alpha": 0.9}
     across, up = HORIZONTAL[view], VERTICAL[view]
     if (other := views[across]) in slices:
         axes.axvline((slices[other] + 0.5) * spacing[across], **style)

@@ -72,8 +72,8 @@ def _opening(story: Story) -> str:
     if headline:
         html += f'<div class="figures">{"".join(headline)}</div>\n'
     if len(scored) > 1:
-        dice = {run.title: run.by_scan("dice") for run in scored}
-        html += _figure(figures.comparison(dice), "comparison", _comparison_caption(story))
+        by_run = {run.title: run.by_scan("dice") for run in scored}
+        html += _figure(figures.comparison(by_run), "comparison", _comparison_caption(story))
     return html
 
 
@@ -164,7 +164,9 @@ def _learning(story: Story) -> str:
             caption += f" Upright lines: rounds of {story.main.title}, in which pseudo-labels are renewed."
         html += _figure(figures.validation(curves, rounds), "validation", caption)
     if training:
-        caption = f"{story.main.title}: the loss and its terms, unweighted, every few iterations, with their running mean."
+        caption = (
+            f"{story.main.title}: the loss and its terms, unweighted, every few iterations, with their running mean."
+        )
         html += _figure(figures.losses(training), "losses", caption)
     return html + "</section>"
 
@@ -186,7 +188,8 @@ def _labels(story: Story) -> str:
         "its masks are fused into the labels that the student learns from next.</p>\n"
     )
     if known:
-        caption = "Dice on the voxels that experts had annotated by then: of the teacher, and of the pseudo-labels made from it."
+            "Dice on the voxels that experts had annotated by then: of the teacher, "
+            "and of the pseudo-labels made from it."
         html += _figure(figures.label_quality(known), "label-quality", caption)
     if known:
         html += _table(
@@ -214,7 +217,7 @@ def _annotated(story: Story) -> str:
     caption = "From when on each scan was annotated, and the strategy that asked for it."
     html += _figure(figures.timeline(ledger, iterations), "timeline", caption)
     strategies = list(dict.fromkeys(entry.strategy for entry in ledger))
-    rows = []
+    rows: list[list[Cell]] = []
     for entry in ledger:
         number = strategies.index(entry.strategy) % 4 + 1
         slices = "dense" if entry.slices is None else " · ".join(f"{view} {i}" for view, i in entry.slices.items())
@@ -254,10 +257,12 @@ def _evaluation(story: Story) -> str:
     )
     for run in scored:
         several = len({score.label for score in run.scores}) > 1
-        rows = [
-            [score.scan + (f", {score.label}" if several else "")]
-            + [_number(score.values.get(metric, math.nan), metric) for metric in MEASURES]
-            + [("", "missing", "missing") if score.missing else ""]
+        rows: list[list[Cell]] = [
+            [
+                score.scan + (f", {score.label}" if several else ""),
+                *(_number(score.values.get(metric, math.nan), metric) for metric in MEASURES),
+                ("", "missing", "missing") if score.missing else "",
+            ]
             for score in run.scores
         ]
         missing = sum(score.missing for score in run.scores)
@@ -272,9 +277,8 @@ def _evaluation(story: Story) -> str:
 
 def _big(number: str, unit: str, what: str, style: str = "") -> str:
     small = f"<small>{escape(unit)}</small>" if unit else ""
-    return (
-        f'<div><span class="number {style}">{escape(number)}{small}</span><span class="what">{escape(what)}</span></div>'
-    )
+    figure = f'<span class="number {style}">{escape(number)}{small}</span>'
+    return f'<div>{figure}<span class="what">{escape(what)}</span></div>'
 
 
 def _figure(figure: Figure, name: str, caption: str) -> str:
@@ -309,13 +313,17 @@ Cell = str | tuple[str, str] | tuple[str, str, str]
 """Text; or markup to stand before the text; or that and the cell's class."""
 
 
-def _table(names: Sequence[str], rows: Iterable[Sequence[Cell]], *, text: Sequence[int] = (), last: Sequence[str] = ()) -> str:
+def _table(
+    names: Sequence[str], rows: Iterable[Sequence[Cell]], *, text: Sequence[int] = (), last: Sequence[str] = ()
+) -> str:
     def cell(content: Cell, place: int) -> str:
         before, words, style = ("", content, "") if isinstance(content, str) else (*content, "")[:3]
         style = " ".join(filter(None, ("text" if place in text else "", style)))
         return f"<td{f' class={style!r}' if style else ''}>{before}{escape(words)}</td>"
 
-    head = "".join(f"<th{' class=text' if place in text else ''}>{escape(name)}</th>" for place, name in enumerate(names))
+    head = "".join(
+        f"<th{' class=text' if place in text else ''}>{escape(name)}</th>" for place, name in enumerate(names)
+    )
     body = "".join(f"<tr>{''.join(cell(content, place) for place, content in enumerate(row))}</tr>\n" for row in rows)
     if last:
         body += f'<tr class="mean">{"".join(cell(content, place) for place, content in enumerate(last))}</tr>\n'

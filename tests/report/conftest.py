@@ -50,7 +50,10 @@ def write_log(path: Path, *, rounds: bool) -> None:
             lines.append({"kind": "validation", "iteration": iteration, "val_mean_dice": 0.7 * (1 - fall)})
             if rounds:
                 number = iteration // 20
-                quality = {"teacher_dice": 0.5 + 0.05 * number, "pseudo_label_dice": float("nan") if number == 1 else 0.7}
+                quality = {
+                    "teacher_dice": 0.5 + 0.05 * number,
+                    "pseudo_label_dice": float("nan") if number == 1 else 0.7,
+                }
                 lines.append({"kind": "round", "iteration": iteration, **quality})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -93,4 +96,6 @@ def write_results(folder: Path, cohort: Cohort, *, shift: int) -> None:
             prediction = np.roll(label, shift, axis=1)
             write_nifti(folder / "predictions" / f"{scan.id}_seg.nii.gz", prediction, affine)
             scores = segmentation_scores(prediction, label, spacing=tuple(np.abs(np.diag(affine)[:3])))
-            rows.writerow({"scan": scan.id, "class": "left atrium", "missing": False} | {m: scores[m] for m in MEASURES})
+            rows.writerow(
+                {"scan": scan.id, "class": "left atrium", "missing": False} | {m: scores[m] for m in MEASURES}
+            )

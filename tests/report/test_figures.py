@@ -55,8 +55,10 @@ def test_long_runs_make_no_larger_figures() -> None:
 
 
 def test_timeline_names_scans_and_strategies() -> None:
-    entries = [LedgerEntry(f"case_{i}", i // 2, 50 * (i // 2), ("random", "her")[i // 2], None, None, 9, "oracle")
-               for i in range(4)]  # fmt: skip
+    entries = [
+        LedgerEntry(f"case_{i}", i // 2, 50 * (i // 2), ("random", "her")[i // 2], None, None, 9, "oracle")
+        for i in range(4)
+    ]
     shown = texts(figures.svg(figures.timeline(entries, 200), "timeline"))
     assert {"case_0", "case_3", "random", "her"} <= set(shown)
 

@@ -65,8 +65,17 @@ def score(scan: str, dice: float, *, missing: bool = False, label: str = "left a
 
 
 def entry(scan: str, number: int, value: float | None = None) -> LedgerEntry:
-    return LedgerEntry(scan, number, 100 * number, "her" if number else "random", value,
-                       {"axial": 11, "coronal": 12, "sagittal": 13}, 1234, "folder", "2026-01-02T03:04:05+00:00")  # fmt: skip
+    return LedgerEntry(
+        scan,
+        number,
+        100 * number,
+        "her" if number else "random",
+        value,
+        {"axial": 11, "coronal": 12, "sagittal": 13},
+        1234,
+        "folder",
+        "2026-01-02T03:04:05+00:00",
+    )
 
 
 RUN = RunRecord(
@@ -131,7 +140,9 @@ def test_the_ledger_tells_every_scan() -> None:
 
 
 def test_rounds_and_settings() -> None:
-    cohort = CohortSummary("hearts", ("left atrium",), {"training": 5, "validation": 0, "test": 2}, (48, 48, 40), (1, 1, 1.5))
+    cohort = CohortSummary(
+        "hearts", ("left atrium",), {"training": 5, "validation": 0, "test": 2}, (48, 48, 40), (1, 1, 1.5)
+    )
     shown = Text(page(Story("Title", (RUN,), cohort, notes={"machine": "two cores"})))
     assert ["1", "20", "61.3", "73.8"] in shown.rows
     for words in ("48 × 48 × 32", "2,000", "48 × 48 × 40", "1 × 1 × 1.5", "machine two cores", "learnt from 5 scans"):
@@ -150,8 +161,14 @@ def test_what_is_not_known_is_left_out() -> None:
 def test_sections_of_a_whole_run() -> None:
     titles = Text(page(Story("Title", (RUN,)))).titles
     assert titles == [
-        "Title", "What was run", "How it learnt", "Pseudo-labels", "The annotated scans", "Evaluation, scan by scan", "FM-ABS"
-    ]  # fmt: skip
+        "Title",
+        "What was run",
+        "How it learnt",
+        "Pseudo-labels",
+        "The annotated scans",
+        "Evaluation, scan by scan",
+        "FM-ABS",
+    ]
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", "a & b", '"><b>', "$x^2$", "it's"])
@@ -164,7 +181,9 @@ def test_text_is_escaped(text: str) -> None:
         scores=(ScanScore(text, text, RUN.scores[0].values), ScanScore("b", text, RUN.scores[0].values)),
     )
     image = np.zeros((4, 4, 4), dtype=np.float32)
-    picture = Picture(text, "prediction", image, None, {text: image.astype(np.uint8)}, dict.fromkeys(VIEWS, 1), (1, 1, 1))
+    picture = Picture(
+        text, "prediction", image, None, {text: image.astype(np.uint8)}, dict.fromkeys(VIEWS, 1), (1, 1, 1)
+    )
     cohort = CohortSummary(text, (text,), {"training": 1})
     html = page(Story(text, (run, run), cohort, (picture,), {text: text}))
     shown = Text(html)

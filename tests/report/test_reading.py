@@ -61,7 +61,9 @@ def test_a_cohort_beside_the_run_is_found(runs: Path, cohort: Cohort, tmp_path: 
     assert read_story(tmp_path / "run").cohort is not None
 
 
-@pytest.mark.parametrize("name", ["log.jsonl", "ledger.json", "checkpoint.pt", "evaluation", "predictions", "annotation", "pseudo_label"])
+@pytest.mark.parametrize(
+    "name", ["log.jsonl", "ledger.json", "checkpoint.pt", "evaluation", "predictions", "annotation", "pseudo_label"]
+)
 def test_missing_parts_are_left_out(name: str, runs: Path, cohort: Cohort, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(runs / "fmabs", run)
@@ -72,7 +74,7 @@ def test_missing_parts_are_left_out(name: str, runs: Path, cohort: Cohort, tmp_p
 
 def test_no_run_is_an_error(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(FileNotFoundError, match="log.jsonl or ledger.json"):
+        with pytest.raises(FileNotFoundError, match=r"log\.jsonl or ledger\.json"):
             read_story(folder)
 
 
@@ -83,7 +85,8 @@ def test_no_picture_without_predictions(runs: Path, cohort: Cohort, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("evaluation/metrics.csv", "scan,dice\na,0.5\n"), ("checkpoint.pt", "x"), ("ledger.json", "{}")]
+    ("name", "content"),
+    [("evaluation/metrics.csv", "scan,dice\na,0.5\n"), ("checkpoint.pt", "x"), ("ledger.json", "{}")],
 )
 def test_a_damaged_file_is_named(name: str, content: str, runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "fmabs", tmp_path / "run")
