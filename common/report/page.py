@@ -188,8 +188,10 @@ def _labels(story: Story) -> str:
         "its masks are fused into the labels that the student learns from next.</p>\n"
     )
     if known:
+        caption = (
             "Dice on the voxels that experts had annotated by then: of the teacher, "
             "and of the pseudo-labels made from it."
+        )
         html += _figure(figures.label_quality(known), "label-quality", caption)
     if known:
         html += _table(
