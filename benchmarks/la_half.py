@@ -30,6 +30,8 @@ METHODS = {
     "mean_teacher": "Mean teacher, 20 cross-labelled scans",
     "fmabs_random": "FM-ABS, 20 scans at random",
     "fmabs_her": "FM-ABS, 8 scans at random, 12 by HER",
+    "fmabs_abstain": "FM-ABS, 20 scans at random, abstaining where views disagree",
+    "fmabs_propagated": "FM-ABS, 20 scans at random, propagated labels alone",
     "dense": "Supervised, 64 dense labels (upper bound)",
 }
 METRICS = {"dice": "Dice [%]", "jaccard": "Jaccard [%]", "hd95_voxel": "95HD [voxel]", "asd_voxel": "ASD [voxel]"}
@@ -49,7 +51,8 @@ def main(
     Args:
         dataset_dir: the cohort.
         output_dir: a folder a run, METHOD_SEED.
-        methods: comma-separated, of supervised, mean_teacher, fmabs_random, fmabs_her, dense.
+        methods: comma-separated, of supervised, mean_teacher, fmabs_random, fmabs_her, fmabs_abstain,
+            fmabs_propagated, dense.
         seeds: comma-separated.
         jobs: runs at a time, one thread each.
         max_iterations: of each run.
@@ -101,11 +104,13 @@ def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iteration
     lines = [
         "# Left atrium at half resolution",
         "",
-        f"`python benchmarks/la_half.py --dataset_dir COHORT --seeds {','.join(map(str, seeds))}`, "
-        f"{date.today().isoformat()}, on the CPU, one thread and {max_iterations} iterations a run.",
+        f"    python benchmarks/la_half.py --dataset_dir COHORT --seeds {','.join(map(str, seeds))} "
+        f"--methods {','.join(methods)}",
         "",
-        "Scans of 1.25 mm; the pool is the first 64 of the benchmark's list, the results are for its last 16, with the",
-        "last iteration's teacher: nothing was chosen on them. Mean ± standard deviation over the seeds.",
+        f"{date.today().isoformat()}, CPU, one thread and {max_iterations} iterations a run; V-Net of width 8, patch 48×48×32",
+        "(`benchmarks/la_half/base.json` has all settings). Scans of 1.25 mm; the pool is the first 64 of the benchmark's",
+        "list, the results are for its last 16, with the last iteration's teacher: nothing was chosen on them. Mean, and",
+        "standard deviation over the seeds where there are several.",
         "",
         "| method | " + " | ".join(METRICS.values()) + " | seeds |",
         "|---|" + "---|" * (len(METRICS) + 1),

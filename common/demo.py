@@ -179,7 +179,11 @@ def _write_cohort(folder: Path, settings: DemoSettings) -> None:
 
 
 def _overlay(method: str, settings: DemoSettings) -> dict[str, Any]:
-    """What a method's training has other than the bundle's ``train.json``: small sizes, and the method's loss terms."""
+    """What a method's training has other than the bundle's ``train.json``: small sizes, and the method's loss terms.
+
+    Two things are due to so short a training, and alike for both methods: the teacher's average starts fast, since else
+    the initial weights and batch-norm statistics stay in it; and patches are not flipped or turned.
+    """
     annotation = {
         "_target_": "common.losses.AnnotationTerm",
         "key": "annotation",
@@ -191,6 +195,10 @@ def _overlay(method: str, settings: DemoSettings) -> dict[str, Any]:
         "max_iterations": settings.iterations,
         "val_interval": max(1, settings.iterations // 6),
         "network_def#width": settings.width,
+        "teacher#momentum_warmup": 0.5,
+        "teacher#warmup_iters": settings.iterations // 4,
+        "train#random_transforms#5#_disabled_": True,
+        "train#random_transforms#6#_disabled_": True,
         "budget": settings.budget,
         "initial_share": settings.initial / settings.budget,
         "per_round": settings.per_round,
@@ -217,7 +225,6 @@ def _overlay(method: str, settings: DemoSettings) -> dict[str, Any]:
         "propagate": True,
         "fusion": "mean",
         "largest_volumes": 1,
-        "pseudo_label_warm_up": settings.first_round + settings.round_interval,
         "train#terms": [annotation, pseudo_label, consistency],
         "train#pool#rounds#first": settings.first_round,
         "train#pool#rounds#every": settings.round_interval,
@@ -295,10 +302,10 @@ def _log(path: Path) -> list[dict[str, Any]]:
 
 def _round(number: int, line: dict[str, Any], folder: Path) -> str:
     asked = [entry.scan for entry in Ledger(folder).entries if entry.round == number]
-    text = f"                round {number} after {line['iteration']} iterations: "
+    parts = [f"asks for {', '.join(asked)}"] if asked else []
     if "pseudo_label_dice" in line:
-        text += f"pseudo-labels for all scans, Dice {100 * line['pseudo_label_dice']:.0f} % on annotated slices"
-    return text + (f"; asks for {', '.join(asked)}" if asked else "")
+        parts.append(f"pseudo-labels for all scans, Dice {100 * line['pseudo_label_dice']:.0f} % on annotated slices")
+    return f"                round {number}, iteration {line['iteration']}: {'; '.join(parts) or 'done'}"
 
 
 def _copy_annotations(source: Path, target: Path) -> None:

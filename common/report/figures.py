@@ -291,11 +291,11 @@ def scan_views(
             for column, view in enumerate(VIEWS):
                 axes = figure.add_subplot(grid[row, column])
                 _slice(axes, view, image, slices, spacing)
+                if reference is not None:
+                    _outline(axes, view, reference, slices, spacing, palette.reference, fill=False)
                 if outline is not None:
                     colour = palette.outlines[row % len(palette.outlines)]
                     _outline(axes, view, outline, slices, spacing, colour, fill=cross)
-                if reference is not None:
-                    _outline(axes, view, reference, slices, spacing, palette.reference, fill=False)
                 if cross:
                     _cross(axes, view, slices, spacing, palette.reference)
                 if row == 0:
