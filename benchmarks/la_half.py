@@ -30,7 +30,6 @@ METHODS = {
     "mean_teacher": "Mean teacher, 20 cross-labelled scans",
     "fmabs_random": "FM-ABS, 20 scans at random",
     "fmabs_her": "FM-ABS, 8 scans at random, 12 by HER",
-    "fmabs_abstain": "FM-ABS, 20 scans at random, abstaining where views disagree",
     "fmabs_propagated": "FM-ABS, 20 scans at random, propagated labels alone",
     "dense": "Supervised, 64 dense labels (upper bound)",
 }
@@ -51,8 +50,8 @@ def main(
     Args:
         dataset_dir: the cohort.
         output_dir: a folder a run, METHOD_SEED.
-        methods: comma-separated, of supervised, mean_teacher, fmabs_random, fmabs_her, fmabs_abstain,
-            fmabs_propagated, dense.
+        methods: comma-separated, of supervised, mean_teacher, fmabs_random, fmabs_her, fmabs_propagated,
+            dense.
         seeds: comma-separated.
         jobs: runs at a time, one thread each.
         max_iterations: of each run.

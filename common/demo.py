@@ -181,8 +181,7 @@ def _write_cohort(folder: Path, settings: DemoSettings) -> None:
 def _overlay(method: str, settings: DemoSettings) -> dict[str, Any]:
     """What a method's training has other than the bundle's ``train.json``: small sizes, and the method's loss terms.
 
-    Two things are due to so short a training, and alike for both methods: the teacher's average starts fast, since else
-    the initial weights and batch-norm statistics stay in it; and patches are not flipped or turned.
+    Patches are not flipped or turned, which so short a training has no time for; alike for both methods.
     """
     annotation = {
         "_target_": "common.losses.AnnotationTerm",
@@ -195,8 +194,6 @@ def _overlay(method: str, settings: DemoSettings) -> dict[str, Any]:
         "max_iterations": settings.iterations,
         "val_interval": max(1, settings.iterations // 6),
         "network_def#width": settings.width,
-        "teacher#momentum_warmup": 0.5,
-        "teacher#warmup_iters": settings.iterations // 4,
         "train#random_transforms#5#_disabled_": True,
         "train#random_transforms#6#_disabled_": True,
         "budget": settings.budget,

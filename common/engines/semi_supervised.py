@@ -36,6 +36,8 @@ class SemiSupervisedTrainer(Trainer):
         terms: the loss terms; their names differ.
         teacher: the student's exponential moving average, ``θ̃_t = α θ̃_{t-1} + (1 - α) θ_t`` with
             ``momentum = 1 - α`` (FM-ABS, MICCAI 2024); ``handle_buffers="update"`` averages batch-norm statistics too.
+            At first α is ``1 - 1/t``, the plain mean of all students so far, or else the initial weights and
+            statistics would stay in the teacher for hundreds of iterations.
         perturb: maps images and the iteration to the perturbed images which the teacher sees.
         inferer: runs student and teacher on the images; a plain forward pass by default.
         max_epochs: after which training ends if ``max_iterations`` is not reached before; an epoch is only a unit of
@@ -96,8 +98,12 @@ class SemiSupervisedTrainer(Trainer):
         if teacher is not None:
             teacher.ema_model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
             teacher.attach(self)
+            self.add_event_handler(Events.ITERATION_STARTED, self._warm_up_teacher, teacher.momentum)
         self._register_handlers([*handlers, *round_handlers])
         self.add_event_handler(Events.ITERATION_COMPLETED, self._end)
+
+    def _warm_up_teacher(self, momentum: float) -> None:
+        self.state.ema_momentum = max(momentum, 1 / self.state.iteration)
 
     def _end(self) -> None:
         if self.state.iteration >= self.max_iterations:

@@ -28,7 +28,7 @@ BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if path.is_d
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_required_keys(bundle):
     metadata = json.loads((ROOT / "bundles" / bundle / "configs" / "metadata.json").read_text())
-    assert REQUIRED <= metadata.keys()
+    assert metadata.keys() >= REQUIRED
     assert metadata["version"] == common.__version__
     assert metadata["version"] in metadata["changelog"]
     assert "common" not in metadata["required_packages_version"]

@@ -72,11 +72,12 @@ def test_equals_the_plain_loop():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        share = max(0.01, 1 / (iteration + 1))
         with torch.no_grad():
             for mean, new in zip(plain_teacher.parameters(), plain.parameters(), strict=True):
-                mean.copy_(0.99 * mean + 0.01 * new)
+                mean.copy_((1 - share) * mean + share * new)
             for mean, new in zip(plain_teacher.buffers(), plain.buffers(), strict=True):
-                mean.copy_(0.99 * mean + 0.01 * new if mean.is_floating_point() else new)
+                mean.copy_((1 - share) * mean + share * new if mean.is_floating_point() else new)
         expected.append((loss.item(), cross.item(), consistency.item()))
 
     for found, (loss, cross, consistency) in zip(losses, expected, strict=True):
