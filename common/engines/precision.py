@@ -31,6 +31,6 @@ def best_precision(device: torch.device | str, roi_size: Sequence[int] | None = 
     """
     if torch.device(device).type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if roi_size is not None and roi_size[0] // 16 == 2:
+    if roi_size is not None and any(roi_size[0] == 2 * 2**level for level in range(5)):
         return "fp32"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"

@@ -8,6 +8,7 @@ from common.engines import autocast, best_precision
 
 def test_patches_for_which_the_cpu_has_no_right_bf16_gradients():
     assert best_precision("cpu", [32, 48, 64]) == "fp32"
+    assert best_precision("cpu", [16, 48, 64]) == "fp32"
     assert best_precision("cpu", [48, 32, 32]) == best_precision("cpu")
 
 
