@@ -36,8 +36,8 @@ class SemiSupervisedTrainer(Trainer):
         terms: the loss terms; their names differ.
         teacher: the student's exponential moving average, ``θ̃_t = α θ̃_{t-1} + (1 - α) θ_t`` with
             ``momentum = 1 - α`` (FM-ABS, MICCAI 2024); ``handle_buffers="update"`` averages batch-norm statistics too.
-            At first α is ``1 - 1/t``, the plain mean of all students so far, or else the initial weights and
-            statistics would stay in the teacher for hundreds of iterations.
+            At first ``1 - α`` is ``10/t``, at most 0.5: the average reaches back over a tenth of the iterations so far,
+            or else the first weights and statistics would stay in the teacher for hundreds of iterations.
         perturb: maps images and the iteration to the perturbed images which the teacher sees.
         inferer: runs student and teacher on the images; a plain forward pass by default.
         max_epochs: after which training ends if ``max_iterations`` is not reached before; an epoch is only a unit of
@@ -103,7 +103,7 @@ class SemiSupervisedTrainer(Trainer):
         self.add_event_handler(Events.ITERATION_COMPLETED, self._end)
 
     def _warm_up_teacher(self, momentum: float) -> None:
-        self.state.ema_momentum = max(momentum, 1 / self.state.iteration)
+        self.state.ema_momentum = max(momentum, min(0.5, 10 / self.state.iteration))
 
     def _end(self) -> None:
         if self.state.iteration >= self.max_iterations:

@@ -72,7 +72,7 @@ def test_equals_the_plain_loop():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        share = max(0.01, 1 / (iteration + 1))
+        share = max(0.01, min(0.5, 10 / (iteration + 1)))
         with torch.no_grad():
             for mean, new in zip(plain_teacher.parameters(), plain.parameters(), strict=True):
                 mean.copy_((1 - share) * mean + share * new)
