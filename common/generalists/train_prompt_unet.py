@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from common.cohort.files import replacing
 from common.generalists.crops import CropFrames, cut
 from common.generalists.prompt_unet import CROP_SIZE, PromptUNet, prompted_crops
 from common.generalists.prompts import Prompts
@@ -136,10 +136,8 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 def _save(content: dict, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:

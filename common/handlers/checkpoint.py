@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from common.cohort.files import replacing
 from common.handlers.pool import RoundEvents
 
 logger = logging.getLogger(__name__)
@@ -27,14 +27,9 @@ class Stateful(Protocol):
 
 
 def save_atomically(content: Any, path: Path) -> None:
-    """Writes with ``torch.save`` to a temporary file beside ``path``, then renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    """``torch.save`` that leaves ``path`` as it was or complete."""
+    with replacing(path) as temporary:
         torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class BestModel:

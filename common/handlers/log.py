@@ -9,6 +9,7 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
+from common.cohort.files import replacing
 from common.handlers.pool import RoundEvents
 
 
@@ -47,9 +48,8 @@ class TrainingLog:
         if self.path.exists():
             kept = [line for line in read_log(self.path) if line["iteration"] <= self._iteration]
             text = "".join(json.dumps(line) + "\n" for line in kept)
-            temporary = self.path.with_suffix(".tmp")
-            temporary.write_text(text)
-            temporary.replace(self.path)
+            with replacing(self.path) as temporary:
+                temporary.write_text(text)
 
     def _count(self, engine: Engine) -> None:
         self._iteration = engine.state.iteration
