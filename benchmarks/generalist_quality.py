@@ -1,6 +1,7 @@
 """How well a generalist labels scans, from prompts of true masks, of spoilt masks, and of a cross-label alone.
 
     python benchmarks/generalist_quality.py --data COHORT [--part training --number 6] [--half]
+    python benchmarks/generalist_quality.py --data COHORT --generalist mobile_sam --slices_per_pass 16
 
 Nothing here trains or chooses anything. Spoilt masks imitate an imperfect teacher: eroded, dilated and ragged ones.
 """
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from scans import labelled_scans
 from scipy import ndimage
 
-from common.generalists import FUSIONS, EmbeddedGeneralist, MultiViewLabeler, Propagation
+from common.generalists import FUSIONS, MultiViewLabeler, Propagation, open_generalist
 from common.transforms.cross_label import cross_label, middle_slices
 from common.transforms.views import VIEWS
 
@@ -26,7 +27,9 @@ def main(
     part: str = "validation",
     number: int | None = None,
     half: bool = False,
-    weights: str | None = None,
+    generalist: str = "embedded",
+    checkpoint: str | None = None,
+    slices_per_pass: int = 1,
     device: str = "cpu",
     threads: int = 1,
 ) -> None:
@@ -37,14 +40,16 @@ def main(
         part: `validation` or `training`.
         number: only the first so many scans.
         half: at half the resolution.
-        weights: other weights than the shipped ones.
+        generalist: by its name in `common.generalists.open_generalist`.
+        checkpoint: its weights, if not the usual ones.
+        slices_per_pass: slices that share a pass of a SAM's encoder: run this with 1 and with 16 for what it costs.
         device: where the generalist runs.
         threads: of the CPU.
     """
     torch.set_num_threads(threads)
-    generalist = EmbeddedGeneralist(device, weights)
-    labeler = MultiViewLabeler(generalist)
-    propagation = Propagation(generalist)
+    model = open_generalist(generalist, device, checkpoint=checkpoint, slices_per_pass=slices_per_pass)
+    labeler = MultiViewLabeler(model)
+    propagation = Propagation(model)
     table: dict[str, list[float]] = defaultdict(list)
     for seed, scan in enumerate(labelled_scans(data, part, number)):
         scan = scan.halved() if half else scan
@@ -64,7 +69,7 @@ def main(
         table["cross-label | propagated"].append(dice(label == 1, truth))
         table["cross-label | share labelled"].append(float((label != 255).mean()))
     scans = len(table["cross-label | propagated"])
-    print(f"{scans} {part} scans of {data}{' at half resolution' if half else ''}, {generalist.precision}")
+    print(f"{scans} {part} scans of {data}{' at half resolution' if half else ''}, {generalist}")
     print(f"{'prompts from | label':32} {'mean':>6} {'sd':>6} {'least':>6}")
     for row, values in table.items():
         print(f"{row:32} {np.mean(values):6.3f} {np.std(values):6.3f} {np.min(values):6.3f}")

@@ -101,6 +101,46 @@ class Prepare:
         _say(prepare_nifti(images, target, labels, spacing, validation, test, classes=names, name=name))
 
 
+class Weights:
+    """Public pre-trained weights."""
+
+    @command
+    def list(self) -> None:
+        """Which there are, and which of them are on this computer."""
+        from common.weights import CATALOGUE, path
+
+        rows = [("name", "size", "license", "present", "path")]
+        for name, weights in CATALOGUE.items():
+            size = "unknown" if weights.size is None else f"{weights.size / 1e6:,.0f} MB"
+            rows.append((name, size, weights.license, "yes" if path(name).is_file() else "no", str(path(name))))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    @command
+    def fetch(self, name: str, url: str | None = None) -> None:
+        """Downloads weights, or goes on with an interrupted download, and checks them; prints where they are.
+
+        Args:
+            name: as `list` names them.
+            url: another address of the same file, such as a mirror's.
+        """
+        from common.weights import fetch
+
+        print(fetch(name, url))
+
+    @command
+    def path(self, name: str) -> None:
+        """Where a file of weights is or would be.
+
+        Args:
+            name: as `list` names them.
+        """
+        from common.weights import path
+
+        print(path(name))
+
+
 @command
 def phantom(
     output_dir: str,
@@ -158,7 +198,7 @@ def _say(cohort: Cohort) -> None:
     print(f"{cohort.folder}: {cohort.name}, {counts}.")
 
 
-COMMANDS = {"demo": demo, "phantom": phantom, "prepare": Prepare, "report": report}
+COMMANDS = {"demo": demo, "phantom": phantom, "prepare": Prepare, "report": report, "weights": Weights}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

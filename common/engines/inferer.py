@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from monai.inferers import SlidingWindowInferer
+from torch import nn
 
 from common.engines.precision import autocast
 
@@ -60,3 +61,37 @@ class ProbabilityInferer(SlidingWindowInferer):
         if not isinstance(averaged, torch.Tensor):
             raise ValueError(f"the network must give one tensor of logits, got {type(averaged).__name__}.")
         return averaged
+
+    def with_features(self, inputs: torch.Tensor, network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        """Probabilities and the network's last features in one pass, both averaged over the windows.
+
+        Args:
+            inputs: ``[B, channels, H, W, D]``.
+            network: in evaluation mode; ``network.head(network.features(windows))`` must be its logits, as in ``VNet``.
+
+        Returns:
+            The probabilities that a call gives, float32 ``[B, C, H, W, D]``, and the features, float32
+            ``[B, F, H, W, D]``.
+
+        Raises:
+            ValueError: if the network has no ``features`` or ``head``, or the inferer buffers its windows.
+        """
+        features, head = (getattr(network, name, None) for name in ("features", "head"))
+        if not (callable(features) and callable(head)):
+            raise ValueError(
+                "network must have features (windows to features) and head (features to logits), as "
+                f"common.networks.VNet has, but {type(network).__name__} lacks one of them."
+            )
+        if self.buffer_steps:
+            raise ValueError(f"buffer_steps must be None to get features, got {self.buffer_steps}.")
+
+        def both(windows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            windows = windows.contiguous(memory_format=torch.channels_last_3d)
+            with autocast(windows.device, self.precision):
+                found = features(windows)
+                logits = head(found)
+            return logits.float().softmax(dim=1), found.float()
+
+        with torch.no_grad():
+            averaged = super().__call__(inputs, both)
+        return averaged[0], averaged[1]

@@ -50,7 +50,7 @@ class MultiViewLabeler:
         largest: int | None = None,
         largest_volumes: int | None = None,
         num_classes: int | None = None,
-        prompts_per_call: int = 64,
+        prompts_per_call: int = 256,
         views: tuple[str, ...] = tuple(VIEWS),
     ) -> None:
         unknown = [view for view in views if view not in VIEWS]
@@ -80,6 +80,8 @@ class MultiViewLabeler:
         prediction: NDArray[np.integer] | Tensor,
         spacing: tuple[float, float, float],
         seed: int = 0,
+        *,
+        similarity: Tensor | None = None,
     ) -> Tensor:
         """Labels one volume.
 
@@ -88,6 +90,8 @@ class MultiViewLabeler:
             prediction: the specialist's label map `[H, W, D]`; 255 counts as background.
             spacing: size of a voxel in mm along each axis.
             seed: decides the prompts.
+            similarity: `[K, H, W, D]`, finite: of each voxel to each of the classes 1..K, e.g. `prototype_similarity`;
+                decides the points instead of chance (see `prompts_from_masks`).
 
         Returns:
             uint8 label map `[H, W, D]` on the image's device, 255 where it abstains. Without a foreground in the
@@ -97,11 +101,11 @@ class MultiViewLabeler:
             ValueError: if shapes differ, the image has NaN or infinite intensities, or a label is out of range.
         """
         image = image.as_subclass(Tensor)
-        masks, classes = self._checked(image, prediction, spacing)
+        masks, classes = self._checked(image, prediction, spacing, similarity)
         label = torch.zeros(image.shape, dtype=torch.uint8, device=image.device)
         if not masks.any():
             return label
-        views = self._views(image, masks, classes, spacing, seed)
+        views = self._views(image, masks, classes, spacing, seed, similarity)
         window = _window(views)
         label[window] = self.fuse(views[(slice(None), slice(None), *window)], abstain=self.abstain)
         return label
@@ -112,6 +116,8 @@ class MultiViewLabeler:
         prediction: NDArray[np.integer] | Tensor,
         spacing: tuple[float, float, float],
         seed: int = 0,
+        *,
+        similarity: Tensor | None = None,
     ) -> Tensor:
         """Class probabilities by view, before fusion: `[V, C, H, W, D]` float; arguments and errors as for a call.
 
@@ -119,13 +125,20 @@ class MultiViewLabeler:
         of all; then the classes are scaled to a sum of 1.
         """
         image = image.as_subclass(Tensor)
-        masks, classes = self._checked(image, prediction, spacing)
-        return self._views(image, masks, classes, spacing, seed)
+        masks, classes = self._checked(image, prediction, spacing, similarity)
+        return self._views(image, masks, classes, spacing, seed, similarity)
 
     def _views(
-        self, image: Tensor, masks: NDArray[np.integer], classes: int, spacing: tuple[float, float, float], seed: int
+        self,
+        image: Tensor,
+        masks: NDArray[np.integer],
+        classes: int,
+        spacing: tuple[float, float, float],
+        seed: int,
+        similarity: Tensor | None,
     ) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
+        similar = None if similarity is None else similarity.float().cpu()
         views = image.new_zeros((len(self.views), classes, *image.shape), dtype=torch.float32)
         for view, found in zip(self.views, views, strict=True):
             axis = VIEWS[view]
@@ -138,6 +151,7 @@ class MultiViewLabeler:
                 points=self.points,
                 min_area_mm2=self.min_area_mm2,
                 largest=self.largest,
+                similarity=None if similar is None else similar.movedim(axis + 1, 1),
             )
             objects = self._objects(image.movedim(axis, 0), prompts, classes - 1, (row, column))
             found[1:] = objects.movedim(1, axis + 1)
@@ -156,7 +170,11 @@ class MultiViewLabeler:
         return found.view(classes, *slices.shape)
 
     def _checked(
-        self, image: Tensor, prediction: NDArray[np.integer] | Tensor, spacing: tuple[float, float, float]
+        self,
+        image: Tensor,
+        prediction: NDArray[np.integer] | Tensor,
+        spacing: tuple[float, float, float],
+        similarity: Tensor | None,
     ) -> tuple[NDArray[np.integer], int]:
         if image.ndim != 3 or tuple(image.shape) != tuple(prediction.shape):
             raise ValueError(
@@ -172,6 +190,11 @@ class MultiViewLabeler:
         classes = self.num_classes or max(highest + 1, 2)
         if highest >= classes or int(masks.min(initial=0)) < 0:
             raise ValueError(f"prediction must hold classes 0..{classes - 1} (or 255), got {masks.min()} to {highest}")
+        if similarity is not None and (similarity.shape[1:] != image.shape or len(similarity) < highest):
+            raise ValueError(
+                f"similarity must be [K, H, W, D] with K at least {highest} on the image's grid {tuple(image.shape)}, "
+                f"got shape {tuple(similarity.shape)}"
+            )
         if self.largest_volumes is not None:
             masks = largest_components(masks, self.largest_volumes)
         return masks, classes

@@ -82,12 +82,18 @@ def prompts_from_masks(
     points: int = 5,
     min_area_mm2: float = 4.0,
     largest: int | None = None,
+    similarity: NDArray[np.floating] | Tensor | None = None,
 ) -> Prompts:
     """A box and points for every connected component of every class on every slice (FM-ABS, MICCAI 2024).
 
     Each side of a component's bounding box is moved outwards by its own uniform random number of millimetres and
     clipped to the slice (the paper's 0-10 pixels at 0.625 mm are 0-6.25 mm). Points are drawn uniformly in the
     component, with replacement. Components are 8-connected.
+
+    With `similarity` (to the prototype of the class, GM-ABS, TMI 2025), the points are the component's most similar
+    pixels, followed by one negative point: the least similar of the pixels outside the class whose centre is in the
+    widened box (GM-ABS's public code searches the whole slice). Of equals, the first in reading order. Points that a
+    component is too small for, and a negative point that does not exist, are padding. The boxes stay the same.
 
     Args:
         masks: label maps `[S, Hs, Ws]`, 0 background, 1..K classes; 255 counts as background.
@@ -97,12 +103,14 @@ def prompts_from_masks(
         points: positive points an object.
         min_area_mm2: smaller components are dropped.
         largest: keep only this many of the largest components of a class on a slice; all by default.
+        similarity: `[K, S, Hs, Ws]`, finite: of each pixel to each of the classes 1..K; by default, points are random.
 
     Returns:
-        Prompts on the CPU, ordered by slice.
+        Prompts on the CPU, ordered by slice, with N = `points`, or `points + 1` with `similarity`.
 
     Raises:
-        ValueError: if the masks are not `[S, Hs, Ws]`, or a range or number makes no sense.
+        ValueError: if the masks are not `[S, Hs, Ws]`, the similarity does not match them, or a range or number makes
+            no sense.
     """
     if masks.ndim != 3:
         raise ValueError(f"masks must be [S, Hs, Ws], got shape {tuple(masks.shape)}")
@@ -117,16 +125,28 @@ def prompts_from_masks(
         raise ValueError(f"spacing must be positive, got {tuple(spacing)}")
     array = masks.cpu().numpy() if isinstance(masks, Tensor) else np.asarray(masks)
     array = np.where(array == IGNORE_INDEX, 0, array)
+    values = [int(value) for value in np.unique(array) if value != 0]
+    similar = None if similarity is None else _checked_similarity(similarity, array.shape, max(values, default=0))
     parts = [
-        _class_prompts(array == value, int(value), spacing, generator, widen_mm, points, min_area_mm2, largest)
-        for value in np.unique(array)
-        if value != 0
+        _class_prompts(
+            array == value,
+            value,
+            spacing,
+            generator,
+            widen_mm,
+            points,
+            min_area_mm2,
+            largest,
+            None if similar is None else similar[value - 1],
+        )
+        for value in values
     ]
     if not parts:
+        number = points + (similarity is not None)
         return Prompts(
             torch.zeros(0, 4),
-            torch.zeros(0, points, 2),
-            torch.zeros(0, points, dtype=torch.long),
+            torch.zeros(0, number, 2),
+            torch.zeros(0, number, dtype=torch.long),
             torch.zeros(0, dtype=torch.long),
             torch.zeros(0, dtype=torch.long),
         )
@@ -142,6 +162,7 @@ def _class_prompts(
     points: int,
     min_area_mm2: float,
     largest: int | None,
+    similarity: NDArray[np.floating] | None,
 ) -> Prompts:
     where = np.nonzero(mask)
     first = [int(index.min()) for index in where]
@@ -180,12 +201,58 @@ def _class_prompts(
     widening = torch.rand(len(area), 4, generator=generator) * (high - low) + low
     widening = widening * torch.tensor([-1.0, -1.0, 1.0, 1.0]) / torch.tensor([spacing[1], spacing[0]] * 2)
     limit = torch.tensor([mask.shape[2], mask.shape[1]] * 2, dtype=torch.float32)
-    picks = torch.rand(len(area), points, generator=generator).numpy()
-    picks = start[:, None] + np.minimum((picks * area[:, None]).astype(int), area[:, None] - 1)
+    widened = torch.minimum((torch.from_numpy(boxes).float() + widening).clamp(min=0), limit)
+    draws = torch.rand(len(area), points, generator=generator).numpy()
+    if similarity is None:
+        picks = start[:, None] + np.minimum((draws * area[:, None]).astype(int), area[:, None] - 1)
+        xy = np.stack([column[picks], row[picks]], axis=-1)
+        point_labels = np.ones(picks.shape, dtype=np.int64)
+    else:
+        ranked = np.lexsort((-similarity[section, row, column], component[order]))
+        rank = np.arange(points)
+        picks = ranked[start[:, None] + np.minimum(rank, area[:, None] - 1)]
+        negative, found = _least_similar(widened.numpy(), slice_index, mask, similarity)
+        xy = np.concatenate([np.stack([column[picks], row[picks]], axis=-1), negative[:, None]], axis=1)
+        point_labels = np.column_stack([np.where(rank < area[:, None], 1, -1), np.where(found, 0, -1)])
     return Prompts(
-        torch.minimum((torch.from_numpy(boxes).float() + widening).clamp(min=0), limit),
-        torch.from_numpy(np.stack([column[picks], row[picks]], axis=-1)).float(),
-        torch.ones(len(area), points, dtype=torch.long),
+        widened,
+        torch.from_numpy(xy).float(),
+        torch.from_numpy(point_labels).long(),
         torch.from_numpy(slice_index).long(),
         torch.full((len(area),), value, dtype=torch.long),
     )
+
+
+def _least_similar(
+    boxes: NDArray[np.floating],
+    slice_index: NDArray[np.integer],
+    mask: NDArray[np.bool_],
+    similarity: NDArray[np.floating],
+) -> tuple[NDArray[np.integer], NDArray[np.bool_]]:
+    """The least similar pixel of each box that is not in the mask: (x, y) `[P, 2]`, and whether there is one `[P]`."""
+    left, top, right, bottom = np.ceil(boxes - 0.5).astype(int).T
+    width = right - left
+    size = width * (bottom - top)
+    begin = np.cumsum(size) - size
+    box = np.repeat(np.arange(len(size)), size)
+    position = np.arange(len(box))
+    down, along = np.divmod(position - begin[box], width[box])
+    pixels = (slice_index[box], top[box] + down, left[box] + along)
+    values = np.where(mask[pixels], np.inf, similarity[pixels])
+    lowest = np.minimum.reduceat(values, begin)
+    chosen = np.minimum.reduceat(np.where(values == lowest[box], position, len(box)), begin)
+    return np.stack([pixels[2][chosen], pixels[1][chosen]], axis=-1), np.isfinite(lowest)
+
+
+def _checked_similarity(
+    similarity: NDArray[np.floating] | Tensor, shape: tuple[int, ...], classes: int
+) -> NDArray[np.floating]:
+    array = similarity.float().cpu().numpy() if isinstance(similarity, Tensor) else np.asarray(similarity)
+    if array.shape[1:] != shape or len(array) < classes:
+        raise ValueError(
+            f"similarity must be [K, S, Hs, Ws] with K at least {classes} on the masks' grid {shape}, "
+            f"got shape {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"similarity must be finite, but {int((~np.isfinite(array)).sum())} of its values are not")
+    return array

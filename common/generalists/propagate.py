@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -192,7 +192,8 @@ class Propagation:
         masks = torch.where(lines_objects > 0, lines_objects, masks)
         prompts = prompts_from_masks(masks, spacing, generator, widen_mm=self.widen_mm, points=self.points)
         prompts = self._with_line_points(prompts, lines, generator)
-        segmented = self.generalist.segment(slices[indices.to(slices.device)], prompts, spacing).float().cpu()
+        placed = replace(prompts, slice_index=indices[prompts.slice_index])
+        segmented = self.generalist.segment(slices, placed, spacing).float().cpu()
         found = torch.zeros(len(walkers), classes, *slices.shape[1:])
         for probability, position, value in zip(segmented, prompts.slice_index, prompts.classes, strict=True):
             torch.maximum(found[position, value], probability, out=found[position, value])

@@ -15,6 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from common.cohort.streams import ScanDataset
+from common.engines.inferer import ProbabilityInferer
 
 Item = TypeVar("Item")
 
@@ -60,12 +61,14 @@ class PoolScan:
         image: ``[channels, H, W, D]`` on the device, in RAS orientation, normalised.
         probabilities: float32 ``[C, H, W, D]`` on the device.
         affine: ``[4, 4]`` of the RAS grid, in millimetres.
+        features: the teacher's last features, float32 ``[F, H, W, D]`` on the device, if the pool gives them.
     """
 
     scan: str
     image: torch.Tensor
     probabilities: torch.Tensor
     affine: torch.Tensor
+    features: torch.Tensor | None = None
 
 
 class RoundListener(Protocol):
@@ -93,6 +96,10 @@ class PoolInference:
         rounds: when.
         device: on which to run.
         progress: whether to show a progress bar.
+        features: whether to give the teacher's last features too, in the same pass.
+
+    Raises:
+        ValueError: if features are wanted of an inferer other than ``ProbabilityInferer``.
     """
 
     def __init__(
@@ -104,7 +111,10 @@ class PoolInference:
         rounds: Rounds,
         device: torch.device | str,
         progress: bool = True,
+        features: bool = False,
     ) -> None:
+        if features and not isinstance(inferer, ProbabilityInferer):
+            raise ValueError(f"inferer must be a ProbabilityInferer to give features, got {type(inferer).__name__}.")
         self.dataset = dataset
         self.positions = {item["scan"]: position for position, item in enumerate(dataset.data)}
         self.network = network
@@ -112,6 +122,7 @@ class PoolInference:
         self.rounds = rounds
         self.device = torch.device(device)
         self.progress = progress
+        self.features = features
         self.listeners: list[RoundListener] = []
         self.completed = 0
 
@@ -171,5 +182,8 @@ class PoolInference:
         image = self.image(scan)
         plain = image.as_tensor()
         self.network.eval()
-        probabilities = self.inferer(plain[None], self.network)[0]
-        return PoolScan(scan=scan, image=plain, probabilities=probabilities, affine=image.affine)
+        if self.features and isinstance(self.inferer, ProbabilityInferer):
+            probabilities, features = (found[0] for found in self.inferer.with_features(plain[None], self.network))
+        else:
+            probabilities, features = self.inferer(plain[None], self.network)[0], None
+        return PoolScan(scan=scan, image=plain, probabilities=probabilities, affine=image.affine, features=features)

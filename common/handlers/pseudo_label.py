@@ -15,7 +15,12 @@ from monai.utils.dist import evenly_divisible_all_gather
 from common import IGNORE_INDEX
 from common.cohort.ledger import Ledger
 from common.cohort.store import AnnotationStore
+from common.cohort.volumes import spacing
+from common.generalists.denoise import confident_learning_filter
+from common.generalists.embeddings import digest
+from common.generalists.prototypes import prototype_similarity
 from common.handlers.pool import PoolInference, PoolScan
+from common.handlers.progress import RoundProgress
 
 if TYPE_CHECKING:
     from common.generalists.multi_view import MultiViewLabeler
@@ -45,6 +50,13 @@ class PseudoLabelHandler:
         propagation: makes a label map of an image and a cross-label.
         warm_up: iterations before which the teacher prompts nothing: labels from prompts of a poor teacher are worse
             than the teacher itself.
+        prototypes: points where the teacher's features are most similar to the class, and a negative one where they
+            are least, instead of random points (GM-ABS, TMI 2025: ``prototype_similarity``, with contrast).
+        denoise: drops the voxels of the fused masks that the teacher confidently contradicts
+            (``confident_learning_filter``; the teacher's probabilities of the whole scan are our choice).
+
+    Raises:
+        ValueError: if prototypes are wanted of a pool that gives no features.
     """
 
     def __init__(
@@ -58,7 +70,13 @@ class PseudoLabelHandler:
         seed: int = 0,
         propagation: Propagation | None = None,
         warm_up: int = 0,
+        prototypes: bool = False,
+        denoise: bool = False,
     ) -> None:
+        if prototypes and not pool.features:
+            raise ValueError(
+                "pool must give features for prototypes: PoolInference(features=True), got features=False."
+            )
         self.pool = pool
         self.labeler = labeler
         self.ledger = ledger
@@ -67,9 +85,11 @@ class PseudoLabelHandler:
         self.seed = seed
         self.propagation = propagation
         self.warm_up = warm_up
+        self.prototypes = prototypes
+        self.denoise = denoise
         self._round = 0
         self._ready = False
-        self._agreement: list[tuple[float, float]] = []
+        self._progress = RoundProgress(store.folder / f"round_{idist.get_rank()}.jsonl")
 
     def attach(self, engine: Engine) -> None:
         """To be attached after the query, whose annotations it propagates."""
@@ -82,35 +102,44 @@ class PseudoLabelHandler:
             self._propagate([scan for scan in self._annotated(0) if not self.store.has("pseudo_label", scan)])
 
     def begin(self, engine: Engine, number: int) -> None:
-        """Begins a round."""
+        """Begins a round, or goes on with one that was interrupted: by the same teacher, scan by scan."""
         self._round = number
         self._ready = engine.state.iteration >= self.warm_up
-        self._agreement = []
+        if self._ready:
+            self._progress.begin(f"{number} by {digest(*self.pool.network.state_dict().values())}")
 
     def visit(self, scan: PoolScan) -> None:
         """Labels one scan."""
-        if not self._ready:
+        if not self._ready or scan.scan in self._progress.done:
             return
         prediction = scan.probabilities.argmax(dim=0).to(torch.uint8)
         affine = scan.affine.cpu().numpy()
-        fused = self.labeler(scan.image[0], prediction, spacing=_spacing(affine), seed=self._seed(scan.scan))
+        similarity = None
+        if self.prototypes and scan.features is not None:
+            similarity = prototype_similarity(scan.features, scan.probabilities, contrast=True)
+        fused = self.labeler(
+            scan.image[0], prediction, spacing=_spacing(affine), seed=self._seed(scan.scan), similarity=similarity
+        )
+        if self.denoise:
+            fused = confident_learning_filter(fused, scan.probabilities)
         label = fused.cpu().numpy()
+        agreement = []
         annotation = self.store.read("annotation", scan.scan)
         if annotation is not None:
             found = (prediction.cpu().numpy(), label)
-            teacher, ours = (annotated_dice(it, annotation, num_classes=self.num_classes) for it in found)
-            self._agreement.append((teacher, ours))
-            if self.propagation is not None:
-                return
+            agreement = [annotated_dice(it, annotation, num_classes=self.num_classes) for it in found]
             label = np.where(annotation == IGNORE_INDEX, label, annotation)
-        self.store.write("pseudo_label", scan.scan, label, affine)
+        if annotation is None or self.propagation is None:
+            self.store.write("pseudo_label", scan.scan, label, affine)
+        self._progress.add(scan.scan, agreement)
 
     def end(self, engine: Engine, number: int) -> None:
         """Propagates the round's annotations, and logs the quality."""
         self._propagate(self._annotated(number))
         if not self._ready:
             return
-        agreement = torch.tensor(self._agreement, device=self.pool.device).reshape(-1, 2)
+        numbers = [agreement for agreement in self._progress.done.values() if agreement]
+        agreement = torch.tensor(numbers, device=self.pool.device).reshape(-1, 2)
         agreement = evenly_divisible_all_gather(agreement, concat=True)
         teacher, pseudo_label = agreement.nanmean(dim=0).tolist()
         engine.state.metrics |= {"teacher_dice": teacher, "pseudo_label_dice": pseudo_label}
@@ -144,8 +173,7 @@ class PseudoLabelHandler:
 
 
 def _spacing(affine: np.ndarray) -> tuple[float, float, float]:
-    """Size of a voxel in millimetres."""
-    first, second, third = np.linalg.norm(affine[:3, :3], axis=0).tolist()
+    first, second, third = spacing(affine).tolist()
     return first, second, third
 
 

@@ -49,6 +49,14 @@ class VNet(nn.Module):
         self.head = nn.Conv3d(w1, out_channels, kernel_size=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.dropout(self.features(x)))
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """What the last dropout and the head see: ``[B, in_channels, H, W, D]`` to ``[B, width, H, W, D]``, at least 0.
+
+        Raises:
+            ValueError: if a spatial size is not divisible by 16.
+        """
         height, width, depth = x.shape[2], x.shape[3], x.shape[4]
         if height % 16 != 0 or width % 16 != 0 or depth % 16 != 0:
             raise ValueError(
@@ -62,8 +70,7 @@ class VNet(nn.Module):
         x = self.decoder4(self.up4(x5) + x4)
         x = self.decoder3(self.up3(x) + x3)
         x = self.decoder2(self.up2(x) + x2)
-        x = self.decoder1(self.up1(x) + x1)
-        return self.head(self.dropout(x))
+        return self.decoder1(self.up1(x) + x1)
 
 
 def _convolutions(in_channels: int, out_channels: int, number: int) -> nn.Sequential:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from common.engines import ProbabilityInferer
+from common.networks import VNet
 
 
 class LastWindow(nn.Module):
@@ -20,8 +21,8 @@ class LastWindow(nn.Module):
         return torch.cat([x, x * self.ramp], dim=1)
 
 
-def window_by_window(image, network, size, stride):
-    """The research code's loop: last window moved back to the border, probabilities averaged."""
+def window_by_window(image, answer, size, stride):
+    """The research code's loop: last window moved back to the border, answers of two channels averaged."""
     shape = image.shape[2:]
     total = torch.zeros(1, 2, *shape)
     count = torch.zeros(shape)
@@ -31,7 +32,7 @@ def window_by_window(image, network, size, stride):
             for k in range(steps[2]):
                 start = [min(s * p, n - w) for s, p, n, w in zip(stride, (i, j, k), shape, size, strict=True)]
                 at = tuple(slice(a, a + w) for a, w in zip(start, size, strict=True))
-                total[(..., *at)] += network(image[(..., *at)]).softmax(1)
+                total[(..., *at)] += answer(image[(..., *at)])
                 count[at] += 1
     return total / count
 
@@ -42,7 +43,7 @@ def test_equals_the_window_by_window_loop(shape, stride):
     image = torch.randn(1, 1, *shape, generator=torch.Generator().manual_seed(0))
     network = LastWindow((16, 16, 16))
     found = ProbabilityInferer((16, 16, 16), stride, sw_batch_size=3)(image, network)
-    torch.testing.assert_close(found, window_by_window(image, network, (16, 16, 16), stride))
+    torch.testing.assert_close(found, window_by_window(image, lambda x: network(x).softmax(1), (16, 16, 16), stride))
 
 
 def test_stride_of_the_paper_is_not_lost_to_rounding():
@@ -61,3 +62,49 @@ def test_scan_smaller_than_the_window_is_padded_and_cropped_back():
 def test_bad_stride(stride):
     with pytest.raises(ValueError, match="stride must lie in"):
         ProbabilityInferer((16, 16, 16), stride)
+
+
+class PlacedFeatures(nn.Module):
+    """Features that depend on the place within the window, and a head."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.place = LastWindow(size)
+        self.head = nn.Conv3d(2, 3, kernel_size=1)
+
+    def features(self, x):
+        return self.place(x)
+
+    def forward(self, x):
+        return self.head(self.features(x))
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 16), (23, 17, 20), (9, 16, 5)])
+def test_features_beside_the_probabilities(shape):
+    torch.manual_seed(0)
+    image, network = torch.randn(1, 1, *shape), PlacedFeatures((16, 16, 16)).eval()
+    inferer = ProbabilityInferer((16, 16, 16), (8, 5, 16), sw_batch_size=3)
+    probabilities, features = inferer.with_features(image, network)
+    assert torch.equal(probabilities, inferer(image, network))
+    assert features.shape == (1, 2, *shape) and features.dtype == torch.float32
+    if min(shape) >= 16:
+        torch.testing.assert_close(features, window_by_window(image, network.features, (16, 16, 16), (8, 5, 16)))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_features_of_the_vnet(precision):
+    torch.manual_seed(0)
+    image, network = torch.randn(1, 1, 16, 20, 16), VNet(1, 2, width=2).eval()
+    inferer = ProbabilityInferer((16, 16, 16), precision=precision)
+    probabilities, features = inferer.with_features(image, network)
+    assert torch.equal(probabilities, inferer(image, network))
+    assert features.shape == (1, 2, 16, 20, 16) and features.dtype == torch.float32 and features.min() >= 0
+
+
+def test_features_of_a_network_without_any():
+    inferer = ProbabilityInferer((16, 16, 16))
+    with pytest.raises(ValueError, match=r"features .* and head .*, but LastWindow lacks one of them"):
+        inferer.with_features(torch.zeros(1, 1, 16, 16, 16), LastWindow((16, 16, 16)))
+    buffered = ProbabilityInferer((16, 16, 16), buffer_steps=2)
+    with pytest.raises(ValueError, match="buffer_steps must be None to get features, got 2"):
+        buffered.with_features(torch.zeros(1, 1, 16, 16, 16), VNet(1, 2, width=2))

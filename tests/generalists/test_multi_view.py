@@ -104,6 +104,46 @@ def test_largest_volumes():
     assert (largest_components(label, 5) == label).all()
 
 
+class Recorder(BoxGeneralist):
+    """Remembers the prompts of each view."""
+
+    def __init__(self):
+        self.prompts = []
+
+    def segment(self, images, prompts, spacing):
+        self.prompts.append(prompts)
+        return super().segment(images, prompts, spacing)
+
+
+@pytest.mark.parametrize("call", ["__call__", "view_probabilities"])
+def test_similarity_decides_the_points_of_each_view(call):
+    label = cuboids(2)
+    similarity = torch.rand(2, *label.shape, generator=torch.Generator().manual_seed(0))
+    plain, similar = Recorder(), Recorder()
+    results = []
+    for generalist, keywords in ((plain, {}), (similar, {"similarity": similarity})):
+        labeler = MultiViewLabeler(generalist, widen_mm=(1, 3), points=2)
+        results.append(getattr(labeler, call)(torch.zeros(label.shape), label, (1.0, 1.0, 1.0), seed=4, **keywords))
+    assert torch.equal(*results)
+    for axis, without, prompts in zip((2, 1, 0), plain.prompts, similar.prompts, strict=True):
+        assert torch.equal(without.boxes, prompts.boxes)
+        slices = similarity.movedim(axis + 1, 1)
+        masks = torch.from_numpy(label).movedim(axis, 0)
+        for points, index, value in zip(prompts.points.long(), prompts.slice_index, prompts.classes, strict=True):
+            scores = slices[value - 1, index]
+            inside = scores[masks[index] == value].sort(descending=True).values
+            assert [scores[y, x].item() for x, y in points[:2]] == inside[:2].tolist()
+            x, y = points[2]
+            assert masks[index, y, x] != value
+        assert (prompts.point_labels == torch.tensor([1, 1, 0])).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 14, 16, 18), (2, 14, 18, 16), (14, 16, 18)])
+def test_similarity_of_another_shape(shape):
+    with pytest.raises(ValueError, match=r"similarity must be \[K, H, W, D\] with K at least 2"):
+        MultiViewLabeler(BoxGeneralist())(torch.zeros(14, 16, 18), cuboids(2), (1, 1, 1), similarity=torch.zeros(shape))
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_intensities_must_be_finite(value):
     image = torch.zeros(14, 16, 18)

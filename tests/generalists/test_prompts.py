@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 from skimage.measure import label as connected
 
 from common.generalists import Prompts, prompts_from_masks
@@ -104,6 +105,102 @@ def test_join_pads_points_and_orders_by_slice():
     joined = Prompts.join([first, second])
     assert joined.slice_index.tolist() == [1, 1, 1, 1, 2, 2]
     assert joined.point_labels[0].tolist() == [1, 1, -1, -1]
+
+
+def similar_points_by_loop(masks, similarity, boxes, points):
+    """The negative point of each object, by slice, class and positive points (no two similarities are the same)."""
+    found = {}
+    for index, mask in enumerate(masks):
+        for value in set(mask.ravel().tolist()) - {0, 255}:
+            components, number = ndimage.label(mask == value, np.ones((3, 3)))
+            for component in range(1, number + 1):
+                pixels = np.argwhere(components == component)
+                best = sorted(pixels.tolist(), key=lambda p: -similarity[value - 1, index, p[0], p[1]])[:points]
+                top, left = pixels.min(axis=0)
+                bottom, right = pixels.max(axis=0) + 1
+                key = (index, value, tuple(map(tuple, best)))
+                box = boxes[key]
+                assert box[0] <= left and box[1] <= top and box[2] >= right and box[3] >= bottom
+                outside = [
+                    (i, j)
+                    for i, j in np.argwhere(mask != value).tolist()
+                    if box[0] <= j + 0.5 < box[2] and box[1] <= i + 0.5 < box[3]
+                ]
+                scores = {pixel: similarity[(value - 1, index, *pixel)] for pixel in outside}
+                found[key] = min(scores, key=scores.get) if scores else None
+    return found
+
+
+@pytest.mark.parametrize(("seed", "density", "widen"), [(0, 0.3, (0, 4)), (1, 0.5, (0, 2)), (2, 0.1, (0, 0))])
+def test_points_by_similarity_equal_a_loop_over_the_components(seed, density, widen):
+    random = np.random.default_rng(seed)
+    masks = (random.random((3, 12, 14)) < density).astype(np.uint8)
+    masks[random.random(masks.shape) < 0.3] *= 2
+    masks[0, 0, :3] = 255
+    similarity = random.permutation(2 * masks.size).reshape(2, *masks.shape) / masks.size - 1
+    prompts = drawn(masks, seed=seed, min_area_mm2=0, widen_mm=widen, similarity=similarity)
+    assert prompts.points.shape == (len(prompts), 6, 2)
+    boxes, negatives = {}, {}
+    for prompt in range(len(prompts)):
+        labels = prompts.point_labels[prompt].tolist()
+        pixels = [(y, x) for x, y in prompts.points[prompt].long().tolist()]
+        best = tuple(pixel for pixel, label in zip(pixels[:-1], labels[:-1], strict=True) if label == 1)
+        assert labels[:-1] == [1] * len(best) + [-1] * (5 - len(best))
+        key = (int(prompts.slice_index[prompt]), int(prompts.classes[prompt]), best)
+        boxes[key] = prompts.boxes[prompt].tolist()
+        negatives[key] = {0: pixels[-1], -1: None}[labels[-1]]
+    assert len(boxes) == len(prompts)
+    assert negatives == similar_points_by_loop(masks, similarity, boxes, 5)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_similarity_leaves_boxes_and_randomness_alone(kind):
+    masks = np.concatenate([two_squares(), two_squares()[::-1]])
+    similarity = kind(np.random.default_rng(0).random((2, *masks.shape)))
+    states, prompts = [], []
+    for settings_ in ({}, {"similarity": similarity}):
+        generator = torch.Generator().manual_seed(7)
+        prompts.append(prompts_from_masks(masks, (1.0, 1.0), generator, **settings_))
+        states.append(generator.get_state())
+    plain, similar = prompts
+    assert torch.equal(plain.boxes, similar.boxes) and torch.equal(plain.slice_index, similar.slice_index)
+    assert torch.equal(*states)
+    assert not torch.equal(plain.points, similar.points[:, :5])
+
+
+def test_points_by_similarity_by_hand():
+    masks = np.zeros((1, 4, 5), np.uint8)
+    masks[0, 1, 1:3] = 1
+    masks[0, 2, 4] = 2
+    similarity = np.zeros((2, 1, 4, 5))
+    similarity[0, 0, 1, 2] = 0.9
+    similarity[0, 0, 2, 2] = -0.5
+    similarity[0, 0, 3, 4] = -0.9  # beyond the box
+    prompts = drawn(masks, widen_mm=(1, 1), points=3, min_area_mm2=0, similarity=similarity)
+    assert prompts.points[0].tolist() == [[2, 1], [1, 1], [1, 1], [2, 2]]
+    assert prompts.point_labels[0].tolist() == [1, 1, -1, 0]
+    assert prompts.point_labels[1].tolist() == [1, -1, -1, 0]
+    tight = drawn(masks, widen_mm=(0, 0), points=0, min_area_mm2=0, similarity=similarity)
+    assert tight.point_labels.tolist() == [[-1], [-1]]
+
+
+def test_nothing_to_prompt_by_similarity():
+    assert drawn(np.zeros((2, 5, 5), np.uint8), similarity=np.zeros((1, 2, 5, 5))).points.shape == (0, 6, 2)
+    prompts = drawn(two_squares(), min_area_mm2=1000, similarity=np.zeros((2, 3, 12, 20)))
+    assert prompts.points.shape == (0, 6, 2) and prompts.point_labels.shape == (0, 6)
+
+
+@pytest.mark.parametrize(
+    ("similarity", "message"),
+    [
+        (np.zeros((1, 3, 12, 20)), r"K at least 2 .*got shape \(1, 3, 12, 20\)"),
+        (np.zeros((2, 3, 20, 12)), r"got shape \(2, 3, 20, 12\)"),
+        (np.full((2, 3, 12, 20), np.nan), "similarity must be finite, but 1440"),
+    ],
+)
+def test_bad_similarity(similarity, message):
+    with pytest.raises(ValueError, match=message):
+        drawn(two_squares(), similarity=similarity)
 
 
 @pytest.mark.parametrize(

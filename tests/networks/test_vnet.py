@@ -41,4 +41,25 @@ def test_translation_by_sixteen_voxels_moves_the_result():
 def test_torchscript_gives_the_same():
     network = VNet(1, 2, width=2).eval()
     image = torch.randn(1, 1, 16, 32, 16)
-    torch.testing.assert_close(torch.jit.script(network)(image), network(image))
+    scripted = torch.jit.script(network)
+    torch.testing.assert_close(scripted(image), network(image))
+    torch.testing.assert_close(scripted.features(image), network.features(image))
+
+
+def test_the_logits_are_the_head_of_the_features():
+    network = VNet(1, 3, width=2).eval()
+    image = torch.randn(2, 1, 16, 32, 16)
+    features = network.features(image)
+    assert features.shape == (2, 2, 16, 32, 16)
+    assert features.min() >= 0
+    assert torch.equal(network.head(features), network(image))
+
+
+def test_features_come_before_the_last_dropout():
+    network = VNet(1, 2, width=2)
+    calls = []
+    network.dropout.register_forward_hook(lambda module, inputs, output: calls.append(output.shape[1:]))
+    network.features(torch.zeros(2, 1, 32, 32, 32))
+    assert calls == [(32, 2, 2, 2)]
+    with pytest.raises(ValueError, match="divisible by 16"):
+        network.features(torch.zeros(1, 1, 16, 24, 16))

@@ -1,0 +1,252 @@
+"""TinyViT, the image encoder of MobileSAM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class TinyViT(nn.Module):
+    """A stage of mobile convolutions, then stages of attention within windows, and SAM's neck.
+
+    TinyViT-5M (Wu et al., ECCV 2022) as changed and distilled from SAM's ViT-H by MobileSAM (Zhang et al.,
+    arXiv 2306.14289): the last merge of patches keeps the resolution, so that a pixel of the embedding stands for
+    16 x 16 of the image. The defaults are MobileSAM's, and the names in the state dict those of its `image_encoder`.
+    No paths are dropped at random: MobileSAM's rate is 0.
+
+    Nothing depends on the size of the image, though the published weights are for 1024 x 1024. The parts of the
+    classifier are kept, frozen, for their place in the checkpoint; no output depends on them.
+
+    Args:
+        in_channels: channels of the image.
+        dims: channels of each stage.
+        depths: blocks of each stage.
+        heads: attention heads of each stage; that of the first, which has no attention, is not used.
+        windows: side of each stage's attention windows; that of the first is not used.
+        out_channels: channels of the embedding.
+        expansion: hidden channels of a block by its channels.
+        classes: outputs of the unused classifier.
+
+    Shapes: normalised images ``[B, in_channels, H, W]`` to ``[B, out_channels, H/16, W/16]`` (with four stages;
+    each further one halves it, and sizes that do not divide are rounded up), in memory channels last.
+
+    Raises:
+        ValueError: if the stages' settings are fewer than two or differ in number, or the heads do not divide
+            the channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        *,
+        dims: Sequence[int] = (64, 128, 160, 320),
+        depths: Sequence[int] = (2, 2, 6, 2),
+        heads: Sequence[int] = (2, 4, 5, 10),
+        windows: Sequence[int] = (7, 7, 14, 7),
+        out_channels: int = 256,
+        expansion: int = 4,
+        classes: int = 1000,
+    ) -> None:
+        super().__init__()
+        stages = len(dims)
+        if stages < 2 or not len(depths) == len(heads) == len(windows) == stages:
+            raise ValueError(
+                "dims, depths, heads and windows must have one value for each of two or more stages, "
+                f"got {stages}, {len(depths)}, {len(heads)} and {len(windows)} values"
+            )
+        self.patch_embed = _PatchEmbedding(in_channels, dims[0])
+        self.layers = nn.ModuleList()
+        for stage, dim in enumerate(dims):
+            blocks: list[nn.Module]
+            if stage == 0:
+                blocks = [_MobileBlock(dim, expansion) for _ in range(depths[0])]
+            else:
+                blocks = [_AttentionBlock(dim, heads[stage], windows[stage], expansion) for _ in range(depths[stage])]
+            merge = None
+            if stage < stages - 1:
+                merge = _PatchMerging(dim, dims[stage + 1], stride=2 if stage < stages - 2 else 1)
+            self.layers.append(_Stage(blocks, merge))
+        self.norm_head = nn.LayerNorm(dims[-1]).requires_grad_(False)
+        self.head = nn.Linear(dims[-1], classes).requires_grad_(False)
+        self.neck = nn.Sequential(
+            nn.Conv2d(dims[-1], out_channels, kernel_size=1, bias=False),
+            _ChannelNorm(out_channels, eps=1e-6),
+            nn.Conv2d(out_channels, out_channels, kernel_size=3, padding=1, bias=False),
+            _ChannelNorm(out_channels, eps=1e-6),
+        )
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch_embed(x.contiguous(memory_format=torch.channels_last))
+        for stage in self.layers:
+            x = stage(x)
+        return self.neck(x)
+
+
+class _ConvNorm(nn.Module):
+    """A convolution and its batch norm; one convolution when the norm's statistics are fixed."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__()
+        padding = kernel_size // 2
+        self.c = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolution, norm = self.c, self.bn
+        if norm.training or norm.running_mean is None or norm.running_var is None:
+            return norm(convolution(x))
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        weight = convolution.weight * scale[:, None, None, None]
+        bias = norm.bias - norm.running_mean * scale
+        return F.conv2d(x, weight, bias, convolution.stride, convolution.padding, groups=convolution.groups)
+
+
+class _PatchEmbedding(nn.Module):
+    """Two convolutions of stride 2."""
+
+    def __init__(self, in_channels: int, dim: int) -> None:
+        super().__init__()
+        self.seq = nn.Sequential(
+            _ConvNorm(in_channels, dim // 2, kernel_size=3, stride=2),
+            nn.GELU(),
+            _ConvNorm(dim // 2, dim, kernel_size=3, stride=2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.seq(x)
+
+
+class _Stage(nn.Module):
+    """Blocks of one resolution, then the way to the next stage's channels and resolution."""
+
+    def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x if self.downsample is None else self.downsample(x)
+
+
+class _MobileBlock(nn.Module):
+    """An inverted bottleneck: wider, a depthwise convolution, narrower, added to the input."""
+
+    def __init__(self, dim: int, expansion: int) -> None:
+        super().__init__()
+        hidden = dim * expansion
+        self.conv1 = _ConvNorm(dim, hidden)
+        self.conv2 = _ConvNorm(hidden, hidden, kernel_size=3, groups=hidden)
+        self.conv3 = _ConvNorm(hidden, dim)
+        nn.init.zeros_(self.conv3.bn.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = F.gelu(self.conv1(x))
+        hidden = F.gelu(self.conv2(hidden))
+        return F.gelu(x + self.conv3(hidden))
+
+
+class _PatchMerging(nn.Module):
+    """Changes the channels, and with stride 2 halves the resolution."""
+
+    def __init__(self, dim: int, out_dim: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _ConvNorm(dim, out_dim)
+        self.conv2 = _ConvNorm(out_dim, out_dim, kernel_size=3, stride=stride, groups=out_dim)
+        self.conv3 = _ConvNorm(out_dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+
+
+class _AttentionBlock(nn.Module):
+    """Attention within windows, a depthwise convolution across them, and a perceptron."""
+
+    def __init__(self, dim: int, heads: int, window: int, expansion: int) -> None:
+        super().__init__()
+        self.window = window
+        self.attn = _Attention(dim, heads, window)
+        self.mlp = _Perceptron(dim, dim * expansion)
+        self.local_conv = _ConvNorm(dim, dim, kernel_size=3, groups=dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x.permute(0, 2, 3, 1)  # a view without gaps: the memory is channels last
+        tokens = tokens + self._attend(tokens)
+        tokens = self.local_conv(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return (tokens + self.mlp(tokens)).permute(0, 3, 1, 2)
+
+    def _attend(self, tokens: Tensor) -> Tensor:
+        """Attention over ``[B, H, W, C]``; what fills the last windows up is zero and takes part in it."""
+        batch, height, width, channels = tokens.shape
+        side = self.window
+        rows, columns = -(-height // side), -(-width // side)
+        filled = F.pad(tokens, (0, 0, 0, columns * side - width, 0, rows * side - height))
+        windows = filled.view(batch, rows, side, columns, side, channels).transpose(2, 3)
+        attended = self.attn(windows.reshape(-1, side * side, channels))
+        attended = attended.view(batch, rows, columns, side, side, channels).transpose(2, 3)
+        return attended.reshape(filled.shape)[:, :height, :width]
+
+
+class _Attention(nn.Module):
+    """Self-attention in a square window, with a bias for the distance of two tokens along rows and columns."""
+
+    attention_bias_idxs: Tensor
+
+    def __init__(self, dim: int, heads: int, window: int) -> None:
+        super().__init__()
+        if dim % heads != 0:
+            raise ValueError(f"the channels of a stage must be divisible by its heads, got {dim} and {heads}")
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
+        self.register_buffer("attention_bias_idxs", _offsets(window), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, channels = x.shape
+        # [B, N, heads, 3, C / heads]: a token's query, key and value lie together, head by head
+        qkv = self.qkv(self.norm(x)).view(batch, tokens, self.heads, 3, channels // self.heads)
+        query, key, value = qkv.permute(3, 0, 2, 1, 4).unbind()
+        bias = self.attention_biases[:, self.attention_bias_idxs].to(query.dtype)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
+        return self.proj(attended.transpose(1, 2).reshape(batch, tokens, channels))
+
+
+class _Perceptron(nn.Module):
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(self.norm(x))))
+
+
+class _ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of ``[B, C, H, W]``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _offsets(window: int) -> Tensor:
+    """``[N, N]`` for the N tokens of a window, row by row: distance in rows times `window` plus distance in columns."""
+    position = torch.arange(window)
+    distance = (position[:, None] - position).abs()
+    offsets = distance[:, None, :, None] * window + distance[None, :, None, :]
+    return offsets.reshape(window * window, window * window)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)

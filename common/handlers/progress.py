@@ -1,0 +1,45 @@
+"""What a round has done so far, so that one that was interrupted goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from common.cohort.files import replacing
+
+
+class RoundProgress:
+    """The scans of a round that are done, with numbers for each, in a file that grows scan by scan.
+
+    Args:
+        path: JSON lines; the first names the round, each other one a scan.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.done: dict[str, list[float]] = {}
+
+    def begin(self, name: str) -> None:
+        """Takes up the round of this name; what is known of another one is forgotten."""
+        lines = self._lines()
+        same = bool(lines) and lines[0] == {"round": name}
+        self.done = {line["scan"]: line["numbers"] for line in lines[1:]} if same else {}
+        with replacing(self.path) as temporary:
+            kept = [{"round": name}, *({"scan": scan, "numbers": it} for scan, it in self.done.items())]
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+    def add(self, scan: str, numbers: list[float]) -> None:
+        """Notes that a scan is done."""
+        self.done[scan] = numbers
+        with self.path.open("a") as file:
+            file.write(json.dumps({"scan": scan, "numbers": numbers}) + "\n")
+
+    def _lines(self) -> list[dict]:
+        """Up to the first that an interruption left incomplete."""
+        lines: list[dict] = []
+        for line in self.path.read_text().splitlines() if self.path.is_file() else []:
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return lines
