@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common.engines.precision import autocast, best_precision
+from common.engines.precision import PRECISIONS, autocast, best_precision
 from common.generalists.embeddings import EmbeddingCache, digest
 from common.generalists.multi_view import require_finite
 from common.generalists.prompts import Prompts
@@ -66,6 +67,9 @@ class SamGeneralist:
         self.precision = precision or best_precision(self.device)
         autocast(self.device, self.precision)
         self.model: Any = model.to(self.device).eval().requires_grad_(False)
+        # All of the decoder at this precision: under autocast it would spend much of its time on conversions.
+        self._decoder_type = PRECISIONS[self.precision] or torch.float32
+        self._decoder: Any = deepcopy(self.model.mask_decoder).to(self._decoder_type)
         self.usage = usage or Usage()
         self.slices_per_pass = slices_per_pass
         prompt_encoder: Any = model.prompt_encoder
@@ -158,16 +162,16 @@ class SamGeneralist:
             places = canvas.move(prompts.points, prompts.slice_index).gather(1, order[..., None].expand(-1, -1, 2))
             points = (places[:, :number].to(self.device), labels.to(self.device)) if number else None
         sparse, dense = self.model.prompt_encoder(points=points, boxes=boxes, masks=None)
-        with autocast(self.device, self.precision):
-            # The decoder repeats one image's embedding for all prompts and adds the dense one of each prompt: with a
-            # zero for the former and the sum as the latter, every prompt may lie on another image.
-            masks, quality = self.model.mask_decoder(
-                image_embeddings=torch.zeros_like(embeddings[:1]),
-                image_pe=self.model.prompt_encoder.get_dense_pe(),
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=embeddings + dense,
-                multimask_output=self.usage.best_of_three,
-            )
+        # The decoder repeats one image's embedding for all prompts and adds the dense one of each prompt: with a zero
+        # for the former and the sum as the latter, every prompt may lie on another image.
+        images = (embeddings + dense).to(self._decoder_type)
+        masks, quality = self._decoder(
+            image_embeddings=torch.zeros_like(images[:1]),
+            image_pe=self.model.prompt_encoder.get_dense_pe().to(self._decoder_type),
+            sparse_prompt_embeddings=sparse.to(self._decoder_type),
+            dense_prompt_embeddings=images,
+            multimask_output=self.usage.best_of_three,
+        )
         best = masks[torch.arange(len(masks), device=masks.device), quality.argmax(dim=1)]
         return canvas.cut(best.float(), prompts.slice_index)
 

@@ -13,6 +13,8 @@ import torch
 from ignite.engine import Events
 
 from common.cohort import Cohort, Ledger
+from common.generalists import SamGeneralist
+from common.generalists.sam_models import KINDS, SamKind, build_vit_sam
 from common.handlers import read_log
 from tests.bundles.conftest import ROOT, run, workflow
 
@@ -150,6 +152,28 @@ def test_propagated_labels_are_kept(small_settings):
         np.testing.assert_array_equal(pseudo_label[known], annotation[known])
 
 
+def test_another_generalist_is_one_setting(small_settings, tmp_path, monkeypatch):
+    """With a small SAM in MobileSAM's place, and everything that a SAM can be given."""
+    torch.manual_seed(0)
+    monkeypatch.setitem(KINDS, "mobile_sam", SamKind(lambda: build_vit_sam(32, 1, 2, (0,), 64)))
+    checkpoint, cache = tmp_path / "small.pt", tmp_path / "cache"
+    torch.save(KINDS["mobile_sam"].build().state_dict(), checkpoint)
+    passes = []
+    encode = SamGeneralist._encode
+    monkeypatch.setattr(SamGeneralist, "_encode", lambda *of: passes.extend(of[2].tolist()) or encode(*of))
+    sam = {"generalist": "mobile_sam", "generalist_checkpoint": str(checkpoint), "slices_per_pass": 4}
+    options = {"embedding_cache": str(cache), "prototypes": True, "denoise": True}
+    run("fmabs_la", "train", {**small_settings, **sam, **options, "max_iterations": 7})
+
+    scans = Cohort.open(small_settings["dataset_dir"]).training
+    assert len(list(cache.iterdir())) == 3 * len(scans)
+    # 32 slices in grids of four are eight passes a view: none was made twice, though there were two rounds.
+    assert 0 < len(passes) <= 3 * 8 * len(scans)
+    for scan in scans:
+        label = np.asarray(nib.load(Path(small_settings["output_dir"]) / "pseudo_label" / f"{scan.id}.nii").dataobj)
+        assert set(np.unique(label)) <= {0, 1, 255}
+
+
 @pytest.mark.slow
 def test_two_processes_share_the_pool(cohort_dir, tmp_path):
     configs = ROOT / "bundles" / "fmabs_la" / "configs"
@@ -203,6 +227,9 @@ def test_other_settings_do_not_go_on_from_a_checkpoint(small_settings):
         ({"roi_size": [30, 32, 32]}, "divisible by 16, got"),
         ({"query": "entropie"}, "foreground_random"),
         ({"stride": [40, 16, 16]}, "stride must lie in 1..roi_size"),
+        ({"generalist": "sam"}, "generalist must be one of embedded, mobile_sam"),
+        ({"generalist": "mobile_sam", "generalist_checkpoint": "nowhere.pt"}, "nowhere.pt: no such checkpoint"),
+        ({"slices_per_pass": 4}, "slices_per_pass and embedding_cache are for the SAM family"),
         ({"dataset_dir": "nowhere"}, "nowhere: expected a cohort's folder"),
     ],
 )

@@ -18,28 +18,30 @@ class Transparent(nn.Module):
         self.register_buffer("pixel_mean", torch.full((3, 1, 1), 120.0))
         self.register_buffer("pixel_std", torch.full((3, 1, 1), 60.0))
         self.passes = 0
-        self.prompt_encoder = self.Prompts(side)
-
-    class Prompts:
-        embed_dim = 1
-
-        def __init__(self, side: int) -> None:
-            self.input_image_size, self.image_embedding_size = (side, side), (side // 4, side // 4)
-
-        def __call__(self, points, boxes, masks):
-            mean = points[0].mean(dim=1) if points else boxes[:, :2]
-            return torch.cat([boxes, mean], dim=1), torch.zeros(len(boxes), 1, 1, 1)
-
-        def get_dense_pe(self):
-            return None
+        self.prompt_encoder = TransparentPrompts(side)
+        self.mask_decoder = TransparentDecoder()
 
     def image_encoder(self, image):
         self.passes += len(image)
         return F.avg_pool2d(image[:, :1], 4)
 
-    def mask_decoder(
-        self, image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings, multimask_output
-    ):
+
+class TransparentPrompts:
+    embed_dim = 1
+
+    def __init__(self, side: int) -> None:
+        self.input_image_size, self.image_embedding_size = (side, side), (side // 4, side // 4)
+
+    def __call__(self, points, boxes, masks):
+        mean = points[0].mean(dim=1) if points else boxes[:, :2]
+        return torch.cat([boxes, mean], dim=1), torch.zeros(len(boxes), 1, 1, 1)
+
+    def get_dense_pe(self):
+        return torch.zeros(1)
+
+
+class TransparentDecoder(nn.Module):
+    def forward(self, image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings, multimask_output):
         image = dense_prompt_embeddings[:, 0] + image_embeddings[:, 0]
         centre = 4 * torch.arange(image.shape[-1]) + 2
         left, top, right, bottom, x, y = sparse_prompt_embeddings[:, :, None].unbind(1)
