@@ -33,6 +33,15 @@ METHODS = {
     "fmabs_propagated": "FM-ABS, 20 scans at random, propagated labels alone",
     "dense": "Supervised, 64 dense labels (upper bound)",
 }
+ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
+benchmark's list, the results are for its last 16, with the last iteration's teacher: nothing was chosen on them. Mean,
+and standard deviation over the seeds where there are several.
+
+All methods share `benchmarks/la_half/base.json`: V-Net of width 8, patches of 48×48×32 that are neither flipped nor
+turned (for which so few iterations are too few), Dice and cross-entropy over annotated voxels. FM-ABS has, beyond the
+paper, what `benchmarks/la_half/fmabs_*.json` says: annotated scans get their pseudo-labels from the expert's slices
+(`propagate`), the teacher prompts from iteration 750 on, the mean of the three views is taken, and voxels where the
+views disagree are left out (`abstain`)."""
 METRICS = {"dice": "Dice [%]", "jaccard": "Jaccard [%]", "hd95_voxel": "95HD [voxel]", "asd_voxel": "ASD [voxel]"}
 
 
@@ -106,10 +115,7 @@ def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iteration
         f"    python benchmarks/la_half.py --dataset_dir COHORT --seeds {','.join(map(str, seeds))} "
         f"--methods {','.join(methods)}",
         "",
-        f"{date.today().isoformat()}, CPU, one thread and {max_iterations} iterations a run; V-Net of width 8, patch",
-        "48×48×32 (`benchmarks/la_half/base.json` has all settings). Scans of 1.25 mm; the pool is the first 64 of the",
-        "benchmark's list, the results are for its last 16, with the last iteration's teacher: nothing was chosen on",
-        "them. Mean, and standard deviation over the seeds where there are several.",
+        f"{date.today().isoformat()}, CPU, one thread and {max_iterations} iterations a run. {ABOUT}",
         "",
         "| method | " + " | ".join(METRICS.values()) + " | seeds |",
         "|---|" + "---|" * (len(METRICS) + 1),
