@@ -24,6 +24,7 @@ from common.networks import VNet
 def main(
     image: str | None = None,
     checkpoint: str | None = None,
+    width: int = 16,
     roi_size: tuple[int, int, int] = (112, 112, 80),
     stride: tuple[int, int, int] = (18, 18, 4),
     share: float = 1.0,
@@ -36,6 +37,7 @@ def main(
     Args:
         image: a NIfTI scan.
         checkpoint: of a V-Net with two classes.
+        width: of that V-Net.
         roi_size: the window.
         stride: distance of windows.
         share: of the window positions along each axis that are run, to shorten the measurement.
@@ -48,7 +50,7 @@ def main(
     volume = torch.randn(1, 1, 183, 140, 88) if image is None else _read(image)
     size = [min(n, r + math.ceil(share * max(n - r, 0))) for n, r in zip(volume.shape[2:], roi_size, strict=True)]
     volume = volume[:, :, : size[0], : size[1], : size[2]].to(device)
-    network = VNet(1, 2).to(device).eval()
+    network = VNet(1, 2, width=width).to(device).eval()
     if checkpoint:
         network.load_state_dict(torch.load(checkpoint, weights_only=True, map_location=device))
 

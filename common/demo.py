@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-import common
 from common.cohort import Ledger, write_phantom
-from common.cohort.files import read_json, write_json
+from common.cohort.files import write_json
 from common.cohort.preparation import claim
 from common.handlers import read_log
 from common.report import write_report
+from common.stages import Steps, find_bundle, run_bundle, say
 
 METHODS = {"fmabs": "FM-ABS", "supervised": "Supervised"}
 
@@ -89,26 +86,26 @@ def demo(output_dir: str | Path = "runs/demo", settings: DemoSettings | None = N
     settings = settings or DemoSettings()
     bundle = find_bundle("fmabs_la")
     folder = claim(output_dir, {"made by": "demo", **asdict(settings)}).resolve()
-    steps = _Steps(folder / "progress.json")
-    _say(f"FM-ABS demo · {output_dir} · seed {settings.seed}\n")
+    steps = Steps(folder / "progress.json")
+    say(f"FM-ABS demo · {output_dir} · seed {settings.seed}\n")
 
-    _say(f"1  Scans        {settings.scans} made-up ones of {settings.size}³ voxels, {settings.test} of them held out")
+    say(f"1  Scans        {settings.scans} made-up ones of {settings.size}³ voxels, {settings.test} of them held out")
     with steps.step("scans"):
         _write_cohort(folder / "cohort", settings)
 
-    _say(
+    say(
         f"2  FM-ABS       {settings.iterations} iterations; {settings.initial} scans cross-labelled at random, "
         f"{2 * settings.per_round} more that it asks for"
     )
     _train(steps, bundle, folder, "fmabs", settings)
     ledger = Ledger(folder / "fmabs")
 
-    _say(f"3  Supervised   {settings.iterations} iterations on the same {ledger.budget_used} cross-labelled scans")
+    say(f"3  Supervised   {settings.iterations} iterations on the same {ledger.budget_used} cross-labelled scans")
     if "supervised" not in steps.seconds:
         _copy_annotations(folder / "fmabs", folder / "supervised")
     _train(steps, bundle, folder, "supervised", settings)
 
-    _say(f"4  Evaluation   of both on the {settings.test} held-out scans, and their predictions as NIfTI")
+    say(f"4  Evaluation   of both on the {settings.test} held-out scans, and their predictions as NIfTI")
     with steps.step("evaluation") as wanted, ThreadPoolExecutor(2) as pool:
         if wanted:
             jobs = [(method, config) for config in ("evaluate", "inference") for method in METHODS]
@@ -118,24 +115,9 @@ def demo(output_dir: str | Path = "runs/demo", settings: DemoSettings | None = N
     write_json(folder / "metrics.json", metrics)
     _write_notes(folder, settings, steps.seconds)
     page = write_report(folder, folder / "cohort")
-    _say(f"5  Page         {_relative(page)}\n")
-    _say(summary(metrics))
+    say(f"5  Page         {_relative(page)}\n")
+    say(summary(metrics))
     return metrics
-
-
-def find_bundle(name: str) -> Path:
-    """The bundle's folder, below the working directory or beside the package ``common``.
-
-    Raises:
-        FileNotFoundError: if it is in neither place.
-    """
-    here = [Path.cwd(), *Path.cwd().parents, Path(common.__file__).resolve().parents[1]]
-    for parent in here:
-        if (parent / "bundles" / name / "configs" / "train.json").is_file():
-            return parent / "bundles" / name
-    raise FileNotFoundError(
-        f"bundles/{name}: expected below {Path.cwd()} or one of its parents; run this from the repository's folder."
-    )
 
 
 def summary(metrics: dict[str, Any]) -> str:
@@ -149,27 +131,6 @@ def summary(metrics: dict[str, Any]) -> str:
     gap = 100 * (metrics["fmabs"]["dice"] - metrics["supervised"]["dice"])
     lines.append(f"\n   FM-ABS is {abs(gap):.1f} points {'ahead' if gap >= 0 else 'behind'}.")
     return "\n".join(lines)
-
-
-class _Steps:
-    """Which steps are done, and how long each took."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.seconds: dict[str, float] = read_json(path) if path.is_file() else {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[bool]:
-        """Gives whether the step is to be done, and notes it when the block succeeds."""
-        if name in self.seconds:
-            _say("                done before")
-            yield False
-            return
-        start = time.monotonic()
-        yield True
-        self.seconds[name] = round(time.monotonic() - start, 1)
-        write_json(self.path, self.seconds)
-        _say(f"                {self.seconds[name]:.0f} s")
 
 
 def _write_cohort(folder: Path, settings: DemoSettings) -> None:
@@ -227,51 +188,29 @@ def _overlay(method: str, settings: DemoSettings) -> dict[str, Any]:
     }
 
 
-def _train(steps: _Steps, bundle: Path, folder: Path, method: str, settings: DemoSettings) -> None:
+def _train(steps: Steps, bundle: Path, folder: Path, method: str, settings: DemoSettings) -> None:
     overlay = folder / f"{method}.json"
     with steps.step(method) as wanted:
         if not wanted:
             return
         write_json(overlay, _overlay(method, settings))
-        files = f"['{bundle / 'configs' / 'train.json'}','{overlay}']"
+        files = [bundle / "configs" / "train.json", overlay]
         arguments = ["--dataset_dir", folder / "cohort", "--output_dir", folder / method, "--seed", settings.seed]
-        _run(bundle, folder / method, files, arguments, iterations=settings.iterations)
+        run_bundle(
+            bundle,
+            folder / method,
+            files,
+            arguments,
+            watch=lambda process: _watch(process, folder / method, settings.iterations),
+        )
 
 
 def _apply(bundle: Path, folder: Path, method: str, config: str, settings: DemoSettings) -> None:
     arguments = ["--output_dir", folder / method, "--roi_size", list(settings.patch), "--stride", settings.stride]
     arguments += ["--network_def#width", settings.width]
     arguments += ["--dataset_dir", folder / "cohort"]
-    _run(bundle, folder / method, str(bundle / "configs" / f"{config}.json"), arguments, threads=1)
-
-
-def _run(
-    bundle: Path, folder: Path, config_file: str, arguments: list[Any], *, iterations: int = 0, threads: int = 0
-) -> None:
-    """One ``python -m monai.bundle run``, its output in ``output.txt``; shows the progress of a training."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [str(Path(common.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    if threads:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    shared = ["--bundle_root", bundle, "--config_file", config_file]
-    command = [sys.executable, "-m", "monai.bundle", "run", *map(str, shared + arguments)]
-    output = folder / "output.txt"
-    with output.open("a") as file:
-        process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=bundle.parents[1]
-        )
-        try:
-            if iterations:
-                _watch(process, folder, iterations)
-            process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-    if process.returncode:
-        last = "\n".join(output.read_text(errors="replace").splitlines()[-15:])
-        raise RuntimeError(f"{' '.join(command)} failed; the end of {output}:\n{last}")
+    files = [bundle / "configs" / f"{config}.json"]
+    run_bundle(bundle, folder / method, files, arguments, threads=1)
 
 
 def _watch(process: subprocess.Popen, folder: Path, iterations: int) -> None:
@@ -330,7 +269,3 @@ def _write_notes(folder: Path, settings: DemoSettings, seconds: dict[str, float]
 
 def _relative(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common.demo import METHODS, DemoSettings, demo, find_bundle, summary
+from common.demo import METHODS, DemoSettings, demo, summary
+from common.stages import find_bundle
 
 TINY = DemoSettings(
     scans=7, validation=1, test=2, size=32, patch=(16, 16, 16), width=2,

@@ -1,5 +1,6 @@
 """Scans and what is known of them."""
 
+from common.cohort.annotate_densely import annotate_densely
 from common.cohort.annotation import Annotation, Annotator, Suggestions
 from common.cohort.cohort import Cohort, Scan, write_datalist
 from common.cohort.errors import CohortError
@@ -31,6 +32,7 @@ __all__ = [
     "ScanDataset",
     "Suggestions",
     "TwoStreamSampler",
+    "annotate_densely",
     "images",
     "open_cohort",
     "phantom_volume",

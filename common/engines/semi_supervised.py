@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from common.engines.precision import PRECISIONS, autocast
-from common.losses.step import Step
+from common.losses.step import Forward, Step
 from common.losses.terms import LossTerm
 
 
@@ -87,7 +87,7 @@ class SemiSupervisedTrainer(Trainer):
             decollate=False,
         )
         self.max_iterations = max_iterations
-        self.network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.network = _channels_last(network)
         self.optimizer = optimizer
         self.terms = list(terms)
         self.teacher = teacher
@@ -96,7 +96,7 @@ class SemiSupervisedTrainer(Trainer):
         self.precision = precision
         self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=precision == "fp16")
         if teacher is not None:
-            teacher.ema_model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            _channels_last(teacher.ema_model)
             teacher.attach(self)
             self.add_event_handler(Events.ITERATION_STARTED, self._warm_up_teacher, teacher.momentum)
         self._register_handlers([*handlers, *round_handlers])
@@ -109,27 +109,41 @@ class SemiSupervisedTrainer(Trainer):
         if self.state.iteration >= self.max_iterations:
             self.terminate()
 
+    def _forward(self, images: torch.Tensor, network: Callable[..., Any]) -> torch.Tensor:
+        with autocast(self.state.device, self.precision):
+            return self.inferer(images.contiguous(memory_format=torch.channels_last_3d), network)
+
+    @torch.no_grad()
+    def _forward_detached(self, images: torch.Tensor, network: Callable[..., Any]) -> torch.Tensor:
+        return self._forward(images, network)
+
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, float]:
         device = self.state.device
         batch = {
             key: entry.to(device, non_blocking=True) if isinstance(entry, torch.Tensor) else entry
             for key, entry in batchdata.items()
         }
-        images = batch["image"].contiguous(memory_format=torch.channels_last_3d)
+        images = batch["image"]
         iteration = self.state.iteration - 1
         weighted = [(term, weight) for term in self.terms if (weight := term.weight_at(iteration)) != 0]
 
         self.network.train()
-        with autocast(device, self.precision):
-            student = self.inferer(images, self.network)
-            teacher = None
-            if self.teacher is not None and any(term.needs_teacher for term, _ in weighted):
-                with torch.no_grad():
-                    seen = images if self.perturb is None else self.perturb(images, iteration)
-                    teacher = self.inferer(seen, self.teacher.ema_model)
+        network = Forward(self.network, self._forward)
+        teacher_network = None if self.teacher is None else Forward(self.teacher.ema_model, self._forward_detached)
+        student = network(images)
+        teacher = None
+        if teacher_network is not None and any(term.needs_teacher for term, _ in weighted):
+            teacher = teacher_network(images if self.perturb is None else self.perturb(images, iteration))
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
 
-        step = Step(batch=batch, student=student, teacher=teacher, iteration=iteration)
+        step = Step(
+            batch=batch,
+            student=student,
+            teacher=teacher,
+            iteration=iteration,
+            network=network,
+            teacher_network=teacher_network,
+        )
         output: dict[str, torch.Tensor] = {}
         loss = student.new_zeros((), dtype=torch.float32)
         for term, weight in weighted:
@@ -149,3 +163,11 @@ class SemiSupervisedTrainer(Trainer):
         if not math.isfinite(numbers["loss"]):
             raise FloatingPointError(f"the loss is not finite at iteration {iteration + 1}: {numbers}.")
         return numbers
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    """Lays the weights of 3D convolutions out as they are fastest; a network may have others, which stay."""
+    for weights in network.parameters():
+        if weights.ndim == 5:
+            weights.data = weights.data.contiguous(memory_format=torch.channels_last_3d)
+    return network

@@ -61,7 +61,6 @@ def build_sam(image_encoder: nn.Module, image_size: int = 1024) -> nn.Module:
     """
     modeling = _modeling()
     side = image_size // 16
-    transformer = modeling.TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8)
     sam: nn.Module = modeling.Sam(
         image_encoder=image_encoder,
         prompt_encoder=modeling.PromptEncoder(
@@ -70,15 +69,35 @@ def build_sam(image_encoder: nn.Module, image_size: int = 1024) -> nn.Module:
             input_image_size=(image_size, image_size),
             mask_in_chans=16,
         ),
-        mask_decoder=modeling.MaskDecoder(
-            num_multimask_outputs=3,
-            transformer=transformer,
-            transformer_dim=256,
-            iou_head_depth=3,
-            iou_head_hidden_dim=256,
-        ),
+        mask_decoder=_mask_decoder(3),
     )
     return sam.eval()
+
+
+def with_masks(sam: nn.Module, number: int) -> nn.Module:
+    """The SAM, with a decoder of at least so many masks beside the single one; what a smaller one knows is kept."""
+    former: Any = sam.mask_decoder
+    if number <= former.num_mask_tokens - 1:
+        return sam
+    decoder = _mask_decoder(number).to(former.iou_token.weight)
+    known = former.state_dict()
+    for name, value in decoder.state_dict().items():
+        if name in known:
+            value[: len(known[name])] = known[name]
+    sam.mask_decoder = decoder
+    return sam
+
+
+def _mask_decoder(masks: int) -> nn.Module:
+    modeling = _modeling()
+    decoder: nn.Module = modeling.MaskDecoder(
+        num_multimask_outputs=masks,
+        transformer=modeling.TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
+        transformer_dim=256,
+        iou_head_depth=3,
+        iou_head_hidden_dim=256,
+    )
+    return decoder
 
 
 def build_vit_sam(
@@ -118,6 +137,11 @@ def _vit_l() -> nn.Module:
 
 def _vit_h() -> nn.Module:
     return build_vit_sam(1280, 32, 16, (7, 15, 23, 31))
+
+
+def small_sam(image_size: int) -> nn.Module:
+    """A SAM of 6 blocks of width 192, for training from nothing where there are no weights."""
+    return build_vit_sam(192, 6, 6, (2, 5), image_size)
 
 
 def _vit_t() -> nn.Module:

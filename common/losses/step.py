@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A network as the engine runs it: images ``[B, channels, H, W, D]`` to logits ``[B, C, H, W, D]``.
+
+    Attributes:
+        module: the network.
+        run: the engine's forward pass of any network, with its inferer, memory format and precision.
+    """
+
+    module: nn.Module
+    run: Callable[[torch.Tensor, Callable[..., Any]], torch.Tensor]
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return self.run(images, self.module)
 
 
 @dataclass(frozen=True)
@@ -19,9 +36,13 @@ class Step:
         student: logits of the student on ``image``, ``[B, C, H, W, D]``.
         teacher: logits of the teacher on the perturbed ``image``, detached; ``None`` if no term asks for them.
         iteration: number of completed iterations, 0 in the first one.
+        network: the student, for further passes with gradients.
+        teacher_network: the teacher, for further passes without gradients; ``None`` if there is no teacher.
     """
 
     batch: Mapping[str, Any]
     student: torch.Tensor
     teacher: torch.Tensor | None
     iteration: int
+    network: Forward | None = None
+    teacher_network: Forward | None = None

@@ -47,22 +47,35 @@ class AnnotationTerm(LossTerm):
         key: the batch's entry that holds the annotation.
         name: under which the term is logged; the key by default.
         weight: a number, or a schedule of the iteration.
+        scan_weight: the batch's entry ``[B]`` that says what each scan counts, not negative; handed to the loss as
+            ``weight``, ``[B, 1, 1, 1, 1]``. The losses are weighted means: a scan counts beside the batch's others.
     """
 
     def __init__(
         self,
-        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        loss: Callable[..., torch.Tensor],
         *,
         key: str,
         name: str | None = None,
         weight: float | Schedule = 1.0,
+        scan_weight: str | None = None,
     ) -> None:
         super().__init__(name=name or key, weight=weight)
         self.loss = loss
         self.key = key
+        self.scan_weight = scan_weight
 
     def __call__(self, step: Step) -> torch.Tensor:
-        return self.loss(step.student, step.batch[self.key])
+        if self.scan_weight is None:
+            return self.loss(step.student, step.batch[self.key])
+        weights = step.batch[self.scan_weight]
+        if tuple(weights.shape) != step.student.shape[:1]:
+            raise ValueError(
+                f"{self.scan_weight} must hold one weight for each of the batch's {len(step.student)} scans, "
+                f"got shape {tuple(weights.shape)}."
+            )
+        weights = weights.reshape(-1, *(1,) * (step.student.ndim - 1))
+        return self.loss(step.student, step.batch[self.key], weight=weights)
 
 
 class ConsistencyTerm(LossTerm):

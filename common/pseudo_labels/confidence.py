@@ -1,0 +1,50 @@
+"""How sure a network is of its own label of a scan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """Confidence in a label.
+
+    Attributes:
+        scan: of the whole label, 0..1; 0 if it has no foreground.
+        voxels: of each voxel, `[H, W, D]` in 0..1.
+    """
+
+    scan: float
+    voxels: Tensor
+
+
+def confidence(views: Tensor, *, dilation: int = 3) -> Confidence:
+    """Agreement of predictions of one scan under several augmentations, times how sure they are.
+
+    SFR+ (the extension of SFR, IEEE TMI 2025) weighs pseudo-labels by a confidence whose formula is not public; this
+    one is ours. With `q` the mean of the views' probabilities `p_i`, a voxel's agreement is
+    `1 - mean_i ½ Σ_c |p_i,c - q_c|` and its certainty `max_c q_c`. The scan's confidence is the mean agreement in the
+    foreground of `q`, dilated, times the mean certainty there; a voxel's is the product of its own two.
+
+    Args:
+        views: probabilities `[V, C, H, W, D]`, background first, all turned back to the scan's own orientation.
+        dilation: voxels by which the foreground is dilated (in a cube) before the means are taken.
+
+    Raises:
+        ValueError: if there are fewer than two axes of classes, or the dilation is negative.
+    """
+    if views.ndim != 5 or views.shape[1] < 2:
+        raise ValueError(f"views must be probabilities [V, C, H, W, D] with C >= 2, got shape {tuple(views.shape)}")
+    if dilation < 0:
+        raise ValueError(f"dilation must not be negative, got {dilation}")
+    mean = views.mean(dim=0)
+    apart = torch.stack([(view - mean).abs().sum(dim=0) / 2 for view in views]).mean(dim=0)
+    agreement, certainty = 1 - apart, mean.amax(dim=0)
+    foreground = (mean.argmax(dim=0) > 0)[None, None].float()
+    region = F.max_pool3d(foreground, 2 * dilation + 1, stride=1, padding=dilation)[0, 0] > 0
+    scan = float(agreement[region].mean() * certainty[region].mean()) if region.any() else 0.0
+    return Confidence(scan, agreement * certainty)

@@ -1,0 +1,126 @@
+"""A folder of pseudo-labels with their confidence: written scan by scan, read by what trains on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common import IGNORE_INDEX
+from common.cohort.cohort import Scan
+from common.cohort.files import read_json, write_json, write_nifti
+from common.cohort.store import AnnotationStore
+from common.cohort.volumes import read_labels_ras
+
+INDEX = "pseudo_labels.json"
+VERSION = 1
+
+
+class PseudoLabelFolder:
+    """Pseudo-labels, confidence maps and their index `pseudo_labels.json`.
+
+    The index is `{"version": 1, "made_by": {…}, "scans": {ID: {"confidence": 0..1, "label": FILE, "confidence_map":
+    FILE}}}`. Files are RAS-oriented NIfTI: labels uint8, maps uint8 with 255 for a confidence of 1. A scan is in the
+    index when its files are complete.
+
+    Args:
+        folder: made when the first label is written.
+        made_by: what the labels depend on; with other contents a folder that has labels is refused.
+
+    Raises:
+        ValueError: if the folder's labels were made with other settings, or its index is damaged.
+    """
+
+    def __init__(self, folder: str | Path, made_by: dict[str, Any] | None = None) -> None:
+        self.folder = Path(folder)
+        self.scans: dict[str, dict[str, Any]] = {}
+        self.made_by = made_by
+        index = self.folder / INDEX
+        if not index.is_file():
+            return
+        content = read_json(index)
+        if content.get("version") != VERSION:
+            raise ValueError(f"{index}: expected version {VERSION}, found {content.get('version')!r}.")
+        self.scans = content["scans"]
+        if made_by is not None and self.scans and content.get("made_by") != made_by:
+            raise ValueError(
+                f"{index}: its labels were made with {content.get('made_by')}, now it is {made_by}; "
+                "use another folder, or delete this one to make them anew."
+            )
+
+    def add(self, scan: str, label: np.ndarray, confidence_map: np.ndarray, affine: np.ndarray, score: float) -> None:
+        """Writes one scan's files, then the index.
+
+        Args:
+            scan: its id.
+            label: uint8 `[H, W, D]` in RAS orientation.
+            confidence_map: float `[H, W, D]` in 0..1.
+            affine: of that grid.
+            score: the scan's confidence, 0..1.
+        """
+        files = {"label": f"labels/{scan}.nii.gz", "confidence_map": f"confidence/{scan}.nii.gz"}
+        write_nifti(self.folder / files["label"], label, affine)
+        write_nifti(self.folder / files["confidence_map"], np.round(255 * confidence_map).astype(np.uint8), affine)
+        self.scans[scan] = {"confidence": round(score, 6), **files}
+        write_json(self.folder / INDEX, {"version": VERSION, "made_by": self.made_by, "scans": self.scans})
+
+    def label(self, scan: str, threshold: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """A label, 255 where its confidence is below a threshold, and its affine."""
+        label, affine = read_labels_ras(self.folder / self.scans[scan]["label"])
+        label = np.array(label)
+        if threshold > 0:
+            sure, _ = read_labels_ras(self.folder / self.scans[scan]["confidence_map"])
+            label[sure < 255 * threshold] = IGNORE_INDEX
+        return label, affine
+
+
+def take_pseudo_labels(
+    folder: str | Path,
+    *,
+    store: AnnotationStore,
+    scans: Sequence[Scan],
+    share: float = 1.0,
+    threshold: float = 0.0,
+    missing: str = "refuse",
+) -> dict[str, float]:
+    """Puts the pseudo-labels of a folder where training reads them (SFR; with `share` and `threshold`, SFR+).
+
+    Args:
+        folder: a `PseudoLabelFolder`.
+        store: gets them as kind "pseudo_label".
+        scans: those that should have one.
+        share: only so many of them, the most confident (at least one).
+        threshold: voxels whose confidence is lower become 255.
+        missing: "refuse", or "skip" to go on without the scans that have none.
+
+    Returns:
+        The confidence of each scan taken.
+
+    Raises:
+        FileNotFoundError: if the folder has no index.
+        ValueError: if a setting makes no sense, or scans have no pseudo-label; it names them.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share must lie in 0..1 and not be 0, got {share}")
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must lie in 0..1, got {threshold}")
+    if missing not in ("refuse", "skip"):
+        raise ValueError(f"missing must be refuse or skip, got {missing!r}")
+    if not (Path(folder) / INDEX).is_file():
+        raise FileNotFoundError(f"{folder}: expected a folder of pseudo-labels with {INDEX}, found none")
+    found = PseudoLabelFolder(folder)
+    lacking = [scan.id for scan in scans if scan.id not in found.scans]
+    if lacking and missing == "refuse":
+        raise ValueError(
+            f"{folder}: {len(lacking)} scans have no pseudo-label: {', '.join(lacking)}. Make them, "
+            "or go on without with missing 'skip'."
+        )
+    confident = {scan.id: float(found.scans[scan.id]["confidence"]) for scan in scans if scan.id in found.scans}
+    number = max(1, round(share * len(confident)))
+    taken = sorted(confident, key=lambda scan: (-confident[scan], scan))[:number]
+    for scan in taken:
+        label, affine = found.label(scan, threshold)
+        store.write("pseudo_label", scan, label, affine)
+    return {scan: confident[scan] for scan in taken}

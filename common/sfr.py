@@ -1,0 +1,113 @@
+"""Both stages of SFR, one after the other: what ``python -m common sfr`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from common.cohort import open_cohort
+from common.cohort.files import read_json, write_json
+from common.cohort.preparation import claim
+from common.stages import Steps, find_bundle, run_bundle, say
+
+
+def sfr(
+    dataset_dir: str | Path | None,
+    output_dir: str | Path,
+    *,
+    labelled: int | None = None,
+    plus: bool = False,
+    share: float = 0.5,
+    threshold: float = 0.8,
+    seed: int = 0,
+    finetune: dict[str, Any] | None = None,
+    retrain: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fine-tunes SAM on stitched slices, labels the other scans, trains a 3D network on all; evaluates it.
+
+    The same call again goes on where it stopped, between stages and within them.
+
+    Args:
+        dataset_dir: a cohort; None for made-up scans.
+        output_dir: gets a folder a stage.
+        labelled: only the first so many training scans' labels are used; by default all that there are.
+        plus: SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their confidence.
+        share: of the unlabelled scans that join the second fine-tuning.
+        threshold: voxels with a lower confidence are left out (SFR+).
+        seed: of all.
+        finetune: settings of `sfr_stitch_finetune`'s `train.json`, by id.
+        retrain: settings of `sfr_retrain`'s `train.json`, by id.
+
+    Returns:
+        The evaluation's `metrics.json`.
+
+    Raises:
+        RuntimeError: if a stage fails, with the end of its output.
+        ValueError: if the folder holds something else, or a run with other settings.
+    """
+    settings: dict[str, Any] = {
+        "made by": "sfr",
+        "dataset_dir": None if dataset_dir is None else str(Path(dataset_dir).resolve()),
+        "labelled": labelled,
+        "plus": plus,
+        "share": share,
+        "threshold": threshold,
+        "seed": seed,
+        "finetune": finetune or {},
+        "retrain": retrain or {},
+    }
+    folder = claim(output_dir, settings).resolve()
+    cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))
+    shared = {"dataset_dir": str(cohort.folder), "labelled": labelled, "seed": seed}
+    steps = Steps(folder / "progress.json")
+
+    say(f"SFR{'+' if plus else ''} · {output_dir} · {cohort.name} · seed {seed}")
+    tuned, labels = _finetune(steps, folder, "finetune", shared | settings["finetune"])
+    if plus:
+        again = {"pseudo_label_dir": str(labels), "share": share, "threshold": threshold}
+        again["initial_checkpoint"] = str(tuned / "model.pt")
+        tuned, labels = _finetune(steps, folder, "finetune_selected", shared | settings["finetune"] | again)
+    weighing = {"weigh_scans": True, "threshold": threshold} if plus else {}
+    network = folder / "retrain"
+    _stage(
+        steps,
+        "sfr_retrain",
+        "train",
+        network,
+        shared | {"pseudo_label_dir": str(labels)} | weighing | settings["retrain"],
+        "the 3D network on labels and pseudo-labels",
+    )
+    if not (cohort.test or cohort.validation):
+        return {}
+    kept = _kept("sfr_retrain", "evaluate", settings["retrain"])
+    _stage(steps, "sfr_retrain", "evaluate", network, {"dataset_dir": str(cohort.folder)} | kept, "evaluation")
+    metrics: dict[str, Any] = read_json(network / "evaluation" / "metrics.json")
+    say(f"Dice {100 * metrics['mean']['dice']['mean']:.1f} % on {metrics['scans']} scans: {network / 'evaluation'}")
+    return metrics
+
+
+def _finetune(steps: Steps, folder: Path, name: str, settings: dict[str, Any]) -> tuple[Path, Path]:
+    """Folder of the fine-tuned SAM and of its pseudo-labels."""
+    bundle, output = "sfr_stitch_finetune", folder / name
+    _stage(steps, bundle, "train", output, settings, "SAM on stitched slices")
+    kept = _kept(bundle, "pseudo_label", settings)
+    kept.pop("pseudo_label_dir", None)
+    _stage(steps, bundle, "pseudo_label", output, kept, "pseudo-labels with their confidence")
+    return output, output / "pseudo_labels"
+
+
+def _kept(bundle: str, config: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings that another config of the bundle has too."""
+    known = read_json(find_bundle(bundle) / "configs" / f"{config}.json")
+    return {key: value for key, value in settings.items() if key.split("#")[0] in known}
+
+
+def _stage(steps: Steps, bundle: str, config: str, output: Path, settings: dict[str, Any], what: str) -> None:
+    say(f"   {output.name:<18} {what}")
+    with steps.step(f"{output.name} {config}") as wanted:
+        if wanted:
+            path = find_bundle(bundle)
+            overlay = output / f"{config}_settings.json"
+            output.mkdir(parents=True, exist_ok=True)
+            write_json(overlay, settings | {"output_dir": str(output)})
+            run_bundle(path, output, [path / "configs" / f"{config}.json", overlay], [])

@@ -1,0 +1,107 @@
+"""Commands that run bundles one after the other."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import common
+from common.cohort.files import read_json, write_json
+
+
+def say(text: str) -> None:
+    """Prints at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def find_bundle(name: str) -> Path:
+    """The bundle's folder, below the working directory or beside the package ``common``.
+
+    Raises:
+        FileNotFoundError: if it is in neither place.
+    """
+    here = [Path.cwd(), *Path.cwd().parents, Path(common.__file__).resolve().parents[1]]
+    for parent in here:
+        if (parent / "bundles" / name / "configs" / "train.json").is_file():
+            return parent / "bundles" / name
+    raise FileNotFoundError(
+        f"bundles/{name}: expected below {Path.cwd()} or one of its parents; run this from the repository's folder."
+    )
+
+
+class Steps:
+    """Which steps of a command are done, and how long each took; what is done is not done again.
+
+    Args:
+        path: JSON file that keeps it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.seconds: dict[str, float] = read_json(path) if path.is_file() else {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[bool]:
+        """Gives whether the step is to be done, and notes it when the block succeeds."""
+        if name in self.seconds:
+            say("                done before")
+            yield False
+            return
+        start = time.monotonic()
+        yield True
+        self.seconds[name] = round(time.monotonic() - start, 1)
+        write_json(self.path, self.seconds)
+        say(f"                {self.seconds[name]:.0f} s")
+
+
+def run_bundle(
+    bundle: Path,
+    folder: Path,
+    config_files: Sequence[Path],
+    arguments: Sequence[object],
+    *,
+    watch: Callable[[subprocess.Popen], None] | None = None,
+    threads: int = 0,
+) -> None:
+    """One ``python -m monai.bundle run`` in a process of its own.
+
+    Args:
+        bundle: its folder.
+        folder: gets what is printed, as ``output.txt``.
+        config_files: the later ones change the earlier ones.
+        arguments: further words of the command line.
+        watch: called while it runs.
+        threads: of the CPU; by default what the environment says.
+
+    Raises:
+        RuntimeError: if it fails, with the end of its output.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [str(Path(common.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    if threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    files = "[" + ",".join(f"'{file}'" for file in config_files) + "]"
+    words = ["--bundle_root", bundle, "--config_file", files, *arguments]
+    command = [sys.executable, "-m", "monai.bundle", "run", *map(str, words)]
+    output = folder / "output.txt"
+    with output.open("a") as file:
+        process = subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=bundle.parents[1]
+        )
+        try:
+            if watch is not None:
+                watch(process)
+            process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    if process.returncode:
+        last = "\n".join(output.read_text(errors="replace").splitlines()[-15:])
+        raise RuntimeError(f"{' '.join(command)} failed; the end of {output}:\n{last}")

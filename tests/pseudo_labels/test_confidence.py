@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from common.pseudo_labels import confidence
+
+
+def views(shape: tuple[int, int, int] = (9, 8, 7), number: int = 3, classes: int = 3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(number, classes, *shape, generator=generator)
+    logits[:, 0] += 2
+    logits[:, 1, 3:6, 3:5, 2:4] += 5
+    return logits.softmax(dim=1)
+
+
+@pytest.mark.parametrize("dilation", [0, 1, 3])
+def test_equals_a_loop_over_voxels(dilation: int) -> None:
+    given = views().double()
+    found = confidence(given, dilation=dilation)
+    probabilities = given.numpy()
+    mean = probabilities.mean(axis=0)
+    agreement, certainty = np.zeros(mean.shape[1:]), np.zeros(mean.shape[1:])
+    foreground, region = np.zeros(mean.shape[1:], bool), np.zeros(mean.shape[1:], bool)
+    for voxel in np.ndindex(*mean.shape[1:]):
+        place = (slice(None), *voxel)
+        distances = [0.5 * np.abs(view[place] - mean[place]).sum() for view in probabilities]
+        agreement[voxel], certainty[voxel] = 1 - np.mean(distances), mean[place].max()
+        foreground[voxel] = mean[place].argmax() > 0
+    for voxel in np.argwhere(foreground):
+        for step in itertools.product(range(-dilation, dilation + 1), repeat=3):
+            near = voxel + step
+            if (near >= 0).all() and (near < region.shape).all():
+                region[tuple(near)] = True
+    assert found.scan == pytest.approx(agreement[region].mean() * certainty[region].mean())
+    np.testing.assert_allclose(found.voxels.numpy(), agreement * certainty)
+
+
+def test_one_in_unison_and_sure_zero_without_foreground() -> None:
+    sure = torch.zeros(2, 2, 6, 6, 6)
+    sure[:, 0] = 1
+    assert confidence(sure).scan == 0
+    sure[:, :, 2:4] = sure[:, :, 2:4].flip(1)
+    assert confidence(sure).scan == 1
+    assert (confidence(sure).voxels == 1).all()
+
+
+def test_views_that_contradict_each_other_lower_it() -> None:
+    first = views(number=1)
+    assert confidence(torch.cat([first, first.roll(3, dims=2)])).scan < confidence(torch.cat([first, first])).scan
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ValueError, match="views must be probabilities"):
+        confidence(torch.rand(2, 1, 3, 3, 3))
+    with pytest.raises(ValueError, match="dilation must not be negative, got -1"):
+        confidence(views(), dilation=-1)
