@@ -66,10 +66,10 @@ def main(
         max_iterations: of each run.
         table: Markdown file to write.
     """
-    chosen = _words(methods)
+    chosen = words(methods)
     if unknown := [method for method in chosen if method not in METHODS]:
         raise ValueError(f"methods must be among {', '.join(METHODS)}, got {', '.join(unknown)}.")
-    numbers = [int(seed) for seed in _words(seeds)]
+    numbers = [int(seed) for seed in words(seeds)]
     runs = [(method, seed) for seed in numbers for method in chosen]
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda run: _run(Path(dataset_dir), Path(output_dir), *run, max_iterations), runs))
@@ -80,7 +80,7 @@ def main(
         Path(table).write_text(text)
 
 
-def _words(text: object) -> list[str]:
+def words(text: object) -> list[str]:
     return [str(word).strip() for word in (text if isinstance(text, (list, tuple)) else str(text).split(","))]
 
 
@@ -123,16 +123,16 @@ def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iteration
     for method in methods:
         paths = [output_dir / f"{method}_{seed}" / "evaluation" / "metrics.json" for seed in seeds]
         results = [json.loads(path.read_text()) for path in paths if path.exists()]
-        cells = [_cell([_mean(result, metric) for result in results], metric) for metric in METRICS]
+        cells = [cell([mean(result, metric) for result in results], metric) for metric in METRICS]
         lines.append(f"| {METHODS[method]} | " + " | ".join(cells) + f" | {len(results)} |")
     return "\n".join([*lines, ""])
 
 
-def _mean(result: dict, metric: str) -> float:
+def mean(result: dict, metric: str) -> float:
     return result["mean"][metric]["mean"]
 
 
-def _cell(numbers: list[float], metric: str) -> str:
+def cell(numbers: list[float], metric: str) -> str:
     if not numbers:
         return "–"
     factor = 100 if metric in ("dice", "jaccard") else 1

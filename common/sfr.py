@@ -20,7 +20,9 @@ def sfr(
     share: float = 0.5,
     threshold: float = 0.8,
     seed: int = 0,
+    finetuned: str | Path | None = None,
     finetune: dict[str, Any] | None = None,
+    pseudo_label: dict[str, Any] | None = None,
     retrain: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Fine-tunes SAM on stitched slices, labels the other scans, trains a 3D network on all; evaluates it.
@@ -30,13 +32,16 @@ def sfr(
     Args:
         dataset_dir: a cohort; None for made-up scans.
         output_dir: gets a folder a stage.
-        labelled: only the first so many training scans' labels are used; by default all that there are.
+        labelled: only the first so many training scans' labels are used; by default all that there are (4 of made-up
+            scans, which all have one).
         plus: SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their confidence.
         share: of the unlabelled scans that join the second fine-tuning.
         threshold: voxels with a lower confidence are left out (SFR+).
         seed: of all.
+        finetuned: folder of a finished fine-tuning with its pseudo-labels, to go on from instead of the first stage.
         finetune: settings of `sfr_stitch_finetune`'s `train.json`, by id.
-        retrain: settings of `sfr_retrain`'s `train.json`, by id.
+        pseudo_label: settings of its `pseudo_label.json`.
+        retrain: settings of `sfr_retrain`'s `train.json`.
 
     Returns:
         The evaluation's `metrics.json`.
@@ -53,20 +58,28 @@ def sfr(
         "share": share,
         "threshold": threshold,
         "seed": seed,
+        "finetuned": None if finetuned is None else str(Path(finetuned).resolve()),
         "finetune": finetune or {},
+        "pseudo_label": pseudo_label or {},
         "retrain": retrain or {},
     }
     folder = claim(output_dir, settings).resolve()
+    if dataset_dir is None and labelled is None:
+        labelled = 4
     cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))
     shared = {"dataset_dir": str(cohort.folder), "labelled": labelled, "seed": seed}
     steps = Steps(folder / "progress.json")
 
     say(f"SFR{'+' if plus else ''} · {output_dir} · {cohort.name} · seed {seed}")
-    tuned, labels = _finetune(steps, folder, "finetune", shared | settings["finetune"])
+    if finetuned is None:
+        tuned, labels = _finetune(steps, folder / "finetune", shared | settings["finetune"], settings["pseudo_label"])
+    else:
+        tuned, labels = Path(settings["finetuned"]), Path(settings["finetuned"]) / "pseudo_labels"
     if plus:
         again = {"pseudo_label_dir": str(labels), "share": share, "threshold": threshold}
         again["initial_checkpoint"] = str(tuned / "model.pt")
-        tuned, labels = _finetune(steps, folder, "finetune_selected", shared | settings["finetune"] | again)
+        selected = shared | settings["finetune"] | again
+        tuned, labels = _finetune(steps, folder / "finetune_selected", selected, settings["pseudo_label"])
     weighing = {"weigh_scans": True, "threshold": threshold} if plus else {}
     network = folder / "retrain"
     _stage(
@@ -86,13 +99,13 @@ def sfr(
     return metrics
 
 
-def _finetune(steps: Steps, folder: Path, name: str, settings: dict[str, Any]) -> tuple[Path, Path]:
+def _finetune(steps: Steps, output: Path, settings: dict[str, Any], labelling: dict[str, Any]) -> tuple[Path, Path]:
     """Folder of the fine-tuned SAM and of its pseudo-labels."""
-    bundle, output = "sfr_stitch_finetune", folder / name
+    bundle = "sfr_stitch_finetune"
     _stage(steps, bundle, "train", output, settings, "SAM on stitched slices")
     kept = _kept(bundle, "pseudo_label", settings)
     kept.pop("pseudo_label_dir", None)
-    _stage(steps, bundle, "pseudo_label", output, kept, "pseudo-labels with their confidence")
+    _stage(steps, bundle, "pseudo_label", output, kept | labelling, "pseudo-labels with their confidence")
     return output, output / "pseudo_labels"
 
 

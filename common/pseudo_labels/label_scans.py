@@ -10,8 +10,10 @@ import torch
 from monai.data import Dataset
 from tqdm import tqdm
 
+from common.cohort.volumes import spacing
 from common.engines.inferer import ProbabilityInferer
 from common.generalists.embeddings import digest
+from common.generalists.multi_view import MultiViewLabeler
 from common.networks.stitched_sam import StitchedSam, StitchedView
 from common.pseudo_labels.confidence import confidence
 from common.pseudo_labels.files import PseudoLabelFolder
@@ -30,6 +32,8 @@ class PseudoLabelling:
         views: how the stitched image is turned; the label is the mean's, the confidence is of their agreement.
         device: on which to run.
         dilation: see `confidence`.
+        refine: makes a better label map of an image and the network's, e.g. by an embedded generalist that it prompts;
+            not in the paper, for networks that were trained from nothing. The confidence stays the network's.
 
     Raises:
         ValueError: if there is no view, or the folder's labels were made by another network or with other settings.
@@ -45,6 +49,7 @@ class PseudoLabelling:
         views: Sequence[StitchedView],
         device: torch.device | str,
         dilation: int = 3,
+        refine: MultiViewLabeler | None = None,
     ) -> None:
         if not views:
             raise ValueError("views must be at least one, got none")
@@ -56,11 +61,13 @@ class PseudoLabelling:
             "windows": f"{inferer.roi_size}, overlap {inferer.overlap}",
             "views": [str(view) for view in views],
             "dilation": dilation,
+            "refined": refine is not None,
         }
         self.folder = PseudoLabelFolder(folder, made_by)
         self.views = tuple(views)
         self.device = torch.device(device)
         self.dilation = dilation
+        self.refine = refine
 
     @torch.no_grad()
     def run(self) -> dict[str, float]:
@@ -78,7 +85,11 @@ class PseudoLabelling:
                 probabilities.append(self.inferer(image.as_tensor()[None], self.network)[0])
             self.network.view = StitchedView()
             stacked = torch.stack(probabilities)
-            label = stacked.mean(dim=0).argmax(dim=0).to(torch.uint8).cpu().numpy()
+            label = stacked.mean(dim=0).argmax(dim=0).to(torch.uint8)
+            affine = image.affine.cpu().numpy()
+            if self.refine is not None:
+                row, column, depth = spacing(affine).tolist()
+                label = self.refine(image.as_tensor()[0], label, spacing=(row, column, depth))
             sure = confidence(stacked, dilation=self.dilation)
-            self.folder.add(item["scan"], label, sure.voxels.cpu().numpy(), image.affine.cpu().numpy(), sure.scan)
+            self.folder.add(item["scan"], label.cpu().numpy(), sure.voxels.cpu().numpy(), affine, sure.scan)
         return {scan: entry["confidence"] for scan, entry in self.folder.scans.items()}
