@@ -193,12 +193,59 @@ def report(output_dir: str, dataset_dir: str | None = None, picture: str | None 
     print(write_report(output_dir, dataset_dir, picture))
 
 
+@command
+def sfr(
+    output_dir: str,
+    dataset_dir: str | None = None,
+    labelled: int | None = None,
+    plus: bool = False,
+    sam: str = "small",
+    share: float = 0.5,
+    threshold: float = 0.8,
+    seed: int = 0,
+    finetune: str | None = None,
+    pseudo_label: str | None = None,
+    retrain: str | None = None,
+) -> None:
+    """Fine-tunes SAM on stitched slices, labels the other scans, trains a 3D network on all, and evaluates it.
+
+    Args:
+        output_dir: gets a folder a stage; the same command again goes on where it stopped.
+        dataset_dir: a cohort; by default made-up scans.
+        labelled: only the first so many training scans' labels are used; by default all that there are.
+        plus: SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their confidence.
+        sam: small (trained from nothing), mobile_sam, sam_vit_b, sam_vit_l, sam_vit_h or medsam.
+        share: of the unlabelled scans that join the second fine-tuning (SFR+).
+        threshold: voxels with a lower confidence are left out (SFR+).
+        seed: of all.
+        finetune: JSON file with settings for sfr_stitch_finetune's train.json.
+        pseudo_label: JSON file with settings for its pseudo_label.json.
+        retrain: JSON file with settings for sfr_retrain's train.json.
+    """
+    from common.cohort.files import read_json
+    from common.sfr import sfr as run
+
+    files = {"finetune": finetune, "pseudo_label": pseudo_label, "retrain": retrain}
+    settings = {name: {} if file is None else read_json(file) for name, file in files.items()}
+    settings["finetune"] = {"sam": sam} | settings["finetune"]
+    run(
+        dataset_dir,
+        output_dir,
+        labelled=labelled,
+        plus=plus,
+        share=share,
+        threshold=threshold,
+        seed=seed,
+        **settings,
+    )
+
+
 def _say(cohort: Cohort) -> None:
     counts = f"{len(cohort.training)} training, {len(cohort.validation)} validation, {len(cohort.test)} test scans"
     print(f"{cohort.folder}: {cohort.name}, {counts}.")
 
 
-COMMANDS = {"demo": demo, "phantom": phantom, "prepare": Prepare, "report": report, "weights": Weights}
+COMMANDS = {"demo": demo, "phantom": phantom, "prepare": Prepare, "report": report, "sfr": sfr, "weights": Weights}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,39 @@
+"""Both stages of SFR by one command, at the size of seconds."""
+
+import json
+
+import pytest
+
+from common.cohort import write_phantom
+from common.sfr import sfr
+
+SIZES = {"max_iterations": 2, "val_interval": 2, "precision": "fp32"}
+FINETUNE = SIZES | {"roi_size": [32, 32, 16], "stride": [32, 32, 16], "image_size": 128}
+RETRAIN = SIZES | {"roi_size": [32, 32, 32], "stride": [32, 32, 32], "network_def#width": 2}
+
+
+@pytest.mark.slow
+def test_all_stages_and_again_nothing(tmp_path, capsys):
+    write_phantom(tmp_path / "cohort", scans=5, size=32, seed=0, validation=1, test=1)
+    settings = {"labelled": 1, "plus": True, "threshold": 0.1, "finetune": FINETUNE, "retrain": RETRAIN}
+    first = sfr(tmp_path / "cohort", tmp_path / "run", **settings)
+    assert first["scans"] == 1
+    taken = json.loads((tmp_path / "run" / "finetune_selected" / "train_settings.json").read_text())
+    assert taken["pseudo_label_dir"] == str(tmp_path / "run" / "finetune" / "pseudo_labels")
+    assert taken["initial_checkpoint"] == str(tmp_path / "run" / "finetune" / "model.pt")
+    retrained = json.loads((tmp_path / "run" / "retrain" / "train_settings.json").read_text())
+    assert retrained["pseudo_label_dir"] == str(tmp_path / "run" / "finetune_selected" / "pseudo_labels")
+    assert retrained["weigh_scans"] is True
+
+    capsys.readouterr()
+    assert sfr(tmp_path / "cohort", tmp_path / "run", **settings) == first
+    assert capsys.readouterr().out.count("done before") == 6
+
+    with pytest.raises(ValueError, match="prepared before with labelled 1, not 2"):
+        sfr(tmp_path / "cohort", tmp_path / "run", **settings | {"labelled": 2})
+
+
+def test_a_stage_that_fails_says_why(tmp_path):
+    write_phantom(tmp_path / "cohort", scans=3, size=32, seed=0, validation=1, test=0)
+    with pytest.raises(RuntimeError, match=r"labelled must lie in 1\.\.2"):
+        sfr(tmp_path / "cohort", tmp_path / "run", labelled=9, finetune=FINETUNE)
