@@ -1,0 +1,94 @@
+"""An iteration of SFR's re-training: with pseudo-labels made before, without any, and with pseudo-labels made online.
+
+    python benchmarks/retraining_step.py
+
+Random weights and patches, which change no time. "Online" is what the published code of SFR does: a SAM ViT-B labels
+every unlabelled crop in every iteration.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import statistics
+import time
+
+import fire
+import torch
+from ignite.engine import Events
+from ignite.handlers import EMAHandler
+
+from common.engines import SemiSupervisedTrainer, best_precision
+from common.generalists.sam_models import KINDS
+from common.losses import AnnotationTerm, ConsistencyLoss, ConsistencyTerm, LossTerm, OnlinePseudoLabelTerm
+from common.losses import PartialDiceCELoss as Loss
+from common.networks import StitchedSam, VNet
+from common.transforms import Perturb
+
+
+def main(
+    device: str = "cpu",
+    roi_size: tuple[int, int, int] = (48, 48, 32),
+    steps: int = 6,
+    repeats: int = 3,
+    sam: str = "sam_vit_b",
+    threads: int = 1,
+) -> None:
+    """Prints seconds an iteration, without waiting for data, and ratios.
+
+    Args:
+        device: on which to train.
+        roi_size: of the patch.
+        steps: a loop and repetition; one when online.
+        repeats: of the loops with and without pseudo-labels, which take turns; the median ratio counts.
+        sam: kind of the network that labels online.
+        threads: of the CPU.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    annotation = torch.randint(0, 2, (4, 1, *roi_size), dtype=torch.uint8)
+    pseudo_label = annotation.clone()
+    annotation[2:], pseudo_label[:2] = 255, 255
+    batch = {"image": torch.randn(4, 1, *roi_size), "annotation": annotation, "pseudo_label": pseudo_label}
+    network = VNet(1, 2).to(device)
+    supervised = AnnotationTerm(Loss(), key="annotation")
+    companion = ConsistencyTerm(ConsistencyLoss(kind="mse"), weight=0.1)
+    precomputed = AnnotationTerm(Loss(), key="pseudo_label")
+    seconds: dict[str, list[float]] = {"mean teacher": [], "precomputed": []}
+    for _ in range(repeats):
+        for name, terms in zip(seconds, ([], [precomputed]), strict=True):
+            seconds[name].append(_seconds(network, batch, [supervised, *terms, companion], steps))
+    generalist = StitchedSam(KINDS[sam].build())
+    online = _seconds(network, batch, [supervised, OnlinePseudoLabelTerm(generalist, Loss(), labelled=2), companion], 1)
+    before = statistics.median(seconds["precomputed"])
+    ratio = statistics.median(a / b for a, b in zip(seconds["precomputed"], seconds["mean teacher"], strict=True))
+    print(f"mean teacher                 {statistics.median(seconds['mean teacher']):8.3f} s")
+    print(f"with precomputed labels      {before:8.3f} s   {ratio:.3f} of the mean teacher's")
+    print(f"with labels made online      {online:8.3f} s   {online / before:.1f} times as much")
+
+
+def _seconds(network: torch.nn.Module, batch: dict[str, torch.Tensor], terms: list[LossTerm], steps: int) -> float:
+    """An iteration's, after one to warm up; of processor time on the CPU, so that a busy machine does not blur them."""
+    student = copy.deepcopy(network)
+    device = next(student.parameters()).device
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    marks: list[float] = []
+    trainer = SemiSupervisedTrainer(
+        device=device,
+        max_iterations=steps + 1,
+        train_data_loader=itertools.repeat(batch, steps + 1),
+        network=student,
+        optimizer=torch.optim.SGD(student.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4),
+        terms=terms,
+        teacher=EMAHandler(student, momentum=0.01, handle_buffers="update"),
+        perturb=Perturb(seed=0),
+        epoch_length=steps + 1,
+        precision=best_precision(device, batch["image"].shape[2:]),
+    )
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: marks.append(clock()))
+    trainer.run()
+    return (marks[-1] - marks[0]) / steps
+
+
+if __name__ == "__main__":
+    fire.Fire(main)
