@@ -70,10 +70,10 @@ def _run(cohort: Path, folder: Path, labelled: int, seed: int) -> None:
     name = f"{labelled}_{seed}"
     shared: dict[str, Any] = {"labelled": labelled, "seed": seed, "threshold": THRESHOLD, **SETTINGS}
     plain, plus = folder / f"sfr_{name}", folder / f"sfr_plus_{name}"
-    sfr(cohort, plain, **shared)
-    sfr(cohort, plus, plus=True, finetuned=plain / "finetune", **shared)
     for method, companion in (("supervised", "none"), ("mean_teacher", "mean_teacher")):
         _baseline(cohort, folder / f"{method}_{name}", companion, labelled, seed)
+    sfr(cohort, plain, **shared)
+    sfr(cohort, plus, plus=True, finetuned=plain / "finetune", **shared)
 
 
 def _baseline(cohort: Path, output: Path, companion: str, labelled: int, seed: int) -> None:

@@ -10,6 +10,7 @@ import torch
 from monai.data import Dataset
 from tqdm import tqdm
 
+from common import IGNORE_INDEX
 from common.cohort.volumes import spacing
 from common.engines.inferer import ProbabilityInferer
 from common.generalists.embeddings import digest
@@ -33,7 +34,8 @@ class PseudoLabelling:
         device: on which to run.
         dilation: see `confidence`.
         refine: makes a better label map of an image and the network's, e.g. by an embedded generalist that it prompts;
-            not in the paper, for networks that were trained from nothing. The confidence stays the network's.
+            not in the paper, for networks that were trained from nothing. A scan's confidence is then multiplied by
+            `agreed_share`.
 
     Raises:
         ValueError: if there is no view, or the folder's labels were made by another network or with other settings.
@@ -87,9 +89,18 @@ class PseudoLabelling:
             stacked = torch.stack(probabilities)
             label = stacked.mean(dim=0).argmax(dim=0).to(torch.uint8)
             affine = image.affine.cpu().numpy()
+            sure = confidence(stacked, dilation=self.dilation)
+            score = sure.scan
             if self.refine is not None:
                 row, column, depth = spacing(affine).tolist()
                 label = self.refine(image.as_tensor()[0], label, spacing=(row, column, depth))
-            sure = confidence(stacked, dilation=self.dilation)
-            self.folder.add(item["scan"], label.cpu().numpy(), sure.voxels.cpu().numpy(), affine, sure.scan)
+                score *= agreed_share(label)
+            self.folder.add(item["scan"], label.cpu().numpy(), sure.voxels.cpu().numpy(), affine, score)
         return {scan: entry["confidence"] for scan, entry in self.folder.scans.items()}
+
+
+def agreed_share(label: torch.Tensor) -> float:
+    """Foreground by foreground and abstentions (255) together: how far the views of a refined label agree, 0..1."""
+    abstained = int((label == IGNORE_INDEX).sum())
+    foreground = int((label > 0).sum()) - abstained
+    return foreground / max(1, foreground + abstained)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from common.pseudo_labels import confidence
+from common.pseudo_labels.label_scans import agreed_share
 
 
 def views(shape: tuple[int, int, int] = (9, 8, 7), number: int = 3, classes: int = 3) -> torch.Tensor:
@@ -58,3 +59,9 @@ def test_bad_input() -> None:
         confidence(torch.rand(2, 1, 3, 3, 3))
     with pytest.raises(ValueError, match="dilation must not be negative, got -1"):
         confidence(views(), dilation=-1)
+
+
+def test_how_far_the_views_of_a_refined_label_agree() -> None:
+    label = torch.tensor([0, 0, 1, 2, 1, 255], dtype=torch.uint8)
+    assert agreed_share(label) == 3 / 4
+    assert agreed_share(torch.zeros(3, dtype=torch.uint8)) == 0
