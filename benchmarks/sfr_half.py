@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("finetune", "pseudo_label", "retrain")
 SETTINGS = {name: read_json(ROOT / "benchmarks/sfr_half" / f"{name}.json") for name in STAGES}
 METHODS = {"supervised": "Supervised", "mean_teacher": "Mean teacher", "sfr": "SFR", "sfr_plus": "SFR+"}
-THRESHOLD = 0.6
+THRESHOLD = 0.7
 """Confidence below which SFR+ leaves voxels out."""
 
 
