@@ -16,7 +16,7 @@ from common.cohort.folder_annotator import AnnotationsPending
 from common.cohort.ledger import Ledger, LedgerEntry
 from common.cohort.store import AnnotationStore
 from common.handlers.pool import PoolInference, PoolScan
-from common.query import Strategy
+from common.query import Strategy, pooled_features
 from common.transforms.cross_label import middle_slices
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class ActiveQueryHandler:
         seed: of the random choices.
 
     Raises:
-        ValueError: if budget, initial and pool do not fit.
+        ValueError: if budget, initial and pool do not fit, or the strategy needs features that the pool does not give.
     """
 
     def __init__(
@@ -65,6 +65,11 @@ class ActiveQueryHandler:
             )
         if per_round < 1:
             raise ValueError(f"per_round must be at least 1, got {per_round}.")
+        if strategy.needs_features and not pool.features:
+            raise ValueError(
+                f"pool must give features for the strategy {strategy.name}: PoolInference(features=True), "
+                "got features=False."
+            )
         self.pool = pool
         self.strategy = strategy
         self.annotator = annotator
@@ -79,6 +84,7 @@ class ActiveQueryHandler:
         self._progress = 0.0
         self._scores: dict[str, float] = {}
         self._suggestions: dict[str, dict[str, int]] = {}
+        self._features: dict[str, torch.Tensor] = {}
 
     def attach(self, engine: Engine) -> None:
         """Listens to the pool's pass, and asks for the first annotations when training starts."""
@@ -98,10 +104,13 @@ class ActiveQueryHandler:
         """Begins a round."""
         self._round = number
         self._progress = engine.state.iteration / engine.max_iterations  # type: ignore[attr-defined]
-        self._scores, self._suggestions = {}, {}
+        self._scores, self._suggestions, self._features = {}, {}, {}
 
     def visit(self, scan: PoolScan) -> None:
-        """Scores one scan, if it is not annotated yet."""
+        """Scores one scan, if it is not annotated yet; keeps the features of all, if the strategy needs them."""
+        if self.strategy.needs_features and scan.features is not None:
+            foreground = scan.probabilities.argmax(dim=0) != 0
+            self._features[scan.scan] = pooled_features(scan.features, foreground).cpu()
         if self.ledger.is_labelled(scan.scan):
             return
         self._scores[scan.scan] = self.strategy.score(scan.probabilities, progress=self._progress)
@@ -115,11 +124,15 @@ class ActiveQueryHandler:
             return
         self._scores = _merge(self._scores)
         self._suggestions = _merge(self._suggestions)
+        self._features = _merge(self._features)
         wanted = min(self.per_round, self.budget - self.ledger.budget_used, len(self._scores))
         if wanted < 1:
             return
         seed = zlib.crc32(f"{self.seed}/{number}".encode())
-        chosen = self.annotator.requested(number) or self.strategy.choose(self._scores, wanted, seed=seed)
+        known = [self._features[scan] for scan in sorted(self._features) if self.ledger.is_labelled(scan)]
+        chosen = self.annotator.requested(number) or self.strategy.choose(
+            self._scores, wanted, seed=seed, features=self._features, known=known
+        )
         self._annotate(engine, chosen, strategy=self.strategy.name)
 
     def _annotate(self, engine: Engine, chosen: Sequence[str], *, strategy: str) -> None:

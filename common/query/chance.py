@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,12 +14,21 @@ class Random:
     """Every scan has the same chance."""
 
     name = "random"
+    needs_features = False
 
     def score(self, probabilities: torch.Tensor, *, progress: float) -> float:
         """0 for every scan."""
         return 0.0
 
-    def choose(self, scores: Mapping[str, float], number: int, *, seed: int) -> list[str]:
+    def choose(
+        self,
+        scores: Mapping[str, float],
+        number: int,
+        *,
+        seed: int,
+        features: Mapping[str, torch.Tensor] | None = None,
+        known: Sequence[torch.Tensor] = (),
+    ) -> list[str]:
         """``number`` scans at random; see :class:`common.query.Strategy`."""
         scans = check_choice(scores, number)
         order = np.random.default_rng(seed).permutation(len(scans))
@@ -33,12 +42,21 @@ class ForegroundAwareRandom:
     """
 
     name = "foreground_random"
+    needs_features = False
 
     def score(self, probabilities: torch.Tensor, *, progress: float) -> float:
         """The number of voxels whose likeliest class is not the background."""
         return float((check_probabilities(probabilities).argmax(dim=0) != 0).sum().item())
 
-    def choose(self, scores: Mapping[str, float], number: int, *, seed: int) -> list[str]:
+    def choose(
+        self,
+        scores: Mapping[str, float],
+        number: int,
+        *,
+        seed: int,
+        features: Mapping[str, torch.Tensor] | None = None,
+        known: Sequence[torch.Tensor] = (),
+    ) -> list[str]:
         """``number`` scans drawn one by one, each with a chance proportional to its score among those that are left.
 
         See :class:`common.query.Strategy`.

@@ -5,13 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from common.query.chance import ForegroundAwareRandom, Random
+from common.query.diversity import CoreSet, KMeansPlusPlus, Typicality
 from common.query.strategy import Strategy
+from common.query.stratified import ClassStratifiedPowerEntropy
 from common.query.uncertainty import HighestEntropy, HighestEntropyRatio, LeastConfidence
 
 STRATEGIES: dict[str, type[Strategy]] = {
-    kind.name: kind for kind in (LeastConfidence, HighestEntropy, HighestEntropyRatio, Random, ForegroundAwareRandom)
+    kind.name: kind
+    for kind in (
+        LeastConfidence,
+        HighestEntropy,
+        HighestEntropyRatio,
+        Random,
+        ForegroundAwareRandom,
+        CoreSet,
+        KMeansPlusPlus,
+        Typicality,
+        ClassStratifiedPowerEntropy,
+    )
 }
-"""Every strategy by its name: ``lc``, ``he``, ``her``, ``random``, ``foreground_random``."""
+"""Every strategy by its name: ``lc``, ``he``, ``her``, ``random``, ``foreground_random``, ``coreset``, ``kmeans``,
+``typicality``, ``clasp_pe``."""
 
 
 def strategy(name: str, **arguments: Any) -> Strategy:

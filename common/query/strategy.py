@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -14,9 +14,11 @@ class Strategy(Protocol):
 
     Attributes:
         name: under which the ledger records the strategy.
+        needs_features: whether the choice looks at features; the others take no notice of them.
     """
 
     name: str
+    needs_features: bool
 
     def score(self, probabilities: torch.Tensor, *, progress: float) -> float:
         """How much a scan's annotation is wanted.
@@ -29,23 +31,44 @@ class Strategy(Protocol):
             A finite number, higher for scans to ask for first.
         """
 
-    def choose(self, scores: Mapping[str, float], number: int, *, seed: int) -> list[str]:
+    def choose(
+        self,
+        scores: Mapping[str, float],
+        number: int,
+        *,
+        seed: int,
+        features: Mapping[str, torch.Tensor] | None = None,
+        known: Sequence[torch.Tensor] = (),
+    ) -> list[str]:
         """The ``number`` scans to ask for, first wanted first.
 
         Args:
             scores: by scan; their order does not matter.
             number: 0 to the number of scans.
             seed: of the choice, if it has chance in it.
+            features: by scan, each ``[F]``; see :func:`common.query.pooled_features`.
+            known: features of the labelled scans, each ``[F]``.
 
         Raises:
-            ValueError: if there are fewer scans than asked for, or a score is not finite.
+            ValueError: if there are fewer scans than asked for, a score is not finite, or features are needed and
+                not all there.
         """
 
 
 class BestScored:
     """The part of a strategy that chooses the scans with the highest scores, by name among equals."""
 
-    def choose(self, scores: Mapping[str, float], number: int, *, seed: int) -> list[str]:
+    needs_features = False
+
+    def choose(
+        self,
+        scores: Mapping[str, float],
+        number: int,
+        *,
+        seed: int,
+        features: Mapping[str, torch.Tensor] | None = None,
+        known: Sequence[torch.Tensor] = (),
+    ) -> list[str]:
         """The ``number`` scans with the highest scores; see :class:`Strategy`."""
         return sorted(check_choice(scores, number), key=lambda scan: (-scores[scan], scan))[:number]
 

@@ -152,6 +152,13 @@ def test_propagated_labels_are_kept(small_settings):
         np.testing.assert_array_equal(pseudo_label[known], annotation[known])
 
 
+@pytest.mark.parametrize("query", ["coreset", "clasp_pe"])
+def test_another_query_is_one_setting(query, small_settings):
+    run("fmabs_la", "train", {**small_settings, "query": query})
+    entries = Ledger(Path(small_settings["output_dir"]) / "ledger.json").entries
+    assert [entry.strategy for entry in entries] == ["random", query, query]
+
+
 def test_another_generalist_is_one_setting(small_settings, tmp_path, monkeypatch):
     """With a small SAM in MobileSAM's place, and everything that a SAM can be given."""
     torch.manual_seed(0)

@@ -1,5 +1,6 @@
 import inspect
 import math
+import zlib
 from collections import Counter
 
 import pytest
@@ -24,6 +25,13 @@ def scan(*foreground):
     return torch.stack([1 - p, p]).reshape(2, 1, 1, -1)
 
 
+def features_of(scans, size=4):
+    """Features by scan that depend on its name alone."""
+    return {
+        name: torch.randn(size, generator=torch.Generator().manual_seed(zlib.crc32(name.encode()))) for name in scans
+    }
+
+
 def bits(p):
     return -p * math.log2(p) - (1 - p) * math.log2(1 - p)
 
@@ -42,6 +50,9 @@ def bits(p):
         ("her", scan(0.5, 0.8, 0.1, 0.0), 0.0, 0.5),
         ("her", scan(0.5, 0.8, 0.1, 0.0), 1.0, 0.25),
         ("random", scan(0.5, 0.8), 0.0, 0.0),
+        ("coreset", scan(0.5, 0.8), 0.0, 0.0),
+        ("kmeans", scan(0.5, 0.8), 0.0, 0.0),
+        ("typicality", scan(0.5, 0.8), 0.0, 0.0),
         ("foreground_random", scan(0.2, 0.8, 0.6), 0.0, 2.0),
         ("foreground_random", torch.eye(3).reshape(3, 3, 1, 1), 0.0, 2.0),
     ],
@@ -94,10 +105,15 @@ def test_highest_scores_are_chosen_and_names_break_ties(name):
 @settings(max_examples=25, deadline=None)
 def test_a_choice_has_no_repeats_and_depends_on_scores_and_seed_alone(name, scores, seed, data):
     number = data.draw(st.integers(0, len(scores)))
-    chosen = strategy(name).choose(scores, number, seed=seed)
+    features = features_of(scores)
+    known = list(features_of(["known", "too"]).values())[: data.draw(st.integers(0, 2))]
+    chosen = strategy(name).choose(scores, number, seed=seed, features=features, known=known)
     assert len(set(chosen)) == len(chosen) == number
     assert set(chosen) <= set(scores)
-    assert strategy(name).choose(dict(reversed(scores.items())), number, seed=seed) == chosen
+    backwards = dict(reversed(scores.items()))
+    assert strategy(name).choose(backwards, number, seed=seed, features=features, known=known) == chosen
+    if not strategy(name).needs_features:
+        assert strategy(name).choose(scores, number, seed=seed) == chosen
 
 
 def test_random_gives_all_the_same_chance():
@@ -126,7 +142,7 @@ def test_bad_choices(name):
         strategy(name).choose({"a": 1.0, "b": math.nan}, 1, seed=0)
 
 
-@pytest.mark.parametrize("name", ["lc", "he", "her", "foreground_random"])
+@pytest.mark.parametrize("name", ["lc", "he", "her", "foreground_random", "clasp_pe"])
 @pytest.mark.parametrize("shape", [(1, 2, 2, 2), (1, 2, 2, 2, 2)])
 def test_bad_probabilities(name, shape):
     with pytest.raises(ValueError, match=r"must be \[C, H, W, D\]"):
@@ -134,7 +150,10 @@ def test_bad_probabilities(name, shape):
 
 
 def test_bad_arguments():
-    with pytest.raises(ValueError, match="one of lc, he, her, random, foreground_random, got 'entropy'"):
+    with pytest.raises(
+        ValueError,
+        match="one of lc, he, her, random, foreground_random, coreset, kmeans, typicality, clasp_pe, got 'entropy'",
+    ):
         strategy("entropy")
     with pytest.raises(ValueError, match="share must lie in"):
         LeastConfidence(0)

@@ -1,0 +1,176 @@
+"""ASSFT's active test-time sample query: the ranks of divergence and difficulty, averaged, scan by scan.
+
+After Yang, Marcus and Sotiras, arXiv 2509.10784. Its abstract names the two measures; how they are joined is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy.stats import rankdata
+from torch import Tensor
+
+from common.query.difficulty import anatomical_difficulty
+from common.query.divergence import cosine_similarity, knowledge_divergence, novelty, pooled_features
+from common.query.strategy import check_choice
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the query keeps of a scan.
+
+    Attributes:
+        divergence: see :func:`common.query.knowledge_divergence`.
+        difficulty: see :func:`common.query.anatomical_difficulty`.
+        features: ``[2F]``; see :func:`common.query.pooled_features`.
+    """
+
+    divergence: float
+    difficulty: float
+    features: Tensor
+
+
+@dataclass(frozen=True)
+class Rating:
+    """How much a scan is wanted, given what is labelled or chosen already.
+
+    Attributes:
+        scan: its id.
+        score: the weighted mean of its ranks among the scans that are left, 0 to 1.
+        divergence: of the assessment.
+        novelty: see :func:`common.query.novelty`.
+        difficulty: of the assessment.
+    """
+
+    scan: str
+    score: float
+    divergence: float
+    novelty: float
+    difficulty: float
+
+
+def rank_average(first: Mapping[str, float], second: Mapping[str, float], weight: float = 0.5) -> dict[str, float]:
+    """The weighted mean of each scan's ranks by two scores.
+
+    A rank is ``(position - ½) / scans`` with the lowest score at position 1; equal scores share their mean position.
+
+    Args:
+        first: score by scan, finite.
+        second: of the same scans.
+        weight: of the first one's rank, 0 to 1; the second's is one minus it.
+
+    Returns:
+        By scan, in the order of their names, between 0 and 1.
+
+    Raises:
+        ValueError: if the weight is out of its range, the scans differ or a score is not finite.
+
+    Example:
+        >>> rank_average({"a": 0.1, "b": 0.7}, {"a": 5.0, "b": 9.0})
+        {'a': 0.25, 'b': 0.75}
+    """
+    _check_weight(weight)
+    if first.keys() != second.keys():
+        raise ValueError(f"both scores must be of the same scans, got {sorted(first)} and {sorted(second)}.")
+    scans = check_choice(first, 0)
+    check_choice(second, 0)
+    one, other = ((rankdata([scores[scan] for scan in scans]) - 0.5) / max(len(scans), 1) for scores in (first, second))
+    return dict(zip(scans, (weight * one + (1 - weight) * other).tolist(), strict=True))
+
+
+class ActiveSourceFree:
+    """Chooses the scans that tell a pre-trained model most about a new domain.
+
+    Scans are chosen one by one. Before each pick, those that are left are ranked by divergence x novelty and by
+    difficulty; the highest weighted mean of the two ranks is picked, and counts as known from then on.
+
+    Args:
+        weight: of the rank by divergence x novelty, 0 to 1.
+        feature_weight: of the distance of the pooled features within the divergence, 0 or more.
+        dilation: of the regions of interest, in voxels.
+        floor: probability below which a class is not there.
+
+    Raises:
+        ValueError: if ``weight`` is out of its range.
+    """
+
+    name = "assft"
+
+    def __init__(
+        self, weight: float = 0.5, *, feature_weight: float = 0.5, dilation: int = 2, floor: float = 0.05
+    ) -> None:
+        _check_weight(weight)
+        self.weight = weight
+        self.feature_weight = feature_weight
+        self.dilation = dilation
+        self.floor = floor
+
+    def assess(self, before: Tensor, after: Tensor, features: Tensor, adapted_features: Tensor) -> Assessment:
+        """What the query needs to know of one scan.
+
+        Args:
+            before: the pre-trained model's probabilities ``[C, H, W, D]``.
+            after: those of the copy adapted to the scan; see :func:`common.query.adapt_normalisation`.
+            features: the pre-trained model's, ``[F, h, w, d]``.
+            adapted_features: the adapted copy's.
+
+        Raises:
+            ValueError: if the shapes do not fit.
+        """
+        pooled = pooled_features(features, before.argmax(dim=0) != 0)
+        moved = pooled_features(adapted_features, after.argmax(dim=0) != 0)
+        distance = 1 - cosine_similarity(pooled, moved)
+        return Assessment(
+            divergence=knowledge_divergence(before, after, distance, feature_weight=self.feature_weight),
+            difficulty=anatomical_difficulty(before, dilation=self.dilation, floor=self.floor),
+            features=pooled.cpu(),
+        )
+
+    def rate(self, assessments: Mapping[str, Assessment], known: Sequence[Tensor] = ()) -> list[Rating]:
+        """All scans, most wanted first, by name among equals.
+
+        Args:
+            assessments: by scan.
+            known: features ``[2F]`` of the scans that are labelled or chosen.
+
+        Raises:
+            ValueError: if a number is not finite, or features differ in length.
+        """
+        new = {scan: novelty(found.features, known) for scan, found in assessments.items()}
+        scores = rank_average(
+            {scan: found.divergence * new[scan] for scan, found in assessments.items()},
+            {scan: found.difficulty for scan, found in assessments.items()},
+            self.weight,
+        )
+        ratings = [
+            Rating(scan, score, assessments[scan].divergence, new[scan], assessments[scan].difficulty)
+            for scan, score in scores.items()
+        ]
+        return sorted(ratings, key=lambda rating: (-rating.score, rating.scan))
+
+    def choose(
+        self, assessments: Mapping[str, Assessment], number: int, *, known: Sequence[Tensor] = ()
+    ) -> list[Rating]:
+        """The ``number`` scans to ask for, in the order of the picks, each as rated at its pick.
+
+        Args:
+            assessments: by scan; their order does not matter.
+            number: 0 to the number of scans.
+            known: features ``[2F]`` of the labelled scans.
+
+        Raises:
+            ValueError: if there are fewer scans than asked for, or for what :meth:`rate` raises it.
+        """
+        check_choice({scan: found.divergence for scan, found in assessments.items()}, number)
+        rest, taken, picks = dict(assessments), list(known), []
+        for _ in range(number):
+            pick = self.rate(rest, taken)[0]
+            taken.append(rest.pop(pick.scan).features)
+            picks.append(pick)
+        return picks
+
+
+def _check_weight(weight: float) -> None:
+    if not 0 <= weight <= 1:
+        raise ValueError(f"weight must lie in 0..1, got {weight}.")

@@ -1,0 +1,249 @@
+"""Diversified knowledge divergence (DKD): how far a model must move to explain a scan, and how new the scan is.
+
+After "Active test-time sample query" of ASSFT (Yang, Marcus and Sotiras, arXiv 2509.10784). Its abstract says what DKD
+measures, the gap between source and target and the diversity within the target; the formulas here are ours.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from common.query.strategy import check_choice, check_probabilities
+
+NORMALISATIONS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.GroupNorm,
+    nn.LayerNorm,
+)
+"""The layers that :func:`adapt_normalisation` adapts."""
+
+SAME = 1e-9
+"""Feature vectors whose cosine distance is below this, which is rounding, are the same."""
+
+
+def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
+    """Jensen-Shannon divergence of two predictions, voxel by voxel: ``[H(½p + ½q) - ½H(p) - ½H(q)] / ln 2``.
+
+    Args:
+        p: probabilities ``[C, H, W, D]``, summing to 1 over C.
+        q: of the same shape, on the same device.
+
+    Returns:
+        float32 ``[H, W, D]``, 0 (alike) to 1 (each certain of another class).
+
+    Raises:
+        ValueError: if the shapes differ or are not ``[C, H, W, D]`` with C >= 2.
+    """
+    first, second = check_probabilities(p), check_probabilities(q)
+    if first.shape != second.shape:
+        raise ValueError(f"p and q must have the same shape, got {tuple(p.shape)} and {tuple(q.shape)}.")
+    return _divergence(first, second)
+
+
+def _divergence(p: Tensor, q: Tensor) -> Tensor:
+    """``[C, ...]`` to ``[...]``"""
+    mixed = torch.special.entr((p + q) / 2).sum(dim=0)
+    own = (torch.special.entr(p) + torch.special.entr(q)).sum(dim=0) / 2
+    return ((mixed - own) / math.log(2)).clamp(0, 1)
+
+
+def adapt_normalisation(
+    network: nn.Module, windows: Tensor, *, steps: int = 3, learning_rate: float = 1e-3
+) -> nn.Module:
+    """A copy of the network whose normalisation layers were adapted to a scan at test time, without labels.
+
+    As in Tent (Wang et al., ICLR 2021), a few Adam steps on scale and shift of the normalisation layers lower the mean
+    entropy of the prediction, while layers with running statistics normalise with the scan's own. Unlike there, every
+    scan starts from the given network. At the end, running statistics are those of the windows under the adapted
+    parameters, so that the copy can be used on other windows of the scan.
+
+    Args:
+        network: gives logits ``[N, C, h, w, d]``, C >= 2; left as it is.
+        windows: of the scan, ``[N, channels, h, w, d]``, on the network's device; all go through in one batch.
+        steps: of entropy minimisation, 0 or more; with 0 only the statistics are adapted.
+        learning_rate: Adam's, above 0.
+
+    Returns:
+        The copy, in evaluation mode and without gradients. All its other parameters equal the network's.
+
+    Raises:
+        ValueError: if an argument is out of its range, the network does not give such logits, or it has no
+            normalisation layer with running statistics or affine parameters.
+    """
+    if windows.ndim != 5 or len(windows) < 1:
+        raise ValueError(f"windows must be [N, channels, h, w, d] with N >= 1, got {tuple(windows.shape)}.")
+    if steps < 0:
+        raise ValueError(f"steps must be 0 or more, got {steps}.")
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be above 0, got {learning_rate}.")
+    adapted = copy.deepcopy(network).eval().requires_grad_(False)
+    layers = [layer for layer in adapted.modules() if isinstance(layer, NORMALISATIONS)]
+    parameters = [parameter.requires_grad_() for layer in layers for parameter in layer.parameters()]
+    keepers = [layer for layer in layers if getattr(layer, "running_mean", None) is not None]
+    if not parameters and not keepers:
+        raise ValueError(
+            "network must have normalisation layers with running statistics or affine parameters to adapt, "
+            f"found {len(layers)} normalisation layers and neither in {type(network).__name__}."
+        )
+    momenta = [layer.momentum for layer in keepers]
+    for layer in keepers:
+        layer.train()
+        layer.momentum = 1.0
+    if parameters:
+        optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+        with torch.enable_grad():
+            for _ in range(steps):
+                optimizer.zero_grad()
+                _mean_entropy(adapted(windows)).backward()
+                optimizer.step()
+        optimizer.zero_grad()
+    if keepers:
+        with torch.no_grad():
+            adapted(windows)
+    for layer, momentum in zip(keepers, momenta, strict=True):
+        layer.momentum = momentum
+    return adapted.eval().requires_grad_(False)
+
+
+def _mean_entropy(logits: Tensor) -> Tensor:
+    if not isinstance(logits, Tensor) or logits.ndim != 5 or logits.shape[1] < 2:
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(f"network must give logits [N, C, h, w, d] with at least 2 classes, got {found}.")
+    logarithms = logits.float().log_softmax(dim=1)
+    return -(logarithms.exp() * logarithms).sum(dim=1).mean()
+
+
+def knowledge_divergence(
+    before: Tensor, after: Tensor, feature_distance: float = 0.0, *, feature_weight: float = 0.5
+) -> float:
+    """How far the model moved when it was adapted to a scan.
+
+    The mean Jensen-Shannon divergence of the two predictions over the union of their foregrounds, plus
+    ``feature_weight`` x ``feature_distance``. The formula is ours.
+
+    Args:
+        before: the pre-trained model's probabilities ``[C, H, W, D]``; class 0 is the background.
+        after: the adapted model's.
+        feature_distance: cosine distance of the two pooled features, 0 to 2.
+        feature_weight: 0 or more.
+
+    Returns:
+        0 or more; the feature part alone if neither prediction has any foreground.
+
+    Raises:
+        ValueError: if the shapes do not fit, or a number is negative or not finite.
+    """
+    for name, given in (("feature_distance", feature_distance), ("feature_weight", feature_weight)):
+        if not (math.isfinite(given) and given >= 0):
+            raise ValueError(f"{name} must be finite and not negative, got {given}.")
+    if check_probabilities(before).shape != check_probabilities(after).shape:
+        raise ValueError(f"before and after must have the same shape, got {tuple(before.shape)}, {tuple(after.shape)}.")
+    foreground = (before.argmax(dim=0) != 0) | (after.argmax(dim=0) != 0)
+    # In double precision, since a few small steps of adaptation move some networks by a millionth.
+    moved = _divergence(before[:, foreground].double(), after[:, foreground].double())
+    return (moved.mean().item() if len(moved) else 0.0) + feature_weight * feature_distance
+
+
+def pooled_features(features: Tensor, foreground: Tensor) -> Tensor:
+    """A scan in one vector: its mean features over the predicted foreground, then over the whole scan.
+
+    Args:
+        features: ``[F, h, w, d]``, e.g. of the encoder's bottleneck.
+        foreground: a mask or probabilities ``[H, W, D]`` of the same field of view, on the same device; averaged or
+            repeated to the grid of the features, where it weights them.
+
+    Returns:
+        float32 ``[2F]``. Without any foreground the first half equals the second.
+
+    Raises:
+        ValueError: if the shapes are others, or the foreground is negative somewhere.
+    """
+    if features.ndim != 4 or foreground.ndim != 3:
+        raise ValueError(
+            "features must be [F, h, w, d] and foreground [H, W, D], "
+            f"got {tuple(features.shape)} and {tuple(foreground.shape)}."
+        )
+    weights = foreground.float()
+    if (weights < 0).any():
+        raise ValueError(f"foreground must not be negative, got {weights.min().item()}.")
+    if weights.shape != features.shape[1:]:
+        weights = F.interpolate(weights[None, None], size=features.shape[1:], mode="area")[0, 0]
+    found = features.flatten(1).float()
+    scan = found.mean(dim=1)
+    total = weights.sum()
+    inside = found @ (weights / total).flatten() if total > 0 else scan
+    return torch.cat([inside, scan])
+
+
+def cosine_similarity(first: Tensor, second: Tensor) -> float:
+    """Cosine of the angle between two feature vectors, -1 to 1; 0 if one of them has length 0.
+
+    Raises:
+        ValueError: unless both are finite vectors of one length.
+    """
+    if first.ndim != 1 or first.shape != second.shape:
+        raise ValueError(f"features must be vectors of one length, got {tuple(first.shape)} and {tuple(second.shape)}.")
+    vectors = torch.stack([first.detach().cpu().double(), second.detach().cpu().double()])
+    if not vectors.isfinite().all():
+        raise ValueError("features must be finite, but some are not.")
+    return float((F.normalize(vectors[0], dim=0) @ F.normalize(vectors[1], dim=0)).clamp(-1, 1))
+
+
+def novelty(features: Tensor, known: Sequence[Tensor]) -> float:
+    """One minus the largest cosine similarity of a scan's features to those already chosen or labelled.
+
+    Args:
+        features: ``[F]``.
+        known: each ``[F]``.
+
+    Returns:
+        0 (known, up to rounding) to 2; 1 if nothing is known.
+
+    Raises:
+        ValueError: unless all are finite vectors of one length.
+    """
+    distance = 1 - max((cosine_similarity(features, other) for other in known), default=0.0)
+    return distance if distance > SAME else 0.0
+
+
+def diversified_choice(
+    divergence: Mapping[str, float], features: Mapping[str, Tensor], number: int, known: Sequence[Tensor] = ()
+) -> list[str]:
+    """The scans with the highest diversified knowledge divergence, divergence x novelty, one by one.
+
+    After each pick the novelty of the others counts it among the known. Scans with equal products come in the order of
+    their names; so do all when they are identical.
+
+    Args:
+        divergence: by scan, finite; see :func:`knowledge_divergence`.
+        features: by scan, each ``[F]``; see :func:`pooled_features`.
+        number: 0 to the number of scans.
+        known: features of the labelled scans.
+
+    Returns:
+        The scans, first wanted first.
+
+    Raises:
+        ValueError: if there are fewer scans than asked for, a divergence is not finite or a scan has no features.
+    """
+    scans = check_choice(divergence, number)
+    lacking = [scan for scan in scans if scan not in features]
+    if lacking:
+        raise ValueError(f"features must hold every scan, but {', '.join(lacking)} are missing.")
+    chosen: list[str] = []
+    for _ in range(number):
+        taken = [*known, *(features[scan] for scan in chosen)]
+        rest = [scan for scan in scans if scan not in chosen]
+        chosen.append(min(rest, key=lambda scan: (-divergence[scan] * novelty(features[scan], taken), scan)))
+    return chosen

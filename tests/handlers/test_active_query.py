@@ -1,0 +1,98 @@
+"""What the query hands on to its strategy."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from common.cohort import AnnotationStore, Ledger, Scan
+from common.cohort.annotation import Annotation
+from common.handlers import ActiveQueryHandler, PoolScan
+from common.query import pooled_features, strategy
+
+
+class Recorder:
+    """Chooses by name, and remembers what it was given."""
+
+    name = "recorder"
+
+    def __init__(self, needs_features):
+        self.needs_features = needs_features
+
+    def score(self, probabilities, *, progress):
+        return 0.0
+
+    def choose(self, scores, number, *, seed, features=None, known=()):
+        self.scans, self.features, self.known = sorted(scores), features, known
+        return sorted(scores)[:number]
+
+
+class Annotator:
+    def requested(self, number):
+        return None
+
+    def annotate(self, scans, *, round, suggestions):
+        array = np.zeros((4, 4, 4), np.uint8)
+        return {scan.id: Annotation(array, np.eye(4), slices=None, annotator="test") for scan in scans}
+
+
+def scan_of(name, features=True):
+    generator = torch.Generator().manual_seed(ord(name))
+    probabilities = torch.randn(2, 4, 4, 4, generator=generator).softmax(0)
+    found = torch.rand(3, 4, 4, 4, generator=generator) if features else None
+    return PoolScan(name, torch.zeros(1, 4, 4, 4), probabilities, torch.eye(4), found)
+
+
+def handler_of(folder, kind, features=True):
+    return ActiveQueryHandler(
+        SimpleNamespace(features=features),
+        strategy=kind,
+        annotator=Annotator(),
+        ledger=Ledger(folder / "ledger.json"),
+        store=AnnotationStore(folder),
+        scans=[Scan(name, folder / name) for name in "abcd"],
+        budget=3,
+        initial=1,
+        per_round=2,
+    )
+
+
+def play_a_round(handler, features=True):
+    engine = SimpleNamespace(state=SimpleNamespace(iteration=5), max_iterations=10)
+    handler.start(engine)
+    first = handler.ledger.labelled
+    handler.begin(engine, 1)
+    for name in "abcd":
+        handler.visit(scan_of(name, features))
+    handler.end(engine, 1)
+    return first
+
+
+def test_features_of_the_pool_and_of_the_labelled_scans(tmp_path):
+    kind = Recorder(needs_features=True)
+    first = play_a_round(handler_of(tmp_path, kind))
+    assert len(first) == 1 and kind.scans == sorted(set("abcd") - set(first))
+    expected = {
+        name: pooled_features(scan_of(name).features, scan_of(name).probabilities.argmax(0) != 0) for name in "abcd"
+    }
+    assert all(torch.equal(kind.features[scan], expected[scan]) for scan in kind.scans)
+    assert len(kind.known) == 1 and torch.equal(kind.known[0], expected[first[0]])
+
+
+@pytest.mark.parametrize("features", [True, False])
+def test_nothing_for_a_strategy_without_need(tmp_path, features):
+    kind = Recorder(needs_features=False)
+    play_a_round(handler_of(tmp_path, kind, features), features)
+    assert not kind.features and not kind.known
+
+
+def test_a_strategy_that_lives_on_features(tmp_path):
+    handler = handler_of(tmp_path, strategy("coreset"))
+    play_a_round(handler)
+    assert [entry.strategy for entry in handler.ledger.entries] == ["random", "coreset", "coreset"]
+
+
+def test_a_pool_without_features(tmp_path):
+    with pytest.raises(ValueError, match=r"for the strategy coreset: PoolInference\(features=True\)"):
+        handler_of(tmp_path, strategy("coreset"), features=False)
