@@ -48,7 +48,7 @@ def sfr(
 
     Raises:
         RuntimeError: if a stage fails, with the end of its output.
-        ValueError: if the folder holds something else, or a run with other settings.
+        ValueError: if the folder holds something else, or a run with other settings, or no scan is unlabelled.
     """
     settings: dict[str, Any] = {
         "made by": "sfr",
@@ -67,6 +67,11 @@ def sfr(
     if dataset_dir is None and labelled is None:
         labelled = 4
     cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))
+    labels = sum(scan.label is not None for scan in cohort.training)
+    if min(labels, labelled or labels) == len(cohort.training):
+        raise ValueError(
+            f"{cohort.folder}: expected unlabelled training scans, found labels of all {labels}; use fewer (labelled)."
+        )
     shared = {"dataset_dir": str(cohort.folder), "labelled": labelled, "seed": seed}
     steps = Steps(folder / "progress.json")
 

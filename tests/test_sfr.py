@@ -37,3 +37,10 @@ def test_a_stage_that_fails_says_why(tmp_path):
     write_phantom(tmp_path / "cohort", scans=3, size=32, seed=0, validation=1, test=0)
     with pytest.raises(RuntimeError, match=r"labelled must lie in 1\.\.2"):
         sfr(tmp_path / "cohort", tmp_path / "run", labelled=9, finetune=FINETUNE)
+
+
+def test_without_unlabelled_scans_nothing_is_started(tmp_path):
+    write_phantom(tmp_path / "cohort", scans=3, size=32, seed=0, validation=1, test=0)
+    with pytest.raises(ValueError, match="expected unlabelled training scans, found labels of all 2"):
+        sfr(tmp_path / "cohort", tmp_path / "run", finetune=FINETUNE)
+    assert not (tmp_path / "run" / "finetune").exists()

@@ -89,8 +89,9 @@ class StitchedSam(nn.Module):
         if weights is not None:
             self.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
         if save_memory:
-            for block in model.image_encoder.blocks:
-                block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+            for stage in model.image_encoder.modules():
+                for block in getattr(stage, "blocks", ()):
+                    block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
     def forward(self, x: Tensor) -> Tensor:
         view = self._random_view() if self.training and self.augment else self.view
