@@ -97,16 +97,21 @@ class PolynomialDecay:
     Attributes:
         length: ``T``, in iterations; 0 from then on.
         power: 0.9 in the literature.
+        warm_up: ``W``, iterations in which the factor is reached in even steps: it is times ``min((t + 1)/W, 1)``.
     """
 
     length: int
     power: float = 0.9
+    warm_up: int = 0
 
     def __post_init__(self) -> None:
         _require_positive("length", self.length)
+        if self.warm_up < 0:
+            raise ValueError(f"warm_up must be 0 or more iterations, got {self.warm_up}.")
 
     def __call__(self, iteration: int) -> float:
-        return float((1 - _progress(iteration, self.length)) ** self.power)
+        share = min((iteration + 1) / self.warm_up, 1.0) if self.warm_up else 1.0
+        return float(share * (1 - _progress(iteration, self.length)) ** self.power)
 
 
 def _gaussian(iteration: float, length: int) -> float:

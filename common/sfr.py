@@ -67,10 +67,10 @@ def sfr(
     if dataset_dir is None and labelled is None:
         labelled = 4
     cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))
-    labels = sum(scan.label is not None for scan in cohort.training)
-    if min(labels, labelled or labels) == len(cohort.training):
+    known = sum(scan.label is not None for scan in cohort.training)
+    if min(known, labelled or known) == len(cohort.training):
         raise ValueError(
-            f"{cohort.folder}: expected unlabelled training scans, found labels of all {labels}; use fewer (labelled)."
+            f"{cohort.folder}: expected unlabelled training scans, found labels of all {known}; use fewer (labelled)."
         )
     shared = {"dataset_dir": str(cohort.folder), "labelled": labelled, "seed": seed}
     steps = Steps(folder / "progress.json")

@@ -63,3 +63,10 @@ def test_ramps_are_monotonous_and_bounded(length, first, second):
 def test_bad_arguments(make, name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1 iteration, got 0"):
         make()
+
+
+def test_polynomial_decay_after_a_warm_up():
+    decay = PolynomialDecay(length=10, power=1.0, warm_up=4)
+    assert [decay(iteration) for iteration in (0, 1, 3, 4, 10)] == pytest.approx([0.25, 0.45, 0.7, 0.6, 0.0])
+    with pytest.raises(ValueError, match="warm_up must be 0 or more iterations, got -1"):
+        PolynomialDecay(length=10, warm_up=-1)

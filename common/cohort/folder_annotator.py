@@ -90,11 +90,13 @@ class FolderAnnotator:
     Args:
         folder: of the requests and templates.
         labels: name of each class 1..K (:py:attr:`common.cohort.Cohort.labels`).
+        dense: ask for whole scans instead of three slices of each, and take no less.
     """
 
     name = "folder"
 
-    def __init__(self, folder: str | Path, labels: Mapping[int, str]) -> None:
+    def __init__(self, folder: str | Path, labels: Mapping[int, str], dense: bool = False) -> None:
+        self.dense = dense
         self.folder = Path(folder)
         self.labels = dict(labels)
 
@@ -181,7 +183,8 @@ class FolderAnnotator:
     def _scan_request(self, scan: Scan, round: int, suggested: Mapping[str, int]) -> dict[str, Any]:
         image = open_nifti(scan.image)
         ras_shape = to_ras(np.empty(image.shape[:3], bool), image.affine)[0].shape
-        slices = {view: suggested.get(view, ras_shape[axis] // 2) for view, axis in VIEWS.items()}
+        views = {} if self.dense else VIEWS
+        slices = {view: suggested.get(view, ras_shape[axis] // 2) for view, axis in views.items()}
         return {
             "scan": scan.id,
             "image": str(scan.image),
@@ -221,19 +224,24 @@ class FolderAnnotator:
             raise ValueError(
                 f"{path}: expected background (0) and foreground ({_names(self.labels)}), found {present}."
             )
+        if self.dense and IGNORE_INDEX in values:
+            left = int((array == IGNORE_INDEX).sum())
+            raise ValueError(f"{path}: expected every voxel to be set, found {left:,} at {IGNORE_INDEX}.")
         slices = None if IGNORE_INDEX not in values else _complete_slices(array, wanted)
         return Annotation(array, affine, slices, self.name)
 
     def _message(self, pending: Sequence[dict[str, Any]], round: int) -> str:
         count = f"{len(pending)} annotation{'s' * (len(pending) > 1)}"
-        lines = [f"Round {round} waits for {count}. Please draw (slices are counted from 0):"]
+        how = "all of" if self.dense else "(slices are counted from 0):"
+        lines = [f"Round {round} waits for {count}. Please draw {how}"]
         for scan in pending:
             lines += ["", f"{scan['scan']}", f"  image:   {scan['image']}", f"  draw in: {scan['draw_in']}"]
             lines += [f"  {_slice_text(SliceRequest(**item))}" for item in scan["slices"]]
+        rest = f"Leave the rest at {IGNORE_INDEX}. Other slices, or more of them, are welcome too."
         lines += [
             "",
-            f"On each of these slices set every voxel: 0 background, {_names(self.labels)}. "
-            f"Leave the rest at {IGNORE_INDEX}. Other slices, or more of them, are welcome too.",
+            f"{'Set' if self.dense else 'On each of these slices set'} every voxel: 0 background, "
+            f"{_names(self.labels)}. {'' if self.dense else rest}".rstrip(),
             "Save in place, then run the same command again: it continues from here.",
         ]
         return "\n".join(lines)

@@ -19,13 +19,14 @@ def open_cohort(
     scans: int = 42,
     size: int | Sequence[int] = 64,
     seed: int = 0,
+    domain: str = "target",
 ) -> Cohort:
     """Opens a cohort; without one, writes phantoms once and says so.
 
     Args:
         dataset_dir: the cohort's folder, or None (or "") for phantoms.
         phantom_dir: where the phantoms go.
-        scans, size, seed: of the phantoms, see :py:func:`common.cohort.write_phantom`.
+        scans, size, seed, domain: of the phantoms, see :py:func:`common.cohort.write_phantom`.
 
     Raises:
         FileNotFoundError, CohortError: see :py:meth:`common.cohort.Cohort.open`.
@@ -39,4 +40,4 @@ def open_cohort(
         scans,
         phantom_dir,
     )
-    return write_phantom(phantom_dir, scans, size, seed, progress=True)
+    return write_phantom(phantom_dir, scans, size, seed, domain=domain, progress=True)

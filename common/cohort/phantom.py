@@ -7,6 +7,7 @@ is shape and context, since pose and shape vary from scan to scan, and so do con
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,23 +29,55 @@ ORIENTATIONS = ("RAS", "LPS", "RAS", "ASL", "RAS", "LPI")
 """Of a cohort's files, one after another."""
 
 
-def phantom_volume(size: int | Sequence[int] = 64, seed: int | Sequence[int] = 0) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Domain:
+    """What sets one hospital's phantoms apart from another's, as factors of the usual values.
+
+    Attributes:
+        stretch: of the anatomy along right, anterior and superior; above 1 makes it smaller.
+        chambers: of the brightness of the blood outside the atrium.
+        contrast: of the exponent of the brightness.
+        blur: of the image's blur.
+        bias: of the bias field.
+        noise: of the noise.
+    """
+
+    stretch: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    chambers: float = 1.0
+    contrast: float = 1.0
+    blur: float = 1.0
+    bias: float = 1.0
+    noise: float = 1.0
+
+
+DOMAINS = {
+    "target": Domain(),
+    "source": Domain(stretch=(1.12, 0.9, 1.1), chambers=0.85, contrast=1.5, blur=1.5, bias=0.5, noise=0.5),
+}
+"""By name: the usual phantoms, and those of another scanner and other patients, on which a model can be pre-trained."""
+
+
+def phantom_volume(
+    size: int | Sequence[int] = 64, seed: int | Sequence[int] = 0, domain: str = "target"
+) -> tuple[np.ndarray, np.ndarray]:
     """One scan, in RAS orientation.
 
     Args:
         size: voxels along each axis, or along all of them; at least 16. The anatomy always fills the volume.
         seed: of the scan; the same one gives the same scan.
+        domain: one of ``DOMAINS``.
 
     Returns:
         Image, float32 ``[H, W, D]`` in arbitrary units from 0 to about 1000, and label, uint8 ``[H, W, D]``, 1 in the
         atrium and the beginnings of its veins.
 
     Raises:
-        ValueError: if the size is too small or not one or three numbers.
+        ValueError: if the size is too small or not one or three numbers, or the domain is unknown.
     """
     shape = _shape(size)
+    shift = _domain(domain)
     rng = np.random.default_rng(seed)
-    space = _anatomical_space(shape, rng)
+    space = _anatomical_space(shape, rng) * np.array(shift.stretch, np.float32)[:, None, None, None]
     atrium, veins = _atrium(space, rng)
     chambers, muscle = _chambers(space, rng)
     apart = atrium - rng.uniform(0.03, 0.06)
@@ -55,11 +88,11 @@ def phantom_volume(size: int | Sequence[int] = 64, seed: int | Sequence[int] = 0
     _paint(brightness, muscle, rng.uniform(0.35, 0.5))
     _paint(brightness, np.minimum(atrium, veins) - 0.05, rng.uniform(0.3, 0.5))
     for chamber in chambers:
-        _paint(brightness, np.maximum(chamber, -apart), rng.uniform(0.82, 1.12))
+        _paint(brightness, np.maximum(chamber, -apart), shift.chambers * rng.uniform(0.82, 1.12))
     _paint(brightness, np.minimum(atrium, veins), rng.uniform(0.9, 1.08))
 
     label = (np.minimum(atrium, _beginning(veins, atrium, rng)) < 0).astype(np.uint8)
-    return _acquire(brightness, rng), label
+    return _acquire(brightness, rng, shift), label
 
 
 def write_phantom(
@@ -70,6 +103,7 @@ def write_phantom(
     *,
     validation: int | None = None,
     test: int | None = None,
+    domain: str = "target",
     progress: bool = False,
 ) -> Cohort:
     """Writes a cohort of phantoms, all with dense labels, in several orientations.
@@ -83,10 +117,11 @@ def write_phantom(
         seed: of the cohort.
         validation: how many of the scans are for validation; by default a sixth, at least one.
         test: how many are for testing; by default as ``validation``.
+        domain: see :py:func:`phantom_volume`.
         progress: show a progress bar.
 
     Raises:
-        ValueError: if no scan is left for training, or the folder holds anything else.
+        ValueError: if no scan is left for training, the domain is unknown, or the folder holds anything else.
     """
     shape = _shape(size)
     share = max(1, round(scans / 6))
@@ -97,16 +132,16 @@ def write_phantom(
         raise ValueError(
             f"scans must leave one for training, got {scans} with {validation} for validation and {test} for test."
         )
-    folder = claim(
-        output_dir,
-        {"made by": "phantom", "scans": scans, "size": shape, "seed": seed, "validation": validation, "test": test},
-    )
+    _domain(domain)
+    settings = {"made by": "phantom", "scans": scans, "size": shape, "seed": seed, "validation": validation}
+    settings |= {"test": test} | ({} if domain == "target" else {"domain": domain})
+    folder = claim(output_dir, settings)
     items = []
     for number in progress_bar(range(scans), "phantom", progress):
         name = f"phantom_{number:03d}.nii.gz"
         items.append({"image": f"images/{name}", "label": f"labels/{name}"})
         if not all((folder / path).is_file() for path in items[-1].values()):
-            _write_scan(folder, items[-1], shape, seed, number)
+            _write_scan(folder, items[-1], shape, seed, number, domain)
     splits = {
         "training": items[:training],
         "validation": items[training : training + validation],
@@ -116,8 +151,10 @@ def write_phantom(
     return Cohort.open(folder)
 
 
-def _write_scan(folder: Path, item: dict[str, str], shape: tuple[int, int, int], seed: int, number: int) -> None:
-    image, label = phantom_volume(shape, [seed, number])
+def _write_scan(
+    folder: Path, item: dict[str, str], shape: tuple[int, int, int], seed: int, number: int, domain: str
+) -> None:
+    image, label = phantom_volume(shape, [seed, number], domain)
     offset = np.random.default_rng([seed, number, 1]).uniform(-30, 30, 3).round(2)
     affine = np.diag([*(FIELD_OF_VIEW / np.array(shape)), 1.0])
     affine[:3, 3] = offset - FIELD_OF_VIEW / 2
@@ -127,6 +164,12 @@ def _write_scan(folder: Path, item: dict[str, str], shape: tuple[int, int, int],
     affine = affine @ inv_ornt_aff(to_file, shape)
     write_nifti(folder / item["image"], apply_orientation(image.round().astype(np.int16), to_file), affine)
     write_nifti(folder / item["label"], apply_orientation(label, to_file), affine)
+
+
+def _domain(name: str) -> Domain:
+    if name not in DOMAINS:
+        raise ValueError(f"domain must be one of {', '.join(DOMAINS)}, got {name!r}.")
+    return DOMAINS[name]
 
 
 def _shape(size: int | Sequence[int]) -> tuple[int, int, int]:
@@ -234,11 +277,11 @@ def _paint(brightness: np.ndarray, distance: np.ndarray, value: float) -> None:
     brightness[distance < 0] = value
 
 
-def _acquire(brightness: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _acquire(brightness: np.ndarray, rng: np.random.Generator, shift: Domain) -> np.ndarray:
     """What a scanner makes of the tissues: blur, contrast, bias field, Rician noise, gain."""
     shape = brightness.shape
-    image = gaussian_filter(brightness.astype(np.float32), max(shape) / 64 * rng.uniform(0.4, 0.8))
-    image = np.clip(image, 0, None) ** rng.uniform(0.7, 1.5)
-    image *= np.exp(rng.uniform(0.05, 0.22) * _smooth_field(rng, shape, modes=3))
-    noise = rng.uniform(0.04, 0.11) * rng.standard_normal((2, *shape), dtype=np.float32)
+    image = gaussian_filter(brightness.astype(np.float32), shift.blur * (max(shape) / 64 * rng.uniform(0.4, 0.8)))
+    image = np.clip(image, 0, None) ** (shift.contrast * rng.uniform(0.7, 1.5))
+    image *= np.exp(shift.bias * rng.uniform(0.05, 0.22) * _smooth_field(rng, shape, modes=3))
+    noise = shift.noise * rng.uniform(0.04, 0.11) * rng.standard_normal((2, *shape), dtype=np.float32)
     return np.hypot(image + noise[0], noise[1]) * np.float32(rng.uniform(250, 600))

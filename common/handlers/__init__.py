@@ -5,6 +5,7 @@ from common.handlers.checkpoint import BestModel, Checkpoint
 from common.handlers.log import TrainingLog, read_log
 from common.handlers.pool import PoolInference, PoolScan, RoundEvents, Rounds
 from common.handlers.pseudo_label import PseudoLabelHandler, annotated_dice
+from common.handlers.reliable import ReliablePseudoLabels, read_selection
 
 __all__ = [
     "ActiveQueryHandler",
@@ -13,9 +14,11 @@ __all__ = [
     "PoolInference",
     "PoolScan",
     "PseudoLabelHandler",
+    "ReliablePseudoLabels",
     "RoundEvents",
     "Rounds",
     "TrainingLog",
     "annotated_dice",
     "read_log",
+    "read_selection",
 ]

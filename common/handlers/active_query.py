@@ -122,9 +122,9 @@ class ActiveQueryHandler:
         """Chooses, and asks for the annotations."""
         if any(entry.round == number for entry in self.ledger.entries):
             return
-        self._scores = _merge(self._scores)
-        self._suggestions = _merge(self._suggestions)
-        self._features = _merge(self._features)
+        self._scores = merge(self._scores)
+        self._suggestions = merge(self._suggestions)
+        self._features = merge(self._features)
         wanted = min(self.per_round, self.budget - self.ledger.budget_used, len(self._scores))
         if wanted < 1:
             return
@@ -172,7 +172,7 @@ class ActiveQueryHandler:
         )
 
 
-def _merge(mine: dict) -> dict:
+def merge(mine: dict) -> dict:
     """The union of all processes' dictionaries."""
     if idist.get_world_size() == 1:
         return mine

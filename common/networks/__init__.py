@@ -1,4 +1,8 @@
+"""Networks that are trained here, and their weights."""
+
+from common.networks.learning_rates import parameter_groups
+from common.networks.pretrained import Fit, load_pretrained
 from common.networks.stitched_sam import StitchedSam
 from common.networks.vnet import VNet
 
-__all__ = ["StitchedSam", "VNet"]
+__all__ = ["Fit", "StitchedSam", "VNet", "load_pretrained", "parameter_groups"]

@@ -1,5 +1,6 @@
 """Which scans to have annotated next, and which pseudo-labels to trust."""
 
+from common.query.assess import PoolAssessment
 from common.query.assft import ActiveSourceFree, Assessment, Rating, rank_average
 from common.query.chance import ForegroundAwareRandom, Random
 from common.query.difficulty import anatomical_difficulty, region_of_interest
@@ -14,6 +15,7 @@ from common.query.divergence import (
 )
 from common.query.diversity import CoreSet, KMeansPlusPlus, Typicality
 from common.query.registry import STRATEGIES, strategy
+from common.query.sample import SampleQuery, write_ratings
 from common.query.selection import nearest_distance, region_confidence, select_reliable
 from common.query.strategy import Strategy
 from common.query.stratified import ClassStratifiedPowerEntropy
@@ -30,8 +32,10 @@ __all__ = [
     "HighestEntropyRatio",
     "KMeansPlusPlus",
     "LeastConfidence",
+    "PoolAssessment",
     "Random",
     "Rating",
+    "SampleQuery",
     "Strategy",
     "Typicality",
     "adapt_normalisation",
@@ -48,4 +52,5 @@ __all__ = [
     "region_of_interest",
     "select_reliable",
     "strategy",
+    "write_ratings",
 ]

@@ -181,3 +181,20 @@ def test_a_damaged_request_is_named(annotator, scans):
     annotator.request_path(3).write_text("{}")
     with pytest.raises(ValueError, match=r"round_03\.json: expected a request"):
         annotator.annotate(scans, round=3)
+
+
+def test_whole_scans(scans, tmp_path):
+    annotator = FolderAnnotator(tmp_path / "out", {1: "left atrium"}, dense=True)
+    pending = ask(annotator, scans)
+    assert "Please draw all of" in str(pending) and "Set every voxel" in str(pending) and "slice" not in str(pending)
+    for scan in scans:
+        draw(annotator, scan.id, cross)
+    with pytest.raises(CohortError, match=r"expected every voxel to be set, found .* at 255"):
+        annotator.annotate(scans, round=3)
+
+    def whole(array):
+        array[array == 255] = 0
+
+    for scan in scans:
+        draw(annotator, scan.id, whole)
+    assert all(it.slices is None for it in annotator.annotate(scans, round=3).values())

@@ -108,3 +108,23 @@ def test_open_cohort_with_a_wrong_folder_is_no_phantom(tmp_path):
     with pytest.raises((FileNotFoundError, CohortError), match="nowhere"):
         open_cohort(tmp_path / "nowhere", phantom_dir=tmp_path / "p")
     assert not (tmp_path / "p").exists()
+
+
+def test_the_usual_phantoms_stay_what_they_were():
+    image, label = phantom_volume(24, 0)
+    assert image.mean(dtype=np.float64) == pytest.approx(163.422, rel=1e-4)
+    assert label.sum() == 575
+    assert all(np.array_equal(a, b) for a, b in zip((image, label), phantom_volume(24, 0, "target"), strict=True))
+
+
+def test_another_domain_has_other_images_and_shapes(tmp_path):
+    image, label = phantom_volume(32, 5, "source")
+    usual, usual_label = phantom_volume(32, 5)
+    assert label.any() and not np.array_equal(label, usual_label) and not np.array_equal(image, usual)
+    write_phantom(tmp_path / "source", scans=3, size=16, domain="source")
+    with pytest.raises(ValueError, match="prepared before with domain 'source'"):
+        write_phantom(tmp_path / "source", scans=3, size=16)
+    for make in (lambda: phantom_volume(16, 0, "mars"), lambda: write_phantom(tmp_path / "mars", domain="mars")):
+        with pytest.raises(ValueError, match="domain must be one of target, source, got 'mars'"):
+            make()
+    assert not (tmp_path / "mars").exists()

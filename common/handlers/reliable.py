@@ -1,0 +1,153 @@
+"""Pseudo-labels of the scans whose prediction can be trusted, chosen anew at every round."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Engine
+
+from common import IGNORE_INDEX
+from common.cohort.files import replacing
+from common.cohort.ledger import Ledger
+from common.cohort.store import AnnotationStore
+from common.handlers.active_query import merge
+from common.handlers.pool import PoolInference, PoolScan
+from common.query import nearest_distance, pooled_features, region_confidence, select_reliable
+
+logger = logging.getLogger(__name__)
+
+
+class ReliablePseudoLabels:
+    """Selective semi-supervised fine-tuning (ASSFT, arXiv 2509.10784; the criteria are ours).
+
+    At every round an unlabelled scan has its teacher's prediction as its pseudo-label if its confidence is in the upper
+    part and its distance to the nearest labelled scan in the lower part of all unlabelled scans
+    (:func:`common.query.select_reliable`); the others have none. Voxels of low confidence are 255. The selection with
+    its numbers is one JSON line a round: ``{"round", "iteration", "selected": [scan, …], "scans": {scan: {"confidence",
+    "distance", "selected"}}}``.
+
+    Args:
+        pool: whose pass feeds this handler; must give features.
+        ledger: tells which scans are labelled.
+        store: where pseudo-labels go.
+        path: of the JSON lines.
+        confidence_quantile: τ_c.
+        distance_quantile: τ_d.
+        threshold: voxels whose likeliest class has a lower probability become 255; 0 to 1.
+
+    Raises:
+        ValueError: if the pool gives no features, or the threshold is out of its range.
+    """
+
+    def __init__(
+        self,
+        pool: PoolInference,
+        *,
+        ledger: Ledger,
+        store: AnnotationStore,
+        path: str | Path,
+        confidence_quantile: float = 0.5,
+        distance_quantile: float = 0.5,
+        threshold: float = 0.7,
+    ) -> None:
+        if not pool.features:
+            raise ValueError("pool must give features: PoolInference(features=True), got features=False.")
+        if not 0 <= threshold <= 1:
+            raise ValueError(f"threshold must lie in 0..1, got {threshold}.")
+        select_reliable({}, {}, confidence_quantile=confidence_quantile, distance_quantile=distance_quantile)
+        self.pool = pool
+        self.ledger = ledger
+        self.store = store
+        self.candidates = AnnotationStore(store.folder / "candidates")
+        self.path = Path(path)
+        self.confidence_quantile = confidence_quantile
+        self.distance_quantile = distance_quantile
+        self.threshold = threshold
+        self._features: dict[str, torch.Tensor] = {}
+        self._confidence: dict[str, float] = {}
+
+    def attach(self, engine: Engine) -> None:
+        """Listens to the pool's pass."""
+        self.pool.listen(self)
+
+    def begin(self, engine: Engine, number: int) -> None:
+        """Begins a round."""
+        self._features, self._confidence = {}, {}
+
+    def visit(self, scan: PoolScan) -> None:
+        """Takes a scan's features and, if it is not labelled, its confidence and a candidate for its pseudo-label."""
+        if scan.features is None:
+            raise ValueError(f"the pool must give features of {scan.scan}, got none.")
+        highest, label = scan.probabilities.max(dim=0)
+        self._features[scan.scan] = pooled_features(scan.features, label != 0).cpu()
+        if self.ledger.is_labelled(scan.scan):
+            return
+        self._confidence[scan.scan] = region_confidence(scan.probabilities)
+        candidate = torch.where(highest < self.threshold, IGNORE_INDEX, label).to(torch.uint8)
+        self.candidates.write("pseudo_label", scan.scan, candidate.cpu().numpy(), scan.affine.cpu().numpy())
+
+    def end(self, engine: Engine, number: int) -> None:
+        """Selects, and puts the pseudo-labels where training reads them."""
+        features, confidence = merge(self._features), merge(self._confidence)
+        labelled = [features[scan] for scan in sorted(features) if self.ledger.is_labelled(scan)]
+        distance = nearest_distance({scan: features[scan] for scan in confidence}, labelled)
+        selected = select_reliable(
+            confidence,
+            distance,
+            confidence_quantile=self.confidence_quantile,
+            distance_quantile=self.distance_quantile,
+        )
+        if idist.get_rank() == 0:
+            for scan in sorted(confidence):
+                self._publish(scan, scan in selected)
+            numbers = {
+                scan: {"confidence": confidence[scan], "distance": distance[scan], "selected": scan in selected}
+                for scan in sorted(confidence)
+            }
+            line = {"round": number, "iteration": engine.state.iteration, "selected": selected, "scans": numbers}
+            self._note(line)
+        idist.barrier()
+        engine.state.metrics["reliable_scans"] = len(selected)
+        logger.info(
+            "round %d: %d of %d unlabelled scans are reliable (%s)",
+            number,
+            len(selected),
+            len(confidence),
+            ", ".join(selected) or "none",
+        )
+
+    def _publish(self, scan: str, selected: bool) -> None:
+        """Moves a candidate into its place, or blanks what is there: workers may be reading it."""
+        candidate = self.candidates.path("pseudo_label", scan)
+        place = self.store.path("pseudo_label", scan)
+        if selected:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(candidate, place)
+            return
+        candidate.unlink()
+        former = self.store.read("pseudo_label", scan)
+        if former is not None and (former != IGNORE_INDEX).any():
+            blank = np.full(former.shape, IGNORE_INDEX, np.uint8)
+            self.store.write("pseudo_label", scan, blank, self._affine(scan))
+
+    def _affine(self, scan: str) -> np.ndarray:
+        return self.pool.image(scan).affine.cpu().numpy()
+
+    def _note(self, line: dict[str, Any]) -> None:
+        """Appends a round; the same round and later ones, of an interrupted run, go."""
+        kept = [former for former in read_selection(self.path) if former["round"] < line["round"]]
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(it) + "\n" for it in [*kept, line]))
+
+
+def read_selection(path: str | Path) -> list[dict[str, Any]]:
+    """The rounds of :class:`ReliablePseudoLabels`; none if there is no file."""
+    path = Path(path)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []

@@ -1,0 +1,148 @@
+"""Weights of a pre-trained network, whole or as far as they fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 5
+"""So many names of each kind are told in a summary."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How the weights of a file fit a network.
+
+    Attributes:
+        loaded: names of the network's weights that the file has in their shape.
+        missing: those that it has not.
+        unexpected: names of the file that the network has not.
+        misshapen: names that both have, with the network's shape and the file's.
+    """
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshapen: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the file holds the network's weights, all of them and nothing else."""
+        return not (self.missing or self.unexpected or self.misshapen)
+
+    def __str__(self) -> str:
+        total = len(self.loaded) + len(self.missing) + len(self.misshapen)
+        shapes = [f"{name} (network {list(a)}, file {list(b)})" for name, (a, b) in self.misshapen.items()]
+        lines = [f"{len(self.loaded)} of the network's {total} weights fit"]
+        for what, names in (
+            ("missing in the file", self.missing),
+            ("unknown to the network", self.unexpected),
+            ("of another shape", shapes),
+        ):
+            if names:
+                more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+                lines.append(f"{len(names)} {what}: {', '.join(names[:SHOWN])}{more}")
+        return "\n  ".join(lines)
+
+
+def load_pretrained(network: nn.Module, path: str | Path, *, partial: bool = False) -> Fit:
+    """Puts the weights of a file into a network.
+
+    The file holds a state dict, or one under ``state_dict`` or ``model``; names may begin with ``module.``. With
+    ``partial``, weights of a part are recognised as such: those of a self-supervised Swin UNETR encoder
+    (``model_swinvit.pt``) go to the network's ``swinViT``.
+
+    Args:
+        network: gets the weights.
+        path: of the file.
+        partial: copy what fits and leave the rest as it is, with a warning, instead of refusing.
+
+    Returns:
+        What fitted.
+
+    Raises:
+        FileNotFoundError: if there is no file.
+        ValueError: if the file is not a state dict or does not fit: with ``partial`` nothing of it, else not all.
+    """
+    path = Path(path)
+    given = _read(path)
+    own = network.state_dict()
+    prefixes = ["", *(f"{name}." for name, _ in network.named_children())] if partial else [""]
+    candidates = [{prefix + name: weights for name, weights in given.items()} for prefix in prefixes]
+    state = max(candidates, key=lambda named: sum(_fits(own, name, weights) for name, weights in named.items()))
+    fit = Fit(
+        loaded=tuple(name for name in own if name in state and state[name].shape == own[name].shape),
+        missing=tuple(name for name in own if name not in state),
+        unexpected=tuple(name for name in state if name not in own),
+        misshapen={
+            name: (tuple(own[name].shape), tuple(state[name].shape))
+            for name in own
+            if name in state and state[name].shape != own[name].shape
+        },
+    )
+    if not fit.complete:
+        if not partial or not fit.loaded:
+            raise ValueError(f"{path} does not fit {type(network).__name__}: {fit}{_channels(fit)}{_hint(given)}")
+        logger.warning("%s fits %s in part: %s", path, type(network).__name__, fit)
+    network.load_state_dict({name: state[name] for name in fit.loaded}, strict=False)
+    return fit
+
+
+def _fits(own: Mapping[str, Tensor], name: str, weights: Tensor) -> bool:
+    return name in own and own[name].shape == weights.shape
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected the weights of a pre-trained network, found no file.")
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"{path}: expected a file of weights, found one that cannot be read ({error}).") from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    items = content.items() if isinstance(content, Mapping) else ()
+    weights = {str(name): it for name, it in items if isinstance(it, Tensor)}
+    if not weights:
+        raise ValueError(f"{path}: expected weights by name, found {type(content).__name__} without any tensor.")
+    return {_plain(name): it for name, it in weights.items()}
+
+
+def _plain(name: str) -> str:
+    """A weight's name without the prefix of parallel training, and as MONAI calls it today."""
+    return name.removeprefix("module.").replace(".mlp.fc1.", ".mlp.linear1.").replace(".mlp.fc2.", ".mlp.linear2.")
+
+
+def _channels(fit: Fit) -> str:
+    """In words, if the first convolution takes another number of channels."""
+    for own, found in fit.misshapen.values():
+        if len(own) == 5 and own[:1] + own[2:] == found[:1] + found[2:]:
+            plural = "s" if found[1] != 1 else ""
+            return f"\n  It was trained on images with {found[1]} channel{plural}, the network takes {own[1]}."
+    return ""
+
+
+def _hint(given: Mapping[str, Tensor]) -> str:
+    """The network that a file seems to be of, if it is one of those known here."""
+    for kind, first, last, size in (
+        ("SwinUNETR", "swinViT.patch_embed.proj.weight", "out.conv.conv.weight", "feature_size"),
+        ("common.networks.VNet", "encoder1.0.weight", "head.weight", "width"),
+    ):
+        if first in given and last in given and given[first].ndim == 5:
+            width, channels = given[first].shape[:2]
+            table = given.get("swinViT.layers1.0.blocks.0.attn.relative_position_bias_table")
+            window = "" if table is None else f" window_size {(round(len(table) ** (1 / 3)) + 1) // 2},"
+            return (
+                f"\n  It seems to be a {kind} with {size} {width},{window} in_channels {channels} and out_channels "
+                f"{len(given[last])}: use such a network_def."
+            )
+    return ""

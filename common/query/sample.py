@@ -1,0 +1,135 @@
+"""The active test-time sample query of ASSFT: assess all scans, choose some, have them annotated."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common.cohort.annotation import Annotator
+from common.cohort.cohort import Scan
+from common.cohort.files import replacing
+from common.cohort.folder_annotator import AnnotationsPending
+from common.cohort.ledger import Ledger, LedgerEntry
+from common.cohort.store import AnnotationStore
+from common.query.assess import PoolAssessment
+from common.query.assft import ActiveSourceFree, Assessment, Rating
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("scan", "score", "divergence", "novelty", "difficulty", "chosen")
+
+
+class SampleQuery:
+    """Spends an annotation budget at once, on densely annotated scans.
+
+    Everything it decides is in the ledger, as round 0, and in a table of all scans. Doing it again changes nothing. If
+    an annotator cannot deliver yet, it says what is to be drawn where and ends; the same command goes on.
+
+    Args:
+        pool: assesses the scans.
+        strategy: chooses.
+        annotator: turns scans into annotations.
+        ledger: what has been annotated.
+        store: where annotations go.
+        scans: of the pool.
+        budget: scans to annotate.
+        table: CSV file of all scans: ``scan, score, divergence, novelty, difficulty, chosen``; the chosen ones first,
+            in the order of the picks (``chosen`` counts them from 1) and as rated at their pick; the others by their
+            final score.
+
+    Raises:
+        ValueError: if the budget does not fit the pool.
+    """
+
+    def __init__(
+        self,
+        pool: PoolAssessment,
+        *,
+        strategy: ActiveSourceFree,
+        annotator: Annotator,
+        ledger: Ledger,
+        store: AnnotationStore,
+        scans: Sequence[Scan],
+        budget: int,
+        table: str | Path,
+    ) -> None:
+        if not 1 <= budget <= len(scans):
+            raise ValueError(f"budget must lie in 1..{len(scans)}, the scans of the pool, got {budget}.")
+        self.pool = pool
+        self.strategy = strategy
+        self.annotator = annotator
+        self.ledger = ledger
+        self.store = store
+        self.scans = {scan.id: scan for scan in scans}
+        self.budget = budget
+        self.table = Path(table)
+
+    def run(self) -> list[str]:
+        """The chosen scans that are annotated; none while annotations are awaited.
+
+        Raises:
+            ValueError: if the ledger was made with another budget.
+        """
+        if self.ledger.entries:
+            if self.ledger.budget_used != self.budget:
+                raise ValueError(
+                    f"{self.ledger.path}: expected {self.budget} annotated scans, as budget says, found "
+                    f"{self.ledger.budget_used}; use that budget, or another --output_dir."
+                )
+            logger.info("%s: the query has been made; nothing to do.", self.ledger.path)
+            return self.ledger.labelled
+        assessments = self.pool.run()
+        asked = self.annotator.requested(0)
+        picks = self._picks(assessments, asked) if asked else self.strategy.choose(assessments, self.budget)
+        write_ratings(self.table, picks, self._others(assessments, picks))
+        chosen = [pick.scan for pick in picks]
+        logger.info("chosen: %s; the scores of all scans are in %s", ", ".join(chosen), self.table)
+        try:
+            annotations = self.annotator.annotate([self.scans[scan] for scan in chosen], round=0)
+        except AnnotationsPending as request:
+            logger.warning("%s", request)
+            return []
+        for scan, annotation in annotations.items():
+            self.store.write("annotation", scan, annotation.array, annotation.affine)
+        scores = {pick.scan: pick.score for pick in picks}
+        self.ledger.add(
+            LedgerEntry(
+                scan=scan,
+                round=0,
+                iteration=0,
+                strategy=self.strategy.name,
+                score=scores[scan],
+                slices=annotation.slices,
+                voxels=annotation.voxels,
+                annotator=annotation.annotator,
+            )
+            for scan, annotation in annotations.items()
+        )
+        return chosen
+
+    def _picks(self, assessments: Mapping[str, Assessment], asked: Sequence[str]) -> list[Rating]:
+        """The scans that have been asked for, as they are rated among those left at their turn."""
+        rest = dict(assessments)
+        picks: list[Rating] = []
+        for scan in asked:
+            known = [assessments[pick.scan].features for pick in picks]
+            picks.append(next(rating for rating in self.strategy.rate(rest, known) if rating.scan == scan))
+            del rest[scan]
+        return picks
+
+    def _others(self, assessments: Mapping[str, Assessment], picks: Sequence[Rating]) -> list[Rating]:
+        chosen = [pick.scan for pick in picks]
+        rest = {scan: found for scan, found in assessments.items() if scan not in chosen}
+        return self.strategy.rate(rest, [assessments[scan].features for scan in chosen])
+
+
+def write_ratings(path: str | Path, picks: Sequence[Rating], others: Sequence[Rating]) -> None:
+    """Writes the table of a query, atomically; see :class:`SampleQuery`."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for place, rating in enumerate([*picks, *others], start=1):
+            numbers = (rating.score, rating.divergence, rating.novelty, rating.difficulty)
+            writer.writerow([rating.scan, *(f"{it:.6g}" for it in numbers), place if place <= len(picks) else 0])

@@ -1,0 +1,234 @@
+"""The adaptation bundle's own configs, at the size of seconds."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Events
+
+from common.cohort import AnnotationStore, Cohort, Ledger
+from common.handlers import read_selection
+from common.query import PoolAssessment
+from tests.bundles.conftest import ROOT, run, workflow
+from tests.bundles.test_fmabs import Stop, refused, stop
+
+NAME = "assft_adapt"
+NETWORK = {
+    "_target_": "UNet",
+    "spatial_dims": 3,
+    "in_channels": "@channels",
+    "out_channels": "@num_classes",
+    "channels": [4, 8],
+    "strides": [2],
+    "norm": "batch",
+}
+SMALL_SOURCE = {"max_iterations": 4, "val_interval": 2, "warm_up": 1, "phantom_scans": 3, "phantom_size": 32}
+
+
+@pytest.fixture
+def common_settings(tmp_path):
+    return {
+        "output_dir": str(tmp_path / "run"),
+        "device": "cpu",
+        "roi_size": [32, 32, 32],
+        "stride": [32, 32, 32],
+        "precision": "fp32",
+        "network_def": NETWORK,
+    }
+
+
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory):
+    """The first stage's model."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    settings = {"device": "cpu", "roi_size": [32, 32, 32], "stride": [32, 32, 32], "precision": "fp32"}
+    run(NAME, "pretrain", {**settings, **SMALL_SOURCE, "output_dir": str(folder), "network_def": NETWORK})
+    return str(folder / "pretrained.pt")
+
+
+@pytest.fixture
+def query_settings(common_settings, cohort_dir, pretrained):
+    return {**common_settings, "dataset_dir": str(cohort_dir), "pretrained": pretrained, "budget": 2}
+
+
+@pytest.fixture
+def train_settings(query_settings):
+    few = {"max_iterations": 6, "val_interval": 3, "round_interval": 2, "warm_up": 2}
+    return {**query_settings, **few, "encoder": "model.0"}
+
+
+def table(settings):
+    with (Path(settings["output_dir"]) / "query.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_pretrains_queries_trains_evaluates_and_infers(train_settings, query_settings, common_settings, cohort_dir):
+    cohort, output = Cohort.open(cohort_dir), Path(train_settings["output_dir"])
+    run(NAME, "query", query_settings)
+    rows = table(query_settings)
+    assert sorted(row["scan"] for row in rows) == sorted(scan.id for scan in cohort.training)
+    assert [row["chosen"] for row in rows] == ["1", "2"] + ["0"] * (len(rows) - 2)
+    entries = Ledger(output / "ledger.json").entries
+    assert [(entry.scan, entry.strategy, entry.slices) for entry in entries] == [
+        (row["scan"], "assft", None) for row in rows[:2]
+    ]
+    assert entries[0].score == pytest.approx(float(rows[0]["score"]), rel=1e-5)
+    run(NAME, "query", query_settings)
+    assert Ledger(output / "ledger.json").entries == entries
+
+    flow = run(NAME, "train", train_settings)
+    assert not flow.check_properties()
+    rounds = read_selection(output / "selection.jsonl")
+    assert [(line["round"], line["iteration"]) for line in rounds] == [(1, 2), (2, 4)]
+    store = AnnotationStore(output)
+    labelled = {entry.scan for entry in entries}
+    assert rounds[-1]["scans"].keys() == {scan.id for scan in cohort.training} - labelled
+    for scan in cohort.training:
+        pseudo_label = store.read("pseudo_label", scan.id)
+        if scan.id in rounds[-1]["selected"]:
+            assert set(np.unique(pseudo_label)) <= {0, 1, 255}
+        else:
+            assert pseudo_label is None or (pseudo_label == 255).all()
+
+    kept = common_settings | {"dataset_dir": str(cohort_dir)}
+    run(NAME, "evaluate", {**kept, "split": "test"})
+    assert json.loads((output / "evaluation" / "metrics.json").read_text())["scans"] == len(cohort.test)
+    flow = run(NAME, "inference", kept)
+    assert not flow.check_properties()
+    assert (
+        nib.load(output / "predictions" / f"{cohort.test[0].id}_seg.nii.gz").shape
+        == nib.load(cohort.test[0].image).shape
+    )
+
+
+def test_alone_it_pretrains_and_queries_and_says_so(train_settings, capsys):
+    del train_settings["pretrained"]
+    small = ", ".join(f"{name}={number}" for name, number in SMALL_SOURCE.items())
+    flow = workflow(NAME, "train", train_settings)
+    given = flow.parser.get("pretrain_settings")
+    flow.parser["pretrain_settings"] = f"{given[:-1]}, {small})"
+    flow.parser["query_settings"] = "$dict({k: v for k, v in @pretrain_settings.items() if k in KEPT}, ".replace(
+        "KEPT", "('device', 'seed', 'channels', 'roi_size', 'stride', 'precision')"
+    ) + flow.parser.get("query_settings").removeprefix("$dict(@pretrain_settings, ")
+    flow.initialize()
+    printed = capsys.readouterr().out
+    assert "WARNING - NO PRE-TRAINED MODEL GIVEN" in printed and "WARNING - NO SCAN IS LABELLED" in printed
+    output = Path(train_settings["output_dir"])
+    weights = torch.load(output / "pretrained.pt", weights_only=True)
+    network = flow.parser.get_parsed_content("network_def")
+    teacher = flow.parser.get_parsed_content("teacher").ema_model
+    for found in (network.state_dict(), teacher.state_dict()):
+        assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
+    assert len(Ledger(output / "ledger.json").entries) == 2
+
+
+def test_an_interrupted_query_goes_on(query_settings, monkeypatch):
+    whole = {**query_settings, "output_dir": query_settings["output_dir"] + "_whole"}
+    run(NAME, "query", whole)
+    assess, calls = PoolAssessment.assess, []
+
+    def interrupted(self, image):
+        calls.append(image)
+        if len(calls) == 3:
+            raise Stop
+        return assess(self, image)
+
+    monkeypatch.setattr(PoolAssessment, "assess", interrupted)
+    with refused(Stop):
+        run(NAME, "query", query_settings)
+    run(NAME, "query", query_settings)
+    assert len(calls) == len(table(query_settings)) + 1
+    assert table(query_settings) == table(whole)
+
+
+def test_pauses_for_people_and_goes_on(train_settings, query_settings, cohort_dir):
+    for settings in (query_settings, train_settings):
+        settings["annotator"] = "folder"
+    run(NAME, "query", query_settings)
+    output = Path(query_settings["output_dir"])
+    assert not Ledger(output / "ledger.json").entries
+    with refused(ValueError, "expected annotated scans, found none; draw"):
+        workflow(NAME, "train", train_settings).initialize()
+    request = json.loads((output / "requests" / "round_00.json").read_text())
+    labels = {scan.id: scan.label for scan in Cohort.open(cohort_dir).training}
+    for asked in request["scans"]:
+        assert asked["slices"] == []
+        nib.save(nib.load(labels[asked["scan"]]), asked["draw_in"])
+    run(NAME, "query", query_settings)
+    entries = Ledger(output / "ledger.json").entries
+    assert [entry.scan for entry in entries] == [row["scan"] for row in table(query_settings)[:2]]
+    assert {entry.annotator for entry in entries} == {"folder"} and all(entry.slices is None for entry in entries)
+
+
+def test_resumed_run_equals_the_uninterrupted_one(train_settings):
+    settings = {**train_settings, "train#handlers#2#every": 1, "freeze_encoder": True, "consistency": 0.1}
+    whole = {**settings, "output_dir": settings["output_dir"] + "_whole"}
+    run(NAME, "train", whole)
+    flow = workflow(NAME, "train", settings)
+    flow.initialize()
+    flow.parser.get_parsed_content("train#trainer").add_event_handler(Events.ITERATION_STARTED(once=4), stop)
+    with refused(Stop):
+        flow.run()
+    run(NAME, "train", settings)
+    expected, found = (
+        torch.load(Path(it["output_dir"]) / "checkpoint.pt", weights_only=True)["objects"] for it in (whole, settings)
+    )
+    for kind in ("student", "teacher"):
+        for name, tensor in expected[kind].items():
+            assert torch.equal(found[kind][name], tensor), name
+    before = torch.load(settings["pretrained"], weights_only=True)
+    for name, tensor in found["student"].items():
+        if name.startswith("model.0.") and name.endswith(("weight", "bias")):
+            assert torch.equal(tensor, before[name]), name
+    lines = [read_selection(Path(it["output_dir"]) / "selection.jsonl") for it in (whole, settings)]
+    assert lines[0] == lines[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budget": 99}, "budget must lie in 1..6, the scans of the pool, got 99"),
+        ({"budget": 0}, "got 0"),
+        ({"pretrained": "nowhere.pt"}, "nowhere.pt: expected the weights"),
+        ({"pretrained": "swin_unetr_ssl"}, "no weights of swin_unetr_ssl"),
+        ({"network_def": {**NETWORK, "channels": [4, 16]}}, "of another shape: model"),
+        ({"channels": 4}, "trained on images with 1 channel, the network takes 4"),
+        ({"roi_size": [30, 32, 32]}, "divisible by 16, got"),
+        ({"annotator": "nobody"}, "nobody"),
+    ],
+)
+def test_bad_settings_are_named_before_the_query(changes, message, query_settings, monkeypatch, tmp_path):
+    monkeypatch.setenv("LABEL_EFFICIENT_WEIGHTS", str(tmp_path))
+    with refused(Exception, message):
+        workflow(NAME, "query", query_settings | changes).initialize()
+
+
+def test_features_of_a_layer_that_is_not_there(query_settings):
+    with refused(Exception, "feature_layer must be a layer of UNet"):
+        run(NAME, "query", query_settings | {"feature_layer": "bottleneck"})
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_training(train_settings, query_settings, cohort_dir):
+    run(NAME, "query", query_settings)
+    output, configs = Path(query_settings["output_dir"]), ROOT / "bundles" / NAME / "configs"
+    settings = {
+        **train_settings,
+        "config_file": [str(configs / "train.json"), str(configs / "multi_gpu_train.json")],
+        "bundle_root": str(configs.parent),
+        "device": "$torch.device('cpu')",
+        "freeze_encoder": True,
+    }
+    words = [word for name, setting in settings.items() for word in (f"--{name}", str(setting))]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle"]
+    finished = subprocess.run([*launch, "run", "training", *words], cwd=ROOT, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    last = read_selection(output / "selection.jsonl")[-1]
+    assert len(last["scans"]) == len(Cohort.open(cohort_dir).training) - 2
+    assert (output / "model.pt").exists()

@@ -1,0 +1,96 @@
+"""Which pseudo-labels a round leaves behind."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from common.cohort import AnnotationStore, Ledger, LedgerEntry
+from common.handlers import PoolScan, ReliablePseudoLabels, read_selection
+
+ENGINE = SimpleNamespace(state=SimpleNamespace(iteration=7, metrics={}))
+
+
+def handler_of(folder, **arguments):
+    ledger = Ledger(folder / "ledger.json")
+    if not ledger.entries:
+        ledger.add(LedgerEntry("known", 0, 0, "assft", 0.5, None, 64, "test"))
+    image = SimpleNamespace(affine=torch.eye(4))
+    pool = SimpleNamespace(features=True, image=lambda scan: image)
+    return ReliablePseudoLabels(
+        pool, ledger=ledger, store=AnnotationStore(folder), path=folder / "selection.jsonl", **arguments
+    )
+
+
+def scan_of(name, confidence, angle):
+    """Foreground in one half with a given confidence; features in a given direction."""
+    foreground = torch.full((4, 4, 4), 0.01)
+    foreground[:2] = confidence
+    features = torch.tensor([np.cos(angle), np.sin(angle)], dtype=torch.float32)[:, None, None, None].expand(2, 2, 2, 2)
+    probabilities = torch.stack([1 - foreground, foreground])
+    return PoolScan(name, torch.zeros(1, 4, 4, 4), probabilities, torch.eye(4), features)
+
+
+def play(handler, scans, number=1):
+    handler.begin(ENGINE, number)
+    for scan in scans:
+        handler.visit(scan)
+    handler.end(ENGINE, number)
+
+
+POOL = [
+    scan_of("known", 0.9, 0.0),
+    scan_of("near", 0.95, 0.1),
+    scan_of("far", 0.97, 2.0),
+    scan_of("unsure", 0.6, 0.1),
+    scan_of("neither", 0.55, 1.5),
+]
+
+
+def test_confident_scans_near_to_a_labelled_one_are_taken(tmp_path):
+    handler = handler_of(tmp_path)
+    play(handler, POOL)
+    (line,) = read_selection(tmp_path / "selection.jsonl")
+    assert line["round"] == 1 and line["iteration"] == 7 and line["selected"] == ["near"]
+    assert line["scans"].keys() == {"near", "far", "unsure", "neither"}
+    assert line["scans"]["near"]["distance"] == pytest.approx(1 - np.cos(0.1), abs=1e-5)
+    store = AnnotationStore(tmp_path)
+    expected = np.zeros((4, 4, 4), np.uint8)
+    expected[:2] = 1
+    np.testing.assert_array_equal(store.read("pseudo_label", "near"), expected)
+    assert not any(store.has("pseudo_label", scan) for scan in ("known", "far", "unsure", "neither"))
+    assert not any(handler.candidates.path("pseudo_label", "near").parent.iterdir())
+
+
+def test_a_scan_that_is_reliable_no_more_is_blanked(tmp_path):
+    handler = handler_of(tmp_path)
+    play(handler, POOL)
+    later = [scan_of("near", 0.51, 1.9), *(scan for scan in POOL if scan.scan != "near")]
+    play(handler, later, number=2)
+    assert (AnnotationStore(tmp_path).read("pseudo_label", "near") == 255).all()
+    assert "near" not in read_selection(tmp_path / "selection.jsonl")[1]["selected"]
+    play(handler, POOL, number=1)
+    assert [line["round"] for line in read_selection(tmp_path / "selection.jsonl")] == [1]
+
+
+def test_unsure_voxels_are_left_out(tmp_path):
+    play(handler_of(tmp_path, confidence_quantile=0.0, distance_quantile=1.0), POOL)
+    unsure = AnnotationStore(tmp_path).read("pseudo_label", "unsure")
+    assert (unsure[:2] == 255).all() and (unsure[2:] == 0).all()
+
+
+def test_a_pool_that_is_labelled_altogether(tmp_path):
+    play(handler_of(tmp_path), POOL[:1])
+    assert read_selection(tmp_path / "selection.jsonl")[0]["scans"] == {}
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(ValueError, match=r"threshold must lie in 0..1, got 2"):
+        handler_of(tmp_path, threshold=2)
+    with pytest.raises(ValueError, match=r"confidence_quantile must lie in 0..1"):
+        handler_of(tmp_path, confidence_quantile=-1)
+    with pytest.raises(ValueError, match=r"features=True"):
+        ReliablePseudoLabels(
+            SimpleNamespace(features=False), ledger=Ledger(tmp_path), store=AnnotationStore(tmp_path), path=tmp_path
+        )
