@@ -33,13 +33,13 @@ STAGES = ("finetune", "pseudo_label", "retrain")
 SETTINGS = {name: read_json(ROOT / "benchmarks/sfr_half" / f"{name}.json") for name in STAGES}
 METHODS = {"supervised": "Supervised", "mean_teacher": "Mean teacher", "sfr": "SFR", "sfr_plus": "SFR+"}
 ABOUT = """Scans of 1.25 mm, the first 64 of the benchmark's list: the
-first one or four are labelled densely, the others are unlabelled. Results are for the last 16, with the last iteration's
-teacher; mean, and standard deviation over the seeds where there are several. All settings are in
+first one or four are labelled densely, the others are unlabelled. Results are for the last 16, with the last
+iteration's teacher; mean, and standard deviation over the seeds where there are several. All settings are in
 `benchmarks/sfr_half/`. There are no public weights here: a small SAM is trained from nothing, and the embedded
 generalist, prompted by its labels, refines them (`refine`).
 
-The small SAM's learning rate and augmentation, the refinement, and its part in the confidence were chosen with seed 0, on
-pseudo-labels of training scans and having seen the small SAM's own Dice on the last 16. The methods that are compared
+The small SAM's learning rate and augmentation, the refinement, and its part in the confidence were chosen with seed 0,
+on pseudo-labels of training scans and having seen the small SAM's own Dice on the last 16. The methods that are compared
 share everything else."""
 THRESHOLD = 0.7
 """Confidence below which SFR+ leaves voxels out."""
