@@ -39,8 +39,8 @@ iteration's teacher; mean, and standard deviation over the seeds where there are
 generalist, prompted by its labels, refines them (`refine`).
 
 The small SAM's learning rate and augmentation, the refinement, and its part in the confidence were chosen with seed 0,
-on pseudo-labels of training scans and having seen the small SAM's own Dice on the last 16. The methods that are compared
-share everything else."""
+on pseudo-labels of training scans and having seen the small SAM's own Dice on the last 16. The methods that are
+compared share everything else."""
 THRESHOLD = 0.7
 """Confidence below which SFR+ leaves voxels out."""
 
