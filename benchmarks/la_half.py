@@ -1,8 +1,8 @@
 """FM-ABS and its baselines on left-atrium scans at half resolution: Dice, seed by seed.
 
 The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``: the pool is its
-training split (64 scans), and results are for its validation split (16 scans), on which nothing is chosen: every run
-ends with the last iteration's teacher. Each run is ``python -m monai.bundle run`` with the bundle's own ``train.json``
+training split (64 scans), and results are for its validation split (16 scans), on which no run chooses anything: every
+one ends with the last iteration's teacher. Each run is ``python -m monai.bundle run`` with the bundle's own ``train.json``
 and two files of ``benchmarks/la_half/``, which hold the settings for this scale, and can be interrupted: the same
 command goes on.
 
@@ -34,8 +34,9 @@ METHODS = {
     "dense": "Supervised, 64 dense labels (upper bound)",
 }
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
-benchmark's list, the results are for its last 16, with the last iteration's teacher: nothing was chosen on them. Mean,
-and standard deviation over the seeds where there are several.
+benchmark's list, the results are for its last 16, with the last iteration's teacher. No run chooses anything on them;
+the settings below were found with seed 0, having seen results on these scans, and seed 1 was run once. Mean, and
+standard deviation over the seeds where there are several.
 
 All methods share `benchmarks/la_half/base.json`: V-Net of width 8, patches of 48×48×32 that are neither flipped nor
 turned (for which so few iterations are too few), Dice and cross-entropy over annotated voxels. FM-ABS has, beyond the
