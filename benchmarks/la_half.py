@@ -2,9 +2,9 @@
 
 The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``: the pool is its
 training split (64 scans), and results are for its validation split (16 scans), on which no run chooses anything: every
-one ends with the last iteration's teacher. Each run is ``python -m monai.bundle run`` with the bundle's own ``train.json``
-and two files of ``benchmarks/la_half/``, which hold the settings for this scale, and can be interrupted: the same
-command goes on.
+one ends with the last iteration's teacher. Each run is ``python -m monai.bundle run`` with the bundle's own
+``train.json`` and two files of ``benchmarks/la_half/``, which hold the settings for this scale, and can be interrupted:
+the same command goes on.
 
     python benchmarks/la_half.py --dataset_dir COHORT --table docs/la_half.md
 """
