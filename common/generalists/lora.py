@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from common.checkpoints import read_checkpoint
 from common.cohort.files import replacing
 from common.generalists.embeddings import digest
 from common.generalists.sam_models import recognise
@@ -211,13 +212,7 @@ def load_adapter(sam: nn.Module, path: str | Path) -> nn.Module:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such adapter")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file: torch raises whatever zip and pickle raise
-        raise ValueError(
-            f"{path}: expected an adapter, found a file that is damaged or of another kind "
-            f"({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
-        ) from error
+    content = read_checkpoint(path, expected="an adapter", found="a file that is damaged or of another kind")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = recognise(content) if isinstance(content, dict) else f"a {type(content).__name__}"
         raise ValueError(f"{path}: expected an adapter by save_adapter, found {found or 'something else'}")

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from common import weights
+from common.checkpoints import read_checkpoint
 from common.generalists.tiny_vit import TinyViT
 
 
@@ -202,13 +203,7 @@ def recognise(state: dict[str, Any]) -> str | None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file: torch raises whatever zip and pickle raise
-        raise ValueError(
-            f"{file}: expected a checkpoint of plain tensors, found one that does not load "
-            f"({type(error).__name__}: {str(error).splitlines()[0]})"
-        ) from error
+    state = read_checkpoint(file, expected="a checkpoint of plain tensors", found="one that does not load")
     if isinstance(state, dict) and isinstance(state.get("model"), dict):
         state = state["model"]
     if not isinstance(state, dict):

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
+
+from common.checkpoints import read_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -103,10 +103,7 @@ def _fits(own: Mapping[str, Tensor], name: str, weights: Tensor) -> bool:
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected the weights of a pre-trained network, found no file.")
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"{path}: expected a file of weights, found one that cannot be read ({error}).") from error
+    content = read_checkpoint(path, expected="a file of weights", found="one that cannot be read")
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

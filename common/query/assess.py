@@ -6,13 +6,13 @@ import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from monai.data import Dataset, MetaTensor, dense_patch_slices
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from common.checkpoints import read_checkpoint
 from common.cohort.files import replacing
 from common.engines.bottleneck import BottleneckInferer
 from common.generalists.embeddings import digest
@@ -139,8 +139,8 @@ def _kept(path: Path, made_by: str) -> Assessment | None:
     if not path.is_file():
         return None
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:
+        content = read_checkpoint(path, expected="an assessment", found="a damaged file")
+    except ValueError:
         logger.warning("%s cannot be read; the scan is assessed again.", path)
         return None
     if content.pop("made_by", None) != made_by:
