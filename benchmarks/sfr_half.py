@@ -11,19 +11,15 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import fire
-import nibabel as nib
-import numpy as np
+from confidence import score, summary
 from la_half import METRICS, cell, mean, words
-from scipy.stats import spearmanr
 
-from common.cohort import Cohort
 from common.cohort.files import read_json, write_json
 from common.sfr import sfr
 from common.stages import run_bundle
@@ -122,33 +118,15 @@ def _table(cohort: Path, folder: Path, settings: list[tuple[int, int]]) -> str:
     lines += ["", "| labelled scans | seed | Dice of the pseudo-labels [%] | voxels labelled [%] | Spearman's ρ |"]
     lines += ["|---|---|---|---|---|"]
     for number, seed in settings:
-        scores = _pseudo_labels(cohort, folder / f"sfr_{number}_{seed}" / "finetune" / "pseudo_labels")
-        if scores:
-            dice, kept, confidence = (list(values) for values in zip(*scores, strict=True))
-            rank = spearmanr(confidence, dice).statistic
-            row = f"{100 * statistics.mean(dice):.1f} | {100 * statistics.mean(kept):.0f} | {rank:.2f}"
-            lines.append(f"| {number} | {seed} | {row} |")
+        labels = folder / f"sfr_{number}_{seed}" / "finetune" / "pseudo_labels"
+        if (labels / "pseudo_labels.json").exists():
+            dice, kept, rank = summary(score(cohort, labels))
+            lines.append(f"| {number} | {seed} | {100 * dice:.1f} | {100 * kept:.0f} | {rank:.2f} |")
     return "\n".join([*lines, "", "ρ: between the confidence of a scan and the true Dice of its pseudo-label.", ""])
 
 
 def _list(settings: list[tuple[int, int]], place: int) -> str:
     return ",".join(str(value) for value in sorted({setting[place] for setting in settings}))
-
-
-def _pseudo_labels(cohort: Path, folder: Path) -> list[tuple[float, float, float]]:
-    """True Dice on labelled voxels, share of them, and confidence, of every scan's pseudo-label."""
-    index = folder / "pseudo_labels.json"
-    known = read_json(index)["scans"] if index.exists() else {}
-    found = []
-    for scan in Cohort.open(cohort).training:
-        if scan.id not in known or scan.label is None:
-            continue
-        label = np.asarray(nib.as_closest_canonical(nib.load(folder / known[scan.id]["label"])).dataobj)
-        truth = np.asarray(nib.as_closest_canonical(nib.load(scan.label)).dataobj)[label != 255] > 0
-        label, kept = label[label != 255] == 1, float((label != 255).mean())
-        dice = 2 * (label & truth).sum() / max(1, label.sum() + truth.sum())
-        found.append((float(dice), kept, float(known[scan.id]["confidence"])))
-    return found
 
 
 if __name__ == "__main__":
