@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import ignite.distributed as idist
 import numpy as np
@@ -15,12 +16,22 @@ Draw = tuple[int, int]
 """Position of a scan in the dataset, and the seed of its random transforms."""
 
 
+class Selection(Protocol):
+    """What chooses unlabelled scans, and chooses anew from time to time.
+
+    Attributes:
+        selected: ids of the scans.
+    """
+
+    selected: Sequence[str]
+
+
 class TwoStreamSampler(Sampler[list[Draw]]):
     """Batch sampler: so many labelled scans, then so many of the others, for ever.
 
-    A batch is a function of the seed, the iteration and the ledger alone, so that a resumed run draws what the
-    uninterrupted one would have drawn. Within a stream every scan comes once before any comes again. While every scan
-    is labelled, the second stream draws from the labelled ones too.
+    A batch is a function of the seed, the iteration, the ledger and the selection alone, so that a resumed run draws
+    what the uninterrupted one would have drawn. Within a stream every scan comes once before any comes again. While
+    there is no other scan to draw, the second stream draws from the labelled ones too.
 
     Args:
         scans: ids of the dataset's scans, in its order.
@@ -28,6 +39,8 @@ class TwoStreamSampler(Sampler[list[Draw]]):
         labelled: scans of the first stream in a batch.
         unlabelled: scans of the second stream in a batch.
         seed: of the order and of the random transforms.
+        selection: chooses the scans of the second stream, read anew for every batch; by default all that are not
+            labelled.
 
     Attributes:
         iteration: at which the next iterator starts.
@@ -37,7 +50,14 @@ class TwoStreamSampler(Sampler[list[Draw]]):
     """
 
     def __init__(
-        self, scans: Sequence[str], ledger: Ledger, *, labelled: int = 2, unlabelled: int = 2, seed: int = 0
+        self,
+        scans: Sequence[str],
+        ledger: Ledger,
+        *,
+        labelled: int = 2,
+        unlabelled: int = 2,
+        seed: int = 0,
+        selection: Selection | None = None,
     ) -> None:
         if labelled < 0 or unlabelled < 0 or labelled + unlabelled < 1:
             raise ValueError(f"labelled and unlabelled must be 0 or more and not both 0, got {labelled}, {unlabelled}.")
@@ -46,6 +66,7 @@ class TwoStreamSampler(Sampler[list[Draw]]):
         self.labelled = labelled
         self.unlabelled = unlabelled
         self.seed = seed
+        self.selection = selection
         self.iteration = 0
 
     def __iter__(self) -> Iterator[list[Draw]]:
@@ -60,7 +81,8 @@ class TwoStreamSampler(Sampler[list[Draw]]):
         if not labelled:
             raise ValueError("no scan is labelled: the ledger is empty, so there is nothing to learn from.")
         known = set(labelled)
-        rest = [position for position in range(len(self.positions)) if position not in known] or labelled
+        wanted = self.positions if self.selection is None else self.selection.selected
+        rest = sorted({self.positions[scan] for scan in wanted} - known) or labelled
         positions = self._stream(labelled, number=self.labelled, iteration=iteration, stream=0)
         positions += self._stream(rest, number=self.unlabelled, iteration=iteration, stream=1)
         seeds = np.random.default_rng([self.seed, iteration, idist.get_rank(), 2]).integers(2**31, size=len(positions))

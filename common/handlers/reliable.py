@@ -42,6 +42,9 @@ class ReliablePseudoLabels:
         distance_quantile: τ_d.
         threshold: voxels whose likeliest class has a lower probability become 255; 0 to 1.
 
+    Attributes:
+        selected: the scans that have a pseudo-label since the last round; at first those of the last line of ``path``.
+
     Raises:
         ValueError: if the pool gives no features, or the threshold is out of its range.
     """
@@ -70,6 +73,8 @@ class ReliablePseudoLabels:
         self.confidence_quantile = confidence_quantile
         self.distance_quantile = distance_quantile
         self.threshold = threshold
+        rounds = read_selection(self.path)
+        self.selected: list[str] = rounds[-1]["selected"] if rounds else []
         self._features: dict[str, torch.Tensor] = {}
         self._confidence: dict[str, float] = {}
 
@@ -98,7 +103,7 @@ class ReliablePseudoLabels:
         features, confidence = merge(self._features), merge(self._confidence)
         labelled = [features[scan] for scan in sorted(features) if self.ledger.is_labelled(scan)]
         distance = nearest_distance({scan: features[scan] for scan in confidence}, labelled)
-        selected = select_reliable(
+        self.selected = select_reliable(
             confidence,
             distance,
             confidence_quantile=self.confidence_quantile,
@@ -106,21 +111,22 @@ class ReliablePseudoLabels:
         )
         if idist.get_rank() == 0:
             for scan in sorted(confidence):
-                self._publish(scan, scan in selected)
+                self._publish(scan, scan in self.selected)
             numbers = {
-                scan: {"confidence": confidence[scan], "distance": distance[scan], "selected": scan in selected}
+                scan: {"confidence": confidence[scan], "distance": distance[scan], "selected": scan in self.selected}
                 for scan in sorted(confidence)
             }
-            line = {"round": number, "iteration": engine.state.iteration, "selected": selected, "scans": numbers}
-            self._note(line)
+            self._note(
+                {"round": number, "iteration": engine.state.iteration, "selected": self.selected, "scans": numbers}
+            )
         idist.barrier()
-        engine.state.metrics["reliable_scans"] = len(selected)
+        engine.state.metrics["reliable_scans"] = len(self.selected)
         logger.info(
             "round %d: %d of %d unlabelled scans are reliable (%s)",
             number,
-            len(selected),
+            len(self.selected),
             len(confidence),
-            ", ".join(selected) or "none",
+            ", ".join(self.selected) or "none",
         )
 
     def _publish(self, scan: str, selected: bool) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -59,6 +60,17 @@ def test_a_new_annotation_is_seen_at_the_next_batch(tmp_path):
 def test_all_labelled_both_streams_draw_from_them(tmp_path):
     sampler = TwoStreamSampler(["a", "b"], ledger_of(tmp_path, "a", "b"), labelled=1, unlabelled=1)
     assert {position for batch in take(sampler, 4) for position, _ in batch} == {0, 1}
+
+
+def test_a_selection_rules_the_second_stream(tmp_path):
+    selection = SimpleNamespace(selected=["b", "g", "c"])
+    sampler = TwoStreamSampler(SCANS, ledger_of(tmp_path, "c", "f"), labelled=1, unlabelled=2, selection=selection)
+    batches = iter(sampler)
+    assert {position for _ in range(4) for position, _ in next(batches)[1:]} == {1, 6}
+    selection.selected = ["d"]
+    assert [position for position, _ in next(batches)[1:]] == [3, 3]
+    selection.selected = []
+    assert {position for _ in range(4) for position, _ in next(batches)[1:]} == {2, 5}
 
 
 def test_without_a_labelled_scan(tmp_path):

@@ -61,6 +61,7 @@ def test_confident_scans_near_to_a_labelled_one_are_taken(tmp_path):
     np.testing.assert_array_equal(store.read("pseudo_label", "near"), expected)
     assert not any(store.has("pseudo_label", scan) for scan in ("known", "far", "unsure", "neither"))
     assert not any(handler.candidates.path("pseudo_label", "near").parent.iterdir())
+    assert handler.selected == handler_of(tmp_path).selected == ["near"]
 
 
 def test_a_scan_that_is_reliable_no_more_is_blanked(tmp_path):
