@@ -64,7 +64,7 @@ def ensure_pretrained(
 def ensure_queried(
     ledger: Ledger, *, bundle_root: str | Path, network: nn.Module, settings: Mapping[str, Any]
 ) -> list[str]:
-    """The labelled scans; where there are none, the query is made first.
+    """The labelled scans; where there are none, the query is made first. Warns of scans that another query chose.
 
     Args:
         ledger: of the output folder.
@@ -84,6 +84,11 @@ def ensure_queried(
         raise ValueError(
             f"{ledger.path}: expected annotated scans, found none; draw what the query has asked for in "
             f"{ledger.path.parent / 'requests'}, then run the same command again."
+        )
+    others = sorted({entry.strategy for entry in ledger.entries} - {settings["query"]})
+    if others:
+        logger.warning(
+            "%s: THE SCANS WERE CHOSEN BY %s; query %s is not made.", ledger.path, ", ".join(others), settings["query"]
         )
     return ledger.labelled
 

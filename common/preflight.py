@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
 import json
@@ -10,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+import torch
 from monai.bundle import scripts
+from torch import nn
 
 
 def explain_errors() -> None:
@@ -75,6 +78,28 @@ def check_roi_size(roi_size: Sequence[int], divisor: int = 16) -> None:
     """
     if len(roi_size) != 3 or any(size < divisor or size % divisor for size in roi_size):
         raise ValueError(f"roi_size must be three sizes divisible by {divisor}, got {list(roi_size)}.")
+
+
+def check_window(network: nn.Module, roi_size: Sequence[int], channels: int) -> None:
+    """Refuses patches that a network cannot take, by one pass of an empty patch.
+
+    Args:
+        network: any; it stays as it is.
+        roi_size: of the patches, in voxels.
+        channels: of the images.
+
+    Raises:
+        ValueError: naming the settings, and what the network says.
+    """
+    device = next((weights.device for weights in network.parameters()), None)
+    try:
+        with torch.no_grad():
+            copy.deepcopy(network).eval()(torch.zeros(1, channels, *roi_size, device=device))
+    except Exception as error:  # layers raise whatever they like; the last words of a command must be ours
+        raise ValueError(
+            f"expected a roi_size and channels that {type(network).__name__} can take, found roi_size "
+            f"{list(roi_size)} and channels {channels}: {error}"
+        ) from None
 
 
 def check_checkpoint(path: str | Path) -> None:

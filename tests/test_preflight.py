@@ -3,8 +3,11 @@
 import json
 
 import pytest
+import torch
+from monai.networks.nets import SwinUNETR
+from torch import nn
 
-from common.preflight import _explain, check_checkpoint, check_overrides, check_roi_size
+from common.preflight import _explain, check_checkpoint, check_overrides, check_roi_size, check_window
 
 
 @pytest.fixture
@@ -46,6 +49,33 @@ def test_other_programs_are_left_alone(config):
 def test_bad_roi_size(size):
     with pytest.raises(ValueError, match="roi_size must be three sizes divisible by 16"):
         check_roi_size(size)
+
+
+@pytest.mark.parametrize(
+    ("roi_size", "channels", "words"),
+    [
+        ((64, 48, 32), 1, r"SwinUNETR .* roi_size \[64, 48, 32\] and channels 1: .*divisible"),
+        ((32, 32, 32), 1, "more than 1 spatial element"),
+        ((64, 32, 32), 4, "channels 4: .*channels"),
+    ],
+)
+def test_a_window_that_the_network_cannot_take(roi_size, channels, words):
+    network = SwinUNETR(in_channels=1, out_channels=2, window_size=4, feature_size=12)
+    with pytest.raises(ValueError, match=words) as caught:
+        check_window(network, roi_size, channels)
+    assert caught.value.__cause__ is None
+    check_window(network, (64, 32, 32), 1)
+
+
+def test_trying_a_window_leaves_the_network_as_it_is():
+    network = nn.Sequential(nn.BatchNorm3d(2), nn.Dropout3d(), nn.Conv3d(2, 2, 3))
+    network[1].eval()
+    before = {name: it.clone() for name, it in network.state_dict().items()}
+    state = torch.get_rng_state()
+    check_window(network, (4, 4, 4), 2)
+    assert all(torch.equal(it, before[name]) for name, it in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [layer.training for layer in network.modules()] == [True, True, False, True]
 
 
 def test_missing_checkpoint(tmp_path):

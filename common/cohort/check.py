@@ -15,15 +15,17 @@ SPACING_TOLERANCE = 0.1
 """Share by which a scan's spacing may differ from the cohort's median."""
 
 
-def problems(cohort: Cohort, *, simulated: bool = False, progress: bool = True) -> list[str]:
+def problems(cohort: Cohort, *, channels: int = 1, simulated: bool = False, progress: bool = True) -> list[str]:
     """Everything that is wrong with a cohort's files, one line each: the file, what was expected, what was found.
 
-    Files that are missing, no NIfTI or truncated; images that are not 3D or hold NaN or infinite values; labels on
-    another grid than the image, without foreground, or with values other than the declared classes; scans that need a
-    label and have none; scans whose spacing differs from the others'. One volume at a time is in memory.
+    Files that are missing, no NIfTI or truncated; images that are not 3D, have another number of channels, or hold NaN
+    or infinite values; labels on another grid than the image, without foreground, or with values other than the
+    declared classes; scans that need a label and have none; scans whose spacing differs from the others'. One volume at
+    a time is in memory.
 
     Args:
         cohort: to look at.
+        channels: of the images; several lie along a fourth axis.
         simulated: training scans need a label too, because annotators are simulated.
         progress: show a progress bar.
     """
@@ -32,7 +34,7 @@ def problems(cohort: Cohort, *, simulated: bool = False, progress: bool = True) 
     needed = {scan.id for scan in cohort.validation + (cohort.training if simulated else ())}
     for scan in progress_bar(cohort.scans, "check", progress):
         grid = _Grid()
-        found += _attempt(_image_problems, scan.image, grid)
+        found += _attempt(_image_problems, scan.image, grid, channels)
         if scan.label is not None:
             found += _attempt(_label_problems, scan.label, grid, scan, cohort)
         elif scan.id in needed:
@@ -55,9 +57,9 @@ def _attempt(look, *arguments) -> list[str]:  # type: ignore[no-untyped-def]
         return [str(error)]
 
 
-def _image_problems(path: Path, grid: _Grid) -> list[str]:
-    voxels, image = read_voxels(path)
-    grid.shape, grid.affine = voxels.shape, image.affine
+def _image_problems(path: Path, grid: _Grid, channels: int) -> list[str]:
+    voxels, image = read_voxels(path, channels)
+    grid.shape, grid.affine = voxels.shape[:3], image.affine
     if voxels.dtype.kind not in "biuf":
         return [f"{path}: expected one number a voxel, found data of type {voxels.dtype}."]
     wrong = int(np.count_nonzero(~np.isfinite(voxels))) if voxels.dtype.kind == "f" else 0

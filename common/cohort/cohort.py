@@ -99,10 +99,11 @@ class Cohort:
                 return scan
         raise KeyError(f"{scan_id}: no scan of the cohort {self.folder} has this id.")
 
-    def check(self, *, simulated: bool = False, progress: bool = True) -> None:
+    def check(self, *, channels: int = 1, simulated: bool = False, progress: bool = True) -> None:
         """Reads every file once and reports everything that is wrong with any of them.
 
         Args:
+            channels: of the images; several lie along a fourth axis.
             simulated: training scans need a label too, because annotators are simulated.
             progress: show a progress bar.
 
@@ -111,7 +112,7 @@ class Cohort:
         """
         from common.cohort.check import problems
 
-        if found := problems(self, simulated=simulated, progress=progress):
+        if found := problems(self, channels=channels, simulated=simulated, progress=progress):
             raise CohortError(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
 import nibabel as nib
@@ -26,14 +27,18 @@ def open_nifti(path: str | Path) -> nib.Nifti1Image:
         raise ValueError(f"{path}: expected a NIfTI file, found one that does not open ({_reason(error)}).") from error
 
 
-def read_voxels(path: str | Path) -> tuple[np.ndarray, nib.Nifti1Image]:
+def read_voxels(path: str | Path, channels: int = 1) -> tuple[np.ndarray, nib.Nifti1Image]:
     """The voxels of a NIfTI file on its own grid (scaled as its header says), and the opened file.
 
     Trailing axes of length 1 are dropped.
 
+    Args:
+        path: of the file.
+        channels: along its fourth axis, which a file of 1 channel does not have.
+
     Raises:
         FileNotFoundError: if it does not exist.
-        ValueError: if it is not a NIfTI file, is truncated, is not 3D, or its affine is singular.
+        ValueError: if it is not a NIfTI file, is truncated, is not 3D, has other channels, or its affine is singular.
     """
     image = open_nifti(path)
     shape = image.shape
@@ -43,8 +48,10 @@ def read_voxels(path: str | Path) -> tuple[np.ndarray, nib.Nifti1Image]:
         raise ValueError(
             f"{path}: expected an affine that can be inverted, found {image.affine[:3].round(4).tolist()}."
         )
-    if len(shape) != 3 or 0 in shape:
-        raise ValueError(f"{path}: expected a 3D volume, found shape {image.shape}; save one volume a file.")
+    if len(shape) < 3 or shape[3:] != ((channels,) if channels > 1 else ()) or 0 in shape:
+        expected = "a 3D volume with 1 channel" if channels == 1 else f"a 3D volume with {channels} channels"
+        remedy = "; save one volume a file" if channels == 1 else ""
+        raise ValueError(f"{path}: expected {expected}, found shape {image.shape} with {math.prod(shape[3:])}{remedy}.")
     try:
         voxels = np.asanyarray(image.dataobj).reshape(shape)
     except Exception as error:  # a truncated file: gzip, zlib, mmap and nibabel each raise another type

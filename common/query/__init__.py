@@ -1,7 +1,7 @@
 """Which scans to have annotated next, and which pseudo-labels to trust."""
 
 from common.query.assess import PoolAssessment
-from common.query.assft import ActiveSourceFree, Assessment, Rating, rank_average
+from common.query.assft import ActiveSourceFree, rank_average
 from common.query.chance import ForegroundAwareRandom, Random
 from common.query.difficulty import anatomical_difficulty, region_of_interest
 from common.query.divergence import (
@@ -14,8 +14,10 @@ from common.query.divergence import (
     pooled_features,
 )
 from common.query.diversity import CoreSet, KMeansPlusPlus, Typicality
-from common.query.registry import STRATEGIES, strategy
-from common.query.sample import SampleQuery, write_ratings
+from common.query.rating import Assessment, Prediction, Rating, SampleStrategy
+from common.query.registry import STRATEGIES, sample_strategy, strategy
+from common.query.sample import SampleQuery, check_budget, write_ratings
+from common.query.scored import ScoredQuery
 from common.query.selection import nearest_distance, region_confidence, select_reliable
 from common.query.strategy import Strategy
 from common.query.stratified import ClassStratifiedPowerEntropy
@@ -33,13 +35,17 @@ __all__ = [
     "KMeansPlusPlus",
     "LeastConfidence",
     "PoolAssessment",
+    "Prediction",
     "Random",
     "Rating",
     "SampleQuery",
+    "SampleStrategy",
+    "ScoredQuery",
     "Strategy",
     "Typicality",
     "adapt_normalisation",
     "anatomical_difficulty",
+    "check_budget",
     "cosine_similarity",
     "diversified_choice",
     "jensen_shannon",
@@ -50,6 +56,7 @@ __all__ = [
     "rank_average",
     "region_confidence",
     "region_of_interest",
+    "sample_strategy",
     "select_reliable",
     "strategy",
     "write_ratings",

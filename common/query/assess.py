@@ -1,9 +1,11 @@
-"""One streamed pass over the pool, for ASSFT's query."""
+"""One streamed pass over the pool, for a query that spends its budget at once."""
 
 from __future__ import annotations
 
 import json
 import logging
+import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from common.checkpoints import read_checkpoint
 from common.cohort.files import replacing
 from common.engines.bottleneck import BottleneckInferer
 from common.generalists.embeddings import digest
-from common.query.assft import ActiveSourceFree, Assessment
 from common.query.divergence import adapt_normalisation
+from common.query.rating import Assessment, Prediction, SampleStrategy
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +27,10 @@ logger = logging.getLogger(__name__)
 class PoolAssessment:
     """Assesses every scan of a pool; what is done is kept on disk, so that an interrupted pass goes on.
 
-    For each scan: a pass of inference, a few steps that adapt a copy of the network's normalisation layers to some of
-    its windows (:func:`common.query.adapt_normalisation`), and a pass with that copy. One scan is in memory at a time.
-    That not all windows are used, and which, is ours: those in which most foreground is predicted.
+    For each scan: a pass of inference and, if the strategy asks for it, a few steps that adapt a copy of the network's
+    normalisation layers to some of its windows (:func:`common.query.adapt_normalisation`), and a pass with that copy.
+    One scan is in memory at a time. That not all windows are used, and which, is ours: those in which most foreground
+    is predicted.
 
     Args:
         dataset: gives items with ``scan`` (the id) and ``image`` ``[channels, H, W, D]``.
@@ -51,7 +54,7 @@ class PoolAssessment:
         dataset: Dataset,
         *,
         network: nn.Module,
-        strategy: ActiveSourceFree,
+        strategy: SampleStrategy,
         inferer: BottleneckInferer,
         folder: str | Path,
         device: torch.device | str,
@@ -81,14 +84,14 @@ class PoolAssessment:
         """Assessment by scan."""
         self.network.eval()
         settings = {
-            "strategy": vars(self.strategy),
+            "strategy": [self.strategy.name, vars(self.strategy)],
             "roi_size": self.inferer.window,
             "overlap": list(self.inferer.overlaps),
             "feature_layer": self.inferer.feature_layer,
             "adaptation": [self.window_share, self.max_windows, self.steps, self.learning_rate],
             "precision": self.inferer.precision,
         }
-        made_by = digest(json.dumps(settings, sort_keys=True), *self.network.state_dict().values())
+        made_by = digest(json.dumps(settings, sort_keys=True, default=vars), *self.network.state_dict().values())
         found = {}
         for position in tqdm(range(len(self.dataset)), desc="query: pool", unit="scan", disable=not self.progress):
             scan = self.dataset.data[position]["scan"]
@@ -99,23 +102,25 @@ class PoolAssessment:
                 with replacing(path) as temporary:
                     torch.save({"made_by": made_by, **asdict(kept)}, temporary)
             found[scan] = kept
-        if found and not any(it.difficulty for it in found.values()):
-            logger.warning(
-                "NO FOREGROUND IS PREDICTED in any of %d scans, or the model is certain everywhere: only divergence "
-                "and names are left to choose by.",
-                len(found),
-            )
+        _warn(list(found.values()))
         return found
 
     def assess(self, image: Tensor) -> Assessment:
         """What the query needs to know of one scan, ``[channels, H, W, D]``."""
         plain = image.as_tensor() if isinstance(image, MetaTensor) else image
         inputs = plain[None].float().to(self.device)
-        before, features = self.inferer.with_features(inputs, self.network)
-        windows = self._windows(inputs[0], 1 - before[0, 0])
-        adapted = adapt_normalisation(self.network, windows, steps=self.steps, learning_rate=self.learning_rate)
-        after, adapted_features = self.inferer.with_features(inputs, adapted)
-        return self.strategy.assess(before[0], after[0], features[0], adapted_features[0])
+        before = self._predict(inputs, self.network)
+
+        def adapt() -> Prediction:
+            windows = self._windows(inputs[0], 1 - before.probabilities[0])
+            adapted = adapt_normalisation(self.network, windows, steps=self.steps, learning_rate=self.learning_rate)
+            return self._predict(inputs, adapted)
+
+        return self.strategy.assess(before, adapt)
+
+    def _predict(self, inputs: Tensor, network: nn.Module) -> Prediction:
+        probabilities, features = self.inferer.with_features(inputs, network)
+        return Prediction(probabilities[0], features[0])
 
     def _windows(self, image: Tensor, foreground: Tensor) -> Tensor:
         """The windows of an image in which most foreground is predicted, ``[N, channels, h, w, d]``."""
@@ -132,6 +137,23 @@ class PoolAssessment:
         shares = torch.stack([foreground[place].mean() for place in places])
         best = shares.sort(descending=True, stable=True).indices[:number].tolist()
         return torch.stack([image[(slice(None), *places[index])] for index in best])
+
+
+def _warn(found: Sequence[Assessment]) -> None:
+    """Says so if the model tells a query little or nothing."""
+    if found and not any(it.foreground for it in found):
+        logger.warning(
+            "NO FOREGROUND IS PREDICTED in any of %d scans: the model tells little about them. Do the scans look like "
+            "those that it was trained on?",
+            len(found),
+        )
+    if len(found) > 1 and all(_alike(it, found[0]) for it in found):
+        logger.warning("ALL %d SCANS ARE ALIKE to the model: only names or chance are left to choose by.", len(found))
+
+
+def _alike(one: Assessment, other: Assessment) -> bool:
+    same = all(math.isclose(number, other.numbers[name], rel_tol=1e-6) for name, number in one.numbers.items())
+    return same and torch.allclose(one.features, other.features, rtol=1e-6)
 
 
 def _kept(path: Path, made_by: str) -> Assessment | None:

@@ -5,49 +5,15 @@ After Yang, Marcus and Sotiras, arXiv 2509.10784. Its abstract names the two mea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 from scipy.stats import rankdata
 from torch import Tensor
 
 from common.query.difficulty import anatomical_difficulty
-from common.query.divergence import cosine_similarity, knowledge_divergence, novelty, pooled_features
+from common.query.divergence import cosine_similarity, knowledge_divergence, novelty
+from common.query.rating import Assessment, Prediction, Rating, most_wanted_first
 from common.query.strategy import check_choice
-
-
-@dataclass(frozen=True)
-class Assessment:
-    """What the query keeps of a scan.
-
-    Attributes:
-        divergence: see :func:`common.query.knowledge_divergence`.
-        difficulty: see :func:`common.query.anatomical_difficulty`.
-        features: ``[2F]``; see :func:`common.query.pooled_features`.
-    """
-
-    divergence: float
-    difficulty: float
-    features: Tensor
-
-
-@dataclass(frozen=True)
-class Rating:
-    """How much a scan is wanted, given what is labelled or chosen already.
-
-    Attributes:
-        scan: its id.
-        score: the weighted mean of its ranks among the scans that are left, 0 to 1.
-        divergence: of the assessment.
-        novelty: see :func:`common.query.novelty`.
-        difficulty: of the assessment.
-    """
-
-    scan: str
-    score: float
-    divergence: float
-    novelty: float
-    difficulty: float
 
 
 def rank_average(first: Mapping[str, float], second: Mapping[str, float], weight: float = 0.5) -> dict[str, float]:
@@ -83,7 +49,9 @@ class ActiveSourceFree:
     """Chooses the scans that tell a pre-trained model most about a new domain.
 
     Scans are chosen one by one. Before each pick, those that are left are ranked by divergence x novelty and by
-    difficulty; the highest weighted mean of the two ranks is picked, and counts as known from then on.
+    difficulty; the highest weighted mean of the two ranks is picked, and counts as known from then on. See
+    :func:`common.query.knowledge_divergence`, :func:`common.query.novelty`,
+    :func:`common.query.anatomical_difficulty` and :class:`common.query.SampleStrategy`.
 
     Args:
         weight: of the rank by divergence x novelty, 0 to 1.
@@ -106,29 +74,31 @@ class ActiveSourceFree:
         self.dilation = dilation
         self.floor = floor
 
-    def assess(self, before: Tensor, after: Tensor, features: Tensor, adapted_features: Tensor) -> Assessment:
-        """What the query needs to know of one scan.
+    def assess(self, plain: Prediction, adapt: Callable[[], Prediction]) -> Assessment:
+        """A scan's ``divergence`` and ``difficulty``.
 
         Args:
-            before: the pre-trained model's probabilities ``[C, H, W, D]``.
-            after: those of the copy adapted to the scan; see :func:`common.query.adapt_normalisation`.
-            features: the pre-trained model's, ``[F, h, w, d]``.
-            adapted_features: the adapted copy's.
+            plain: the pre-trained model's prediction.
+            adapt: gives that of the copy adapted to the scan; see :func:`common.query.adapt_normalisation`.
 
         Raises:
             ValueError: if the shapes do not fit.
         """
-        pooled = pooled_features(features, before.argmax(dim=0) != 0)
-        moved = pooled_features(adapted_features, after.argmax(dim=0) != 0)
-        distance = 1 - cosine_similarity(pooled, moved)
-        return Assessment(
-            divergence=knowledge_divergence(before, after, distance, feature_weight=self.feature_weight),
-            difficulty=anatomical_difficulty(before, dilation=self.dilation, floor=self.floor),
-            features=pooled.cpu(),
-        )
+        before, adapted = plain.probabilities, adapt()
+        distance = 1 - cosine_similarity(plain.pooled, adapted.pooled)
+        numbers = {
+            "divergence": knowledge_divergence(
+                before, adapted.probabilities, distance, feature_weight=self.feature_weight
+            ),
+            "difficulty": anatomical_difficulty(before, dilation=self.dilation, floor=self.floor),
+        }
+        return Assessment.of(plain, numbers)
 
     def rate(self, assessments: Mapping[str, Assessment], known: Sequence[Tensor] = ()) -> list[Rating]:
         """All scans, most wanted first, by name among equals.
+
+        A score is the weighted mean of a scan's ranks, 0 to 1, and comes with ``divergence``, ``novelty`` and
+        ``difficulty``.
 
         Args:
             assessments: by scan.
@@ -138,16 +108,18 @@ class ActiveSourceFree:
             ValueError: if a number is not finite, or features differ in length.
         """
         new = {scan: novelty(found.features, known) for scan, found in assessments.items()}
-        scores = rank_average(
-            {scan: found.divergence * new[scan] for scan, found in assessments.items()},
-            {scan: found.difficulty for scan, found in assessments.items()},
-            self.weight,
+        divergence, difficulty = (
+            {scan: found.numbers[name] for scan, found in assessments.items()} for name in ("divergence", "difficulty")
         )
-        ratings = [
-            Rating(scan, score, assessments[scan].divergence, new[scan], assessments[scan].difficulty)
+        scores = rank_average({scan: divergence[scan] * new[scan] for scan in divergence}, difficulty, self.weight)
+        return most_wanted_first(
+            Rating(
+                scan,
+                score,
+                {"divergence": divergence[scan], "novelty": new[scan], "difficulty": difficulty[scan]},
+            )
             for scan, score in scores.items()
-        ]
-        return sorted(ratings, key=lambda rating: (-rating.score, rating.scan))
+        )
 
     def choose(
         self, assessments: Mapping[str, Assessment], number: int, *, known: Sequence[Tensor] = ()
@@ -162,7 +134,7 @@ class ActiveSourceFree:
         Raises:
             ValueError: if there are fewer scans than asked for, or for what :meth:`rate` raises it.
         """
-        check_choice({scan: found.divergence for scan, found in assessments.items()}, number)
+        check_choice({scan: found.numbers["divergence"] for scan, found in assessments.items()}, number)
         rest, taken, picks = dict(assessments), list(known), []
         for _ in range(number):
             pick = self.rate(rest, taken)[0]

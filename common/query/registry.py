@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.query.assft import ActiveSourceFree
 from common.query.chance import ForegroundAwareRandom, Random
 from common.query.diversity import CoreSet, KMeansPlusPlus, Typicality
+from common.query.rating import SampleStrategy
+from common.query.scored import ScoredQuery
 from common.query.strategy import Strategy
 from common.query.stratified import ClassStratifiedPowerEntropy
 from common.query.uncertainty import HighestEntropy, HighestEntropyRatio, LeastConfidence
@@ -37,3 +40,21 @@ def strategy(name: str, **arguments: Any) -> Strategy:
     if name not in STRATEGIES:
         raise ValueError(f"query strategy must be one of {', '.join(STRATEGIES)}, got {name!r}.")
     return STRATEGIES[name](**arguments)
+
+
+def sample_strategy(name: str, *, seed: int = 0, **assft: Any) -> SampleStrategy:
+    """The strategy of that name for a query that spends its budget at once.
+
+    Args:
+        name: ``assft``, or one of ``STRATEGIES``.
+        seed: of the choice, if it has chance in it.
+        **assft: arguments of :class:`ActiveSourceFree`, of which the others take no notice.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    if name == ActiveSourceFree.name:
+        return ActiveSourceFree(**assft)
+    if name not in STRATEGIES:
+        raise ValueError(f"query must be one of {', '.join([ActiveSourceFree.name, *STRATEGIES])}, got {name!r}.")
+    return ScoredQuery(strategy(name), seed)

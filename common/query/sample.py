@@ -1,4 +1,4 @@
-"""The active test-time sample query of ASSFT: assess all scans, choose some, have them annotated."""
+"""A query that spends its budget at once: assess all scans, choose some, have them annotated."""
 
 from __future__ import annotations
 
@@ -14,11 +14,24 @@ from common.cohort.folder_annotator import AnnotationsPending
 from common.cohort.ledger import Ledger, LedgerEntry
 from common.cohort.store import AnnotationStore
 from common.query.assess import PoolAssessment
-from common.query.assft import ActiveSourceFree, Assessment, Rating
+from common.query.rating import Assessment, Rating, SampleStrategy
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("scan", "score", "divergence", "novelty", "difficulty", "chosen")
+
+def check_budget(budget: int, scans: Sequence[Scan], ledger: Ledger) -> None:
+    """Refuses a budget that the pool does not have, or other than the one that has been spent.
+
+    Raises:
+        ValueError: naming the setting, or the ledger, what was expected and what was found.
+    """
+    if not 1 <= budget <= len(scans):
+        raise ValueError(f"budget must lie in 1..{len(scans)}, the scans of the pool, got {budget}.")
+    if ledger.entries and ledger.budget_used != budget:
+        raise ValueError(
+            f"{ledger.path}: expected {budget} annotated scans, as budget says, found {ledger.budget_used}; "
+            "use that budget, or another --output_dir."
+        )
 
 
 class SampleQuery:
@@ -35,19 +48,19 @@ class SampleQuery:
         store: where annotations go.
         scans: of the pool.
         budget: scans to annotate.
-        table: CSV file of all scans: ``scan, score, divergence, novelty, difficulty, chosen``; the chosen ones first,
-            in the order of the picks (``chosen`` counts them from 1) and as rated at their pick; the others by their
-            final score.
+        table: CSV file of all scans: ``scan, score``, the numbers that the strategy makes its score of (in ASSFT
+            ``divergence, novelty, difficulty``), ``chosen``; the chosen ones first, in the order of the picks
+            (``chosen`` counts them from 1) and as rated at their pick; the others by their final score.
 
     Raises:
-        ValueError: if the budget does not fit the pool.
+        ValueError: if the budget does not fit the pool, or the ledger was made with another budget or strategy.
     """
 
     def __init__(
         self,
         pool: PoolAssessment,
         *,
-        strategy: ActiveSourceFree,
+        strategy: SampleStrategy,
         annotator: Annotator,
         ledger: Ledger,
         store: AnnotationStore,
@@ -55,8 +68,13 @@ class SampleQuery:
         budget: int,
         table: str | Path,
     ) -> None:
-        if not 1 <= budget <= len(scans):
-            raise ValueError(f"budget must lie in 1..{len(scans)}, the scans of the pool, got {budget}.")
+        check_budget(budget, scans, ledger)
+        others = sorted({entry.strategy for entry in ledger.entries} - {strategy.name})
+        if others:
+            raise ValueError(
+                f"{ledger.path}: expected scans chosen by {strategy.name}, found those of {', '.join(others)}; use "
+                "another --output_dir."
+            )
         self.pool = pool
         self.strategy = strategy
         self.annotator = annotator
@@ -67,17 +85,8 @@ class SampleQuery:
         self.table = Path(table)
 
     def run(self) -> list[str]:
-        """The chosen scans that are annotated; none while annotations are awaited.
-
-        Raises:
-            ValueError: if the ledger was made with another budget.
-        """
+        """The chosen scans that are annotated; none while annotations are awaited."""
         if self.ledger.entries:
-            if self.ledger.budget_used != self.budget:
-                raise ValueError(
-                    f"{self.ledger.path}: expected {self.budget} annotated scans, as budget says, found "
-                    f"{self.ledger.budget_used}; use that budget, or another --output_dir."
-                )
             logger.info("%s: the query has been made; nothing to do.", self.ledger.path)
             return self.ledger.labelled
         assessments = self.pool.run()
@@ -128,8 +137,10 @@ class SampleQuery:
 def write_ratings(path: str | Path, picks: Sequence[Rating], others: Sequence[Rating]) -> None:
     """Writes the table of a query, atomically; see :class:`SampleQuery`."""
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        ratings = [*picks, *others]
+        names = list(ratings[0].numbers) if ratings else []
         writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        for place, rating in enumerate([*picks, *others], start=1):
-            numbers = (rating.score, rating.divergence, rating.novelty, rating.difficulty)
+        writer.writerow(["scan", "score", *names, "chosen"])
+        for place, rating in enumerate(ratings, start=1):
+            numbers = (rating.score, *(rating.numbers[name] for name in names))
             writer.writerow([rating.scan, *(f"{it:.6g}" for it in numbers), place if place <= len(picks) else 0])

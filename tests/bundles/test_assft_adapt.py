@@ -12,7 +12,7 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from common.cohort import AnnotationStore, Cohort, Ledger
+from common.cohort import AnnotationStore, Cohort, Ledger, write_datalist
 from common.handlers import read_selection
 from common.query import PoolAssessment
 from tests.bundles.conftest import ROOT, run, workflow
@@ -28,6 +28,7 @@ NETWORK = {
     "strides": [2],
     "norm": "batch",
 }
+SWIN = {"_target_": "SwinUNETR", "in_channels": 1, "out_channels": 2, "window_size": 4, "feature_size": 12}
 SMALL_SOURCE = {"max_iterations": 4, "val_interval": 2, "warm_up": 1, "phantom_scans": 3, "phantom_size": 32}
 
 
@@ -147,9 +148,10 @@ def test_an_interrupted_query_goes_on(query_settings, monkeypatch):
     assert table(query_settings) == table(whole)
 
 
-def test_pauses_for_people_and_goes_on(train_settings, query_settings, cohort_dir):
+@pytest.mark.parametrize("name", ["assft", "foreground_random"])
+def test_pauses_for_people_and_goes_on(name, train_settings, query_settings, cohort_dir):
     for settings in (query_settings, train_settings):
-        settings["annotator"] = "folder"
+        settings |= {"annotator": "folder", "query": name}
     run(NAME, "query", query_settings)
     output = Path(query_settings["output_dir"])
     assert not Ledger(output / "ledger.json").entries
@@ -198,8 +200,10 @@ def test_resumed_run_equals_the_uninterrupted_one(train_settings):
         ({"pretrained": "nowhere.pt"}, "nowhere.pt: expected the weights"),
         ({"pretrained": "swin_unetr_ssl"}, "no weights of swin_unetr_ssl"),
         ({"network_def": {**NETWORK, "channels": [4, 16]}}, "of another shape: model"),
-        ({"channels": 4}, "trained on images with 1 channel, the network takes 4"),
+        ({"channels": 4}, ".nii.gz: expected a 3D volume with 4 channels, found shape (32, 32, 32) with 1"),
         ({"roi_size": [30, 32, 32]}, "divisible by 16, got"),
+        ({"network_def": SWIN, "roi_size": [64, 48, 32]}, "found roi_size [64, 48, 32] and channels 1: spatial dim"),
+        ({"query": "entropie"}, "query must be one of assft, lc, he, her, random, foreground_random, coreset"),
         ({"annotator": "nobody"}, "nobody"),
     ],
 )
@@ -207,6 +211,107 @@ def test_bad_settings_are_named_before_the_query(changes, message, query_setting
     monkeypatch.setenv("LABEL_EFFICIENT_WEIGHTS", str(tmp_path))
     with refused(Exception, message):
         workflow(NAME, "query", query_settings | changes).initialize()
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "train"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"network_def": SWIN, "roi_size": [64, 48, 32]}, "roi_size [64, 48, 32] and channels 1: spatial dim"),
+        ({"channels": 4, "network_def": {**NETWORK, "in_channels": 4}}, "with 4 channels, found shape"),
+    ],
+)
+def test_images_that_the_network_cannot_take_are_named_before_any_training(
+    stage, changes, message, common_settings, cohort_dir
+):
+    settings = {**common_settings, "dataset_dir": str(cohort_dir), **changes}
+    with refused(ValueError, message):
+        workflow(NAME, stage, settings).initialize()
+    assert not Path(settings["output_dir"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"query": "entropie"}, "query must be one of assft, lc, he"),
+        ({"budget": 99}, "budget must lie in 1..6, the scans of the pool, got 99"),
+    ],
+)
+def test_a_bad_query_is_named_before_any_training(changes, message, train_settings):
+    with refused(ValueError, message):
+        workflow(NAME, "train", train_settings | {"pretrained": None} | changes).initialize()
+    assert not Path(train_settings["output_dir"]).exists()
+
+
+@pytest.mark.parametrize("name", ["he", "random", "coreset"])
+def test_another_query_is_one_setting(name, query_settings):
+    settings = query_settings | {"query": name}
+    run(NAME, "query", settings)
+    rows = table(settings)
+    assert list(rows[0]) == ["scan", "score", "chosen"]
+    assert [row["chosen"] for row in rows] == ["1", "2", "0", "0", "0", "0"]
+    if name == "he":
+        scores = [float(row["score"]) for row in rows]
+        assert scores == sorted(scores, reverse=True) and 0 < scores[-1] < scores[0] < 1
+    ledger = Path(settings["output_dir"]) / "ledger.json"
+    assert [(entry.scan, entry.strategy) for entry in Ledger(ledger).entries] == [
+        (row["scan"], name) for row in rows[:2]
+    ]
+    with refused(ValueError, f"ledger.json: expected scans chosen by assft, found those of {name}"):
+        workflow(NAME, "query", query_settings).initialize()
+
+
+def test_training_queries_by_the_same_strategy_and_keeps_to_its_budget(train_settings, query_settings, capsys):
+    settings = train_settings | {"query": "random"}
+    workflow(NAME, "train", settings).initialize()
+    alone = query_settings | {"query": "random", "output_dir": settings["output_dir"] + "_alone"}
+    run(NAME, "query", alone)
+    assert table(settings) == table(alone)
+    for stage in ("query", "train"):
+        with refused(ValueError, "ledger.json: expected 3 annotated scans, as budget says, found 2"):
+            workflow(NAME, stage, settings | {"budget": 3}).initialize()
+    capsys.readouterr()
+    workflow(NAME, "train", train_settings).initialize()
+    assert "THE SCANS WERE CHOSEN BY random; query assft is not made" in capsys.readouterr().out
+
+
+def copies(cohort_dir, folder, change, sources):
+    """A cohort of changed copies of training scans, all of them labelled and to train on."""
+    cohort, items = Cohort.open(cohort_dir), []
+    folder.mkdir()
+    for place, source in enumerate(sources):
+        scan = cohort.training[source]
+        image = nib.load(scan.image)
+        nib.save(nib.Nifti1Image(change(image.get_fdata(dtype=np.float32)), image.affine), folder / f"{place}.nii.gz")
+        items.append({"image": f"{place}.nii.gz", "label": str(scan.label)})
+    write_datalist(folder, name="copies", labels=cohort.labels, splits={"training": items})
+    return str(folder)
+
+
+def test_images_of_four_channels(train_settings, query_settings, cohort_dir, tmp_path):
+    folder = copies(cohort_dir, tmp_path / "four", lambda image: np.stack([image] * 4, axis=-1), range(4))
+    for stage, settings in (("query", query_settings), ("train", train_settings)):
+        with refused(ValueError, "0.nii.gz: expected a 3D volume with 1 channel, found shape (32, 32, 32, 4) with 4"):
+            workflow(NAME, stage, settings | {"dataset_dir": folder}).initialize()
+    weights = torch.load(train_settings["pretrained"], weights_only=True)
+    of_four = {name: it.repeat(1, 4, 1, 1, 1) if it.shape == (4, 1, 3, 3, 3) else it for name, it in weights.items()}
+    torch.save(of_four, tmp_path / "four.pt")
+    settings = train_settings | {"dataset_dir": folder, "channels": 4, "pretrained": str(tmp_path / "four.pt")}
+    run(NAME, "train", settings)
+    assert (Path(settings["output_dir"]) / "model.pt").exists()
+
+
+@pytest.mark.parametrize("name", ["assft", "coreset"])
+def test_identical_scans_without_foreground_are_chosen_by_name(name, query_settings, cohort_dir, tmp_path, capsys):
+    folder = copies(cohort_dir, tmp_path / "same", lambda image: image, [0, 0, 0, 0])
+    weights = torch.load(query_settings["pretrained"], weights_only=True)
+    torch.save({name: torch.zeros_like(it) for name, it in weights.items()}, tmp_path / "blind.pt")
+    settings = query_settings | {"dataset_dir": folder, "pretrained": str(tmp_path / "blind.pt"), "query": name}
+    run(NAME, "query", settings)
+    assert [(row["scan"], row["chosen"]) for row in table(settings)] == [("0", "1"), ("1", "2"), ("2", "0"), ("3", "0")]
+    printed = capsys.readouterr().out
+    assert "NO FOREGROUND IS PREDICTED in any of 4 scans" in printed
+    assert "ALL 4 SCANS ARE ALIKE to the model" in printed
 
 
 def test_features_of_a_layer_that_is_not_there(query_settings):

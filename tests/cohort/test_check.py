@@ -62,7 +62,8 @@ def _with(value):
         (_not_nifti, "images", "does not open"),
         (lambda folder: _image(folder, _with(np.nan)), "images", "expected finite intensities, found 1 NaN"),
         (lambda folder: _image(folder, _with(-np.inf)), "images", "expected finite intensities, found 1 NaN"),
-        (lambda folder: _image(folder, np.zeros((*SHAPE, 2))), "images", r"3D volume, found shape \(6, 7, 8, 2\)"),
+        (lambda folder: _image(folder, np.zeros((*SHAPE, 4))), "images", r"1 channel, found shape .*, 4\) with 4;"),
+        (lambda folder: _image(folder, np.zeros(SHAPE[:2])), "images", r"3D volume .* found shape \(6, 7\)"),
         (lambda folder: _label(folder, LABEL * 3), "labels", "expected 0 background, 1 blob, found the values 3"),
         (lambda folder: _label(folder, LABEL * np.float32(0.5)), "labels", "found the values 0.5"),
         (lambda folder: _label(folder, LABEL * np.uint8(255)), "labels", "found the values 255"),
@@ -138,6 +139,18 @@ def test_a_trailing_axis_of_one_and_a_label_in_float_are_fine(make_cohort):
     _image(folder, np.zeros((*SHAPE, 1), np.float32))
     _label(folder, LABEL.astype(np.float64))
     Cohort.open(folder).check(progress=False)
+
+
+def test_images_of_several_channels(make_cohort):
+    folder = make_cohort(2)
+    for number in range(2):
+        save(folder / f"images/scan_{number}.nii.gz", np.zeros((*SHAPE, 4), np.float32))
+    Cohort.open(folder).check(channels=4, progress=False)
+    assert len(problems(folder)) == 2
+    _image(folder, np.zeros(SHAPE, np.float32))
+    (problem,) = problems(folder, channels=4)
+    assert problem.startswith(str(folder / "images/scan_1.nii.gz"))
+    assert "expected a 3D volume with 4 channels, found shape (6, 7, 8) with 1" in problem
 
 
 def test_a_singular_affine_is_a_problem(make_cohort):

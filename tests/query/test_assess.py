@@ -2,14 +2,26 @@
 
 import csv
 import logging
+import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from monai.data import Dataset
 from torch import nn
 
 from common.engines import BottleneckInferer
-from common.query import ActiveSourceFree, PoolAssessment, Rating, write_ratings
+from common.query import (
+    STRATEGIES,
+    ActiveSourceFree,
+    CoreSet,
+    LeastConfidence,
+    PoolAssessment,
+    Rating,
+    ScoredQuery,
+    sample_strategy,
+    write_ratings,
+)
 
 
 class Threshold(nn.Module):
@@ -34,12 +46,12 @@ def scan_of(name, corner):
     return {"scan": name, "image": image}
 
 
-def pool_of(folder, network=None, scans=None, **arguments):
+def pool_of(folder, network=None, scans=None, strategy=None, **arguments):
     torch.manual_seed(0)
     return PoolAssessment(
         Dataset([scan_of("a", 0), scan_of("b", 12)] if scans is None else scans),
         network=network or Threshold(),
-        strategy=ActiveSourceFree(),
+        strategy=strategy or ActiveSourceFree(),
         inferer=BottleneckInferer((8, 8, 8), (8, 8, 8)),
         folder=folder,
         device="cpu",
@@ -59,15 +71,64 @@ def test_what_is_done_is_kept_unless_something_else_is_wanted(tmp_path, monkeypa
     calls, first = made(pool_of(tmp_path), monkeypatch)
     assert len(calls) == 2 and first.keys() == {"a", "b"}
     calls, again = made(pool_of(tmp_path), monkeypatch)
-    assert not calls and again["a"].divergence == first["a"].divergence
+    assert not calls and again["a"].numbers == first["a"].numbers
     assert torch.equal(again["b"].features, first["b"].features)
     (tmp_path / "a.pt").write_text("damaged")
     with caplog.at_level(logging.WARNING):
         calls, again = made(pool_of(tmp_path), monkeypatch)
     assert len(calls) == 1 and "a.pt cannot be read" in caplog.text
-    assert again["a"].divergence == first["a"].divergence
-    for pool in (pool_of(tmp_path, steps=1), pool_of(tmp_path, network=Threshold(-1.0))):
-        assert len(made(pool, monkeypatch)[0]) == 2
+    assert again["a"].numbers == first["a"].numbers
+    for change in (
+        {"steps": 1},
+        {"network": Threshold(-1.0)},
+        {"strategy": sample_strategy("he")},
+        {"strategy": sample_strategy("lc")},
+        {"strategy": ScoredQuery(LeastConfidence(0.5))},
+        {"strategy": sample_strategy("her")},
+    ):
+        assert len(made(pool_of(tmp_path, **change), monkeypatch)[0]) == 2
+        assert not made(pool_of(tmp_path, **change), monkeypatch)[0]
+
+
+def test_other_strategies_take_one_inference_a_scan(tmp_path, monkeypatch):
+    calls, with_features = [], BottleneckInferer.with_features
+    monkeypatch.setattr(BottleneckInferer, "with_features", lambda *given: calls.append(1) or with_features(*given))
+    for name in STRATEGIES:
+        pool_of(tmp_path / name, strategy=sample_strategy(name)).run()
+    assert len(calls) == 2 * len(STRATEGIES)
+    pool_of(tmp_path / "assft").run()
+    assert len(calls) == 2 * len(STRATEGIES) + 4
+
+
+def direct(network, image):
+    """Probabilities and pooled features, without windows, which are as wide as the network's pooling or wider."""
+    with torch.no_grad():
+        probabilities = network(image[None])[0].softmax(dim=0)
+        cells = F.avg_pool3d(network.normalise(image[None]), 4)[0, 0]
+    shares = F.avg_pool3d((probabilities[1] > 0.5).float()[None, None], 4)[0, 0]
+    return probabilities, torch.stack([(cells * shares).sum() / shares.sum(), cells.mean()])
+
+
+def test_other_strategies_choose_by_the_plain_model(tmp_path):
+    scans = [scan_of(f"{place}", 3 * place) for place in (4, 1, 0, 3, 2)]
+    network = Threshold().eval()
+    found = {scan["scan"]: direct(network, scan["image"]) for scan in scans}
+    features = {scan: pooled for scan, (_, pooled) in found.items()}
+    strategy = sample_strategy("coreset")
+    assessments = pool_of(tmp_path, network=network, scans=scans, strategy=strategy).run()
+    for scan, pooled in features.items():
+        torch.testing.assert_close(assessments[scan].features, pooled)
+    expected = CoreSet().choose(dict.fromkeys(features, 0.0), 3, seed=0, features=features)
+    assert [pick.scan for pick in strategy.choose(assessments, 3)] == expected != sorted(features)[:3]
+
+    strategy = sample_strategy("he")
+    entropies = {
+        scan: -(probabilities * probabilities.log()).sum(dim=0).mean().item() / math.log(2)
+        for scan, (probabilities, _) in found.items()
+    }
+    picks = strategy.choose(pool_of(tmp_path, network=network, scans=scans, strategy=strategy).run(), 5)
+    assert [pick.scan for pick in picks] == sorted(entropies, key=lambda scan: (-round(entropies[scan], 6), scan))
+    assert {pick.scan: pick.score for pick in picks} == pytest.approx(entropies, rel=1e-5)
 
 
 def test_the_network_stays_as_it_is(tmp_path):
@@ -89,27 +150,53 @@ def test_it_adapts_on_the_windows_with_most_foreground(tmp_path):
 def test_no_foreground_is_said(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         found = pool_of(tmp_path, network=Threshold(-1e4)).run()
-    assert all(it.difficulty == 0 for it in found.values())
+    assert all(it.numbers["difficulty"] == it.foreground == 0 for it in found.values())
     assert "NO FOREGROUND IS PREDICTED in any of 2 scans" in caplog.text
     ratings = ActiveSourceFree().choose(found, 2)
     assert sorted(rating.scan for rating in ratings) == ["a", "b"]
 
 
-def test_identical_scans_can_be_chosen_from(tmp_path):
-    scans = [scan_of(name, 0) for name in "abc"]
-    ratings = ActiveSourceFree().choose(pool_of(tmp_path, scans=scans).run(), 3)
-    assert [rating.scan for rating in ratings] == ["a", "b", "c"]
+@pytest.mark.parametrize("bias", [-2.0, -1e4])
+@pytest.mark.parametrize("name", ["assft", *STRATEGIES])
+def test_identical_scans_can_be_chosen_from(name, bias, tmp_path, caplog):
+    scans, strategy = [scan_of(scan, 0) for scan in "bca"], sample_strategy(name)
+    with caplog.at_level(logging.WARNING):
+        found = pool_of(tmp_path, network=Threshold(bias), scans=scans, strategy=strategy).run()
+    assert "ALL 3 SCANS ARE ALIKE to the model" in caplog.text
+    assert ("NO FOREGROUND IS PREDICTED" in caplog.text) == (bias < -2)
+    picks = [pick.scan for pick in strategy.choose(found, 2)]
+    if name in ("assft", "lc", "he", "her", "coreset"):
+        assert picks == ["a", "b"]
+    assert len(set(picks)) == 2
+    assert [rating.scan for rating in strategy.rate(found)] == ["a", "b", "c"]
+
+
+def test_different_scans_are_not_called_alike(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        for name in ("assft", *STRATEGIES):
+            pool_of(tmp_path, strategy=sample_strategy(name)).run()
+        pool_of(tmp_path, scans=[scan_of("a", 0)]).run()
+    assert not caplog.text
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.reader(file))
 
 
 def test_the_table(tmp_path):
-    write_ratings(tmp_path / "query.csv", [Rating("b", 0.75, 0.1, 1.0, 0.2)], [Rating("a", 0.5, 0.01, 0.5, 1 / 3)])
-    with (tmp_path / "query.csv").open() as file:
-        rows = list(csv.reader(file))
-    assert rows == [
+    path = tmp_path / "query.csv"
+    names = ("divergence", "novelty", "difficulty")
+    picks = [Rating("b", 0.75, dict(zip(names, (0.1, 1.0, 0.2), strict=True)))]
+    others = [Rating("a", 0.5, dict(zip(names, (0.01, 0.5, 1 / 3), strict=True)))]
+    write_ratings(path, picks, others)
+    assert rows(path) == [
         ["scan", "score", "divergence", "novelty", "difficulty", "chosen"],
         ["b", "0.75", "0.1", "1", "0.2", "1"],
         ["a", "0.5", "0.01", "0.5", "0.333333", "0"],
     ]
+    write_ratings(path, [Rating("c", 0.25)], [])
+    assert rows(path) == [["scan", "score", "chosen"], ["c", "0.25", "1"]]
 
 
 @pytest.mark.parametrize(

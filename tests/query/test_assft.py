@@ -5,11 +5,22 @@ from dataclasses import replace
 import pytest
 import torch
 
-from common.query import ActiveSourceFree, Assessment, anatomical_difficulty, knowledge_divergence, rank_average
+from common.query import (
+    ActiveSourceFree,
+    Assessment,
+    Prediction,
+    anatomical_difficulty,
+    knowledge_divergence,
+    rank_average,
+)
 
 
 def direction(degrees):
     return torch.tensor([math.cos(math.radians(degrees)), math.sin(math.radians(degrees))])
+
+
+def measured(divergence, difficulty, features):
+    return Assessment({"divergence": divergence, "difficulty": difficulty}, features, foreground=1)
 
 
 def test_ranks_by_hand():
@@ -45,37 +56,41 @@ def test_an_assessment_has_both_measures():
     generator = torch.Generator().manual_seed(0)
     before, after = (torch.randn(2, 8, 8, 8, generator=generator).mul(2).softmax(0) for _ in range(2))
     features, moved = (torch.rand(3, 4, 4, 4, generator=generator) for _ in range(2))
-    found = ActiveSourceFree(feature_weight=0).assess(before, after, features, moved)
-    assert found.divergence == knowledge_divergence(before, after)
-    assert found.difficulty == anatomical_difficulty(before)
+    plain, adapted = Prediction(before, features), Prediction(after, moved)
+    found = ActiveSourceFree(feature_weight=0).assess(plain, lambda: adapted)
+    assert found.numbers["divergence"] == knowledge_divergence(before, after)
+    assert found.numbers["difficulty"] == anatomical_difficulty(before)
     assert found.features.shape == (6,)
-    assert ActiveSourceFree().assess(before, after, features, moved).divergence > found.divergence
-    same = ActiveSourceFree().assess(before, before, features, features)
-    assert same.divergence == pytest.approx(0, abs=1e-6)
+    assert found.foreground == (before[1] > 0.5).sum()
+    with_features = ActiveSourceFree().assess(plain, lambda: adapted)
+    assert with_features.numbers["divergence"] > found.numbers["divergence"]
+    same = ActiveSourceFree().assess(plain, lambda: plain)
+    assert same.numbers["divergence"] == pytest.approx(0, abs=1e-6)
 
 
 def test_predictions_without_foreground():
     empty = torch.zeros(2, 4, 4, 4)
     empty[0] = 1
-    features = torch.rand(3, 2, 2, 2)
-    found = ActiveSourceFree().assess(empty, empty, features, features)
-    assert found.divergence == pytest.approx(0, abs=1e-12) and found.difficulty == 0
+    plain = Prediction(empty, torch.rand(3, 2, 2, 2))
+    found = ActiveSourceFree().assess(plain, lambda: plain)
+    assert found.numbers == {"divergence": pytest.approx(0, abs=1e-12), "difficulty": 0}
+    assert found.foreground == 0
     picks = ActiveSourceFree().choose(dict.fromkeys("bac", found), 2)
     assert [pick.scan for pick in picks] == ["a", "b"]
 
 
 def test_choice_by_hand():
     assessments = {
-        "a": Assessment(1.0, 0.5, direction(0)),
-        "b": Assessment(0.9, 0.4, direction(5)),
-        "c": Assessment(0.4, 0.3, direction(90)),
-        "d": Assessment(0.1, 0.2, direction(45)),
+        "a": measured(1.0, 0.5, direction(0)),
+        "b": measured(0.9, 0.4, direction(5)),
+        "c": measured(0.4, 0.3, direction(90)),
+        "d": measured(0.1, 0.2, direction(45)),
     }
     picks = ActiveSourceFree().choose(assessments, 4)
     # once a is taken, b is nearly known: ranks b (1, 3), c (3, 2), d (2, 1) of three
     assert [pick.scan for pick in picks] == ["a", "c", "b", "d"]
-    assert picks[0].score == pytest.approx(0.875) and picks[0].novelty == 1
-    assert picks[1].score == pytest.approx((2.5 / 3 + 1.5 / 3) / 2) and picks[1].novelty == pytest.approx(1)
+    assert picks[0].score == pytest.approx(0.875) and picks[0].numbers["novelty"] == 1
+    assert picks[1].score == pytest.approx((2.5 / 3 + 1.5 / 3) / 2) and picks[1].numbers["novelty"] == pytest.approx(1)
     by_difficulty = ActiveSourceFree(weight=0).choose(assessments, 4)
     assert [pick.scan for pick in by_difficulty] == ["a", "b", "c", "d"]
     known = ActiveSourceFree(weight=1).choose(assessments, 1, known=[direction(0)])
@@ -83,14 +98,14 @@ def test_choice_by_hand():
 
 
 def test_rating_all_scans():
-    assessments = {"b": Assessment(1.0, 0.1, direction(0)), "a": Assessment(0.5, 0.3, direction(90))}
+    assessments = {"b": measured(1.0, 0.1, direction(0)), "a": measured(0.5, 0.3, direction(90))}
     ratings = ActiveSourceFree().rate(assessments)
     assert [rating.scan for rating in ratings] == ["a", "b"] and ratings[0].score == ratings[1].score == 0.5
-    assert (ratings[1].divergence, ratings[1].novelty, ratings[1].difficulty) == (1.0, 1.0, 0.1)
+    assert ratings[1].numbers == {"divergence": 1.0, "novelty": 1.0, "difficulty": 0.1}
 
 
 def test_identical_scans_and_a_pool_below_the_budget():
-    same = Assessment(0.3, 0.2, direction(30))
+    same = measured(0.3, 0.2, direction(30))
     picks = ActiveSourceFree().choose({"c": same, "a": replace(same, features=2 * same.features), "b": same}, 3)
     assert [pick.scan for pick in picks] == ["a", "b", "c"]
     with pytest.raises(ValueError, match=r"must lie in 0\.\.1 .* got 2"):
@@ -105,7 +120,7 @@ def test_planted_groups_are_asked_for_by_their_weights():
         def of(divergence, difficulty, generator=generator):
             jitter = 1 + 0.3 * torch.randn(2, generator=generator)
             features = torch.rand(16, generator=generator)
-            return Assessment(divergence * jitter[0].item(), difficulty * jitter[1].item(), features)
+            return measured(divergence * jitter[0].item(), difficulty * jitter[1].item(), features)
 
         pool = {f"plain{index}": of(0.05, 0.1) for index in range(8)}
         pool |= {f"unlike{index}": of(0.3, 0.1) for index in range(4)}
