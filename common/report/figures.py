@@ -57,7 +57,7 @@ _VARIABLES = {
     PAGE.line: "var(--line)",
     **{colour: f"var(--series-{number})" for number, colour in enumerate(PAGE.series, 1)},
 }
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -69,6 +69,7 @@ _STYLE: Any = {
     "svg.hashsalt": "report",
     "text.parse_math": False,
 }
+"""Matplotlib's settings, for ``rc_context`` wherever something is drawn."""
 
 
 def svg(figure: Figure, name: str) -> str:
@@ -79,7 +80,7 @@ def svg(figure: Figure, name: str) -> str:
         name: of the figure, unique in the page; letters, digits and hyphens.
     """
     buffer = io.StringIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -101,7 +102,7 @@ def png(figure: Figure, dots_per_inch: int = 130) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="png", dpi=dots_per_inch, facecolor="white")
     image = Image.open(buffer).convert("RGB").quantize(192, dither=Image.Dither.NONE)
     small = io.BytesIO()
@@ -115,8 +116,8 @@ def comparison(scores: Mapping[str, Sequence[float]], palette: Palette = PAGE) -
     Args:
         scores: by method, Dice of each scan in 0..1; without NaN.
     """
-    figure, axes = _figure(0.62 * len(scores) + 0.55)
-    with mpl.rc_context(_STYLE):
+    figure, axes = canvas(0.62 * len(scores) + 0.55)
+    with mpl.rc_context(STYLE):
         for row, (title, values) in enumerate(scores.items()):
             colour = palette.series[row % len(palette.series)]
             percent = 100 * np.asarray(values, dtype=float)
@@ -127,7 +128,7 @@ def comparison(scores: Mapping[str, Sequence[float]], palette: Palette = PAGE) -
             axes.plot(percent, row + spread, "o", color=colour, alpha=0.65, markersize=4.5, markeredgewidth=0)
             axes.text(-1.2, row, title, ha="right", va="center", color=palette.ink, fontsize=10.5)
             axes.text(101.5, row, f"{mean:.1f}", ha="left", va="center", color=palette.ink, fontsize=14)
-        _clean(axes, palette)
+        clean(axes, palette)
         axes.set(xlim=(0, 100), ylim=(len(scores) - 0.5, -0.5), yticks=[], xticks=range(0, 101, 20))
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("Dice [%], a dot a scan", color=palette.soft)
@@ -146,7 +147,7 @@ def losses(lines: Sequence[Mapping[str, float]], palette: Palette = PAGE) -> Fig
     names.sort(key=lambda name: name != "loss")
     columns = min(4, len(names))
     rows = math.ceil(len(names) / columns)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.3 * rows))
         for place, name in enumerate(names):
             axes = figure.add_subplot(rows, columns, place + 1)
@@ -155,7 +156,7 @@ def losses(lines: Sequence[Mapping[str, float]], palette: Palette = PAGE) -> Fig
             colour = palette.series[place % len(palette.series)]
             axes.plot(*_thinned(iterations, values), color=colour, alpha=0.28, linewidth=0.8)
             axes.plot(*_thinned(iterations, _running_mean(values)), color=colour, linewidth=1.8)
-            _clean(axes, palette)
+            clean(axes, palette)
             axes.set_title(_words(name), color=palette.ink, loc="left", fontsize=10.5)
             axes.set_xlim(0, max((line["iteration"] for line in lines), default=1))
             axes.set_ylim(bottom=min(0.0, float(values.min())) if len(values) else 0.0)
@@ -175,21 +176,21 @@ def validation(
         curves: by method, (iteration, Dice in 0..1) in order.
         rounds: iterations of the rounds.
     """
-    figure, axes = _figure(2.7)
-    with mpl.rc_context(_STYLE):
+    figure, axes = canvas(2.7)
+    with mpl.rc_context(STYLE):
         for iteration in rounds:
             axes.axvline(iteration, color=palette.line, linewidth=1, zorder=0)
         for row, (title, points) in enumerate(curves.items()):
             iterations, values = np.array(points, dtype=float).T
             colour = palette.series[row % len(palette.series)]
             axes.plot(iterations, 100 * values, "-o", color=colour, markersize=4, linewidth=1.8, label=title)
-        _clean(axes, palette)
+        clean(axes, palette)
         axes.set_ylabel("Dice [%]", color=palette.soft)
         axes.set_xlabel("iteration", color=palette.soft)
         axes.set_xlim(left=0)
         axes.set_ylim(0, 100)
         axes.grid(axis="y", color=palette.line, linewidth=0.6)
-        _legend(axes, palette)
+        legend(axes, palette)
         figure.subplots_adjust(left=0.065, right=0.98, top=0.9, bottom=0.18)
     return figure
 
@@ -200,9 +201,9 @@ def label_quality(lines: Sequence[Mapping[str, float]], palette: Palette = PAGE)
     Args:
         lines: each with ``round``, ``teacher_dice`` and ``pseudo_label_dice`` (0..1, or NaN).
     """
-    figure, axes = _figure(2.5)
+    figure, axes = canvas(2.5)
     numbers = np.array([line["round"] for line in lines], dtype=float)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         kinds = (("teacher_dice", "teacher", -0.17), ("pseudo_label_dice", "pseudo-labels", 0.17))
         for place, (key, title, shift) in enumerate(kinds):
             values = 100 * np.array([line.get(key, math.nan) for line in lines], dtype=float)
@@ -211,14 +212,14 @@ def label_quality(lines: Sequence[Mapping[str, float]], palette: Palette = PAGE)
             for number, value in zip(numbers, values, strict=True):
                 if math.isfinite(value):
                     axes.text(number + shift, value + 2, f"{value:.0f}", ha="center", color=palette.ink, fontsize=9)
-        _clean(axes, palette)
+        clean(axes, palette)
         axes.set(ylim=(0, 108), yticks=range(0, 101, 25), xticks=numbers)
         axes.set_xticklabels([f"round {number:.0f}" for number in numbers])
         axes.set_xlim(numbers.min() - 0.6, max(numbers.max(), numbers.min() + 3) + 0.6)
         axes.set_ylabel("Dice [%]", color=palette.soft)
         axes.grid(axis="y", color=palette.line, linewidth=0.6)
         axes.set_axisbelow(True)
-        _legend(axes, palette)
+        legend(axes, palette)
         figure.subplots_adjust(left=0.065, right=0.98, top=0.88, bottom=0.12)
     return figure
 
@@ -231,8 +232,8 @@ def timeline(entries: Sequence[LedgerEntry], iterations: int, palette: Palette =
         iterations: of the whole training.
     """
     strategies = list(dict.fromkeys(entry.strategy for entry in entries))
-    figure, axes = _figure(0.24 * len(entries) + 0.95)
-    with mpl.rc_context(_STYLE):
+    figure, axes = canvas(0.24 * len(entries) + 0.95)
+    with mpl.rc_context(STYLE):
         for row, entry in enumerate(entries):
             colour = palette.series[strategies.index(entry.strategy) % len(palette.series)]
             axes.plot([0, entry.iteration], [row, row], color=palette.line, linewidth=1.2, linestyle=(0, (1, 2)))
@@ -244,11 +245,11 @@ def timeline(entries: Sequence[LedgerEntry], iterations: int, palette: Palette =
                       color=palette.ink, fontsize=9)  # fmt: skip
         for place, strategy in enumerate(strategies):
             axes.plot([], [], "o", color=palette.series[place % len(palette.series)], label=strategy)
-        _clean(axes, palette)
+        clean(axes, palette)
         axes.set(ylim=(len(entries) - 0.4, -0.6), xlim=(0, max(iterations, 1)), yticks=[])
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("iteration", color=palette.soft)
-        _legend(axes, palette)
+        legend(axes, palette)
         height = figure.get_figheight()
         figure.subplots_adjust(left=0.17, right=0.98, top=1 - 0.3 / height, bottom=0.5 / height)
     return figure
@@ -281,7 +282,7 @@ def scan_views(
     tallest = max(extents[VERTICAL[view]] for view in VIEWS)
     rows = max(1, len(outlines))
     scale = (WIDTH - 1.2) / sum(widths)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, rows * scale * tallest + 0.12 * rows + 0.3))
         top = 1 - 0.28 / figure.get_figheight()
         grid = figure.add_gridspec(
@@ -306,20 +307,23 @@ def scan_views(
     return figure
 
 
-def _figure(height: float) -> tuple[Figure, Axes]:
-    with mpl.rc_context(_STYLE):
+def canvas(height: float) -> tuple[Figure, Axes]:
+    """A figure of this height, in inches, and its axes."""
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))
         return figure, figure.add_subplot()
 
 
-def _clean(axes: Axes, palette: Palette) -> None:
+def clean(axes: Axes, palette: Palette) -> None:
+    """Gives the frame and the ticks their colours, and takes away the upright axis."""
     for side in axes.spines.values():
         side.set_color(palette.line)
     axes.spines["left"].set_visible(False)
     axes.tick_params(colors=palette.line, labelcolor=palette.soft)
 
 
-def _legend(axes: Axes, palette: Palette) -> None:
+def legend(axes: Axes, palette: Palette) -> None:
+    """A legend in one row above the axes."""
     axes.legend(
         loc="lower left", bbox_to_anchor=(-0.01, 0.99), ncols=6, borderaxespad=0, labelcolor=palette.ink, fontsize=10
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from common.metrics import MEASURES
 from common.report import figures
+from common.report.elements import Cell, count, figure, framed, table
+from common.report.query_sections import asked_for, trusted
 from common.report.story import Picture, RunRecord, Story
 from common.report.stylesheet import STYLESHEET
 
@@ -37,6 +38,8 @@ def page(story: Story) -> str:
         _settings(story),
         _held_out(story),
         _learning(story),
+        asked_for(story.main),
+        trusted(story.main),
         _labels(story),
         _annotated(story),
         _evaluation(story),
@@ -61,7 +64,7 @@ def _opening(story: Story) -> str:
             headline.append(_big(f"{100 * dice:.1f}", "%", f"Dice, {run.title}", f"series-{place + 1}"))
     slices = sum(len(entry.slices or {}) for entry in main.ledger)
     if slices:
-        headline.append(_big(str(slices), "", f"annotated slices, in {_count(len(main.ledger), 'scan')}"))
+        headline.append(_big(str(slices), "", f"annotated slices, in {count(len(main.ledger), 'scan')}"))
     elif main.ledger:
         headline.append(_big(str(len(main.ledger)), "", "densely annotated scans"))
     iterations = _iterations(main)
@@ -73,7 +76,7 @@ def _opening(story: Story) -> str:
         html += f'<div class="figures">{"".join(headline)}</div>\n'
     if len(scored) > 1:
         by_run = {run.title: run.by_scan("dice") for run in scored}
-        html += _figure(figures.comparison(by_run), "comparison", _comparison_caption(story))
+        html += figure(figures.comparison(by_run), "comparison", _comparison_caption(story))
     return html
 
 
@@ -86,14 +89,14 @@ def _lead(story: Story) -> str:
     sentences = []
     if cohort is not None:
         named = ", ".join(cohort.labels)
-        sentences.append(f"Segmentation of {named}, learnt from {_count(cohort.counts.get('training', 0), 'scan')}.")
+        sentences.append(f"Segmentation of {named}, learnt from {count(cohort.counts.get('training', 0), 'scan')}.")
     if main.ledger:
         rounds = sorted({entry.round for entry in main.ledger} - {0})
         first = sum(entry.round == 0 for entry in main.ledger)
         kind = "cross-labelled" if all(entry.slices for entry in main.ledger) else "annotated"
-        text = f"{_count(first, 'scan')} {'was' if first == 1 else 'were'} {kind} at the start"
+        text = f"{count(first, 'scan')} {'was' if first == 1 else 'were'} {kind} at the start"
         if rounds:
-            text += f", {len(main.ledger) - first} more in {_count(len(rounds), 'query round')}"
+            text += f", {len(main.ledger) - first} more in {count(len(rounds), 'query round')}"
         sentences.append(text + ".")
     scores = [run for run in story.runs if run.scores]
     if len(scores) > 1:
@@ -105,7 +108,7 @@ def _lead(story: Story) -> str:
 
 def _comparison_caption(story: Story) -> str:
     scans = len({score.scan for score in story.main.scores})
-    return f"Dice on {_count(scans, 'held-out scan')}. The bar ends at the mean, which stands on the right."
+    return f"Dice on {count(scans, 'held-out scan')}. The bar ends at the mean, which stands on the right."
 
 
 def _settings(story: Story) -> str:
@@ -162,12 +165,12 @@ def _learning(story: Story) -> str:
         caption = "Mean Dice on the validation scans."
         if rounds:
             caption += f" Upright lines: rounds of {story.main.title}, in which pseudo-labels are renewed."
-        html += _figure(figures.validation(curves, rounds), "validation", caption)
+        html += figure(figures.validation(curves, rounds), "validation", caption)
     if training:
         caption = (
             f"{story.main.title}: the loss and its terms, unweighted, every few iterations, with their running mean."
         )
-        html += _figure(figures.losses(training), "losses", caption)
+        html += figure(figures.losses(training), "losses", caption)
     return html + "</section>"
 
 
@@ -183,18 +186,24 @@ def _labels(story: Story) -> str:
     if not known and not shown:
         return ""
     html = "<section>\n<h2>Pseudo-labels</h2>\n"
-    html += (
-        "<p>At each round the teacher’s prediction prompts the generalist, slice by slice in three views; "
-        "its masks are fused into the labels that the student learns from next.</p>\n"
-    )
+    if story.main.selection:
+        html += (
+            "<p>At each round the teacher’s prediction becomes the pseudo-label of a trusted scan, "
+            "without its voxels of low confidence.</p>\n"
+        )
+    else:
+        html += (
+            "<p>At each round the teacher’s prediction prompts the generalist, slice by slice in three views; "
+            "its masks are fused into the labels that the student learns from next.</p>\n"
+        )
     if known:
         caption = (
             "Dice on the voxels that experts had annotated by then: of the teacher, "
             "and of the pseudo-labels made from it."
         )
-        html += _figure(figures.label_quality(known), "label-quality", caption)
+        html += figure(figures.label_quality(known), "label-quality", caption)
     if known:
-        html += _table(
+        html += table(
             ["round", "iteration", *ROUND_COLUMNS.values()],
             [
                 [f"{line['round']:.0f}", f"{line['iteration']:,}"]
@@ -217,7 +226,7 @@ def _annotated(story: Story) -> str:
     html = "<section>\n<h2>The annotated scans</h2>\n"
     iterations = max(_iterations(story.main), *(entry.iteration for entry in ledger), 1)
     caption = "From when on each scan was annotated, and the strategy that asked for it."
-    html += _figure(figures.timeline(ledger, iterations), "timeline", caption)
+    html += figure(figures.timeline(ledger, iterations), "timeline", caption)
     strategies = list(dict.fromkeys(entry.strategy for entry in ledger))
     rows: list[list[Cell]] = []
     for entry in ledger:
@@ -237,7 +246,7 @@ def _annotated(story: Story) -> str:
             ]
         )
     names = ["scan", "round", "iteration", "strategy", "score", "slices", "voxels", "annotator", "time (UTC)"]
-    html += _table(names, rows, text=(3, 5, 7, 8))
+    html += table(names, rows, text=(3, 5, 7, 8))
     for number, picture in enumerate(picture for picture in story.pictures if picture.kind == "cross_label"):
         caption = (
             f"The cross-label of {escape(picture.scan)}: one slice a view, and nothing else, is annotated. "
@@ -273,26 +282,18 @@ def _evaluation(story: Story) -> str:
             mean, deviation = _number(run.mean(metric), metric), _number(run.deviation(metric), metric)
             means.append(mean if deviation == "–" else f"{mean} ± {deviation}")
         html += f"<h3>{escape(run.title)}</h3>\n"
-        html += _table(["scan", *COLUMNS.values(), ""], rows, last=[*means, f"{missing} missing" if missing else ""])
+        html += table(["scan", *COLUMNS.values(), ""], rows, last=[*means, f"{missing} missing" if missing else ""])
     return html + "</section>"
 
 
 def _big(number: str, unit: str, what: str, style: str = "") -> str:
     small = f"<small>{escape(unit)}</small>" if unit else ""
-    figure = f'<span class="number {style}">{escape(number)}{small}</span>'
-    return f'<div>{figure}<span class="what">{escape(what)}</span></div>'
-
-
-def _figure(figure: Figure, name: str, caption: str) -> str:
-    return _framed(figure, name, escape(caption))
-
-
-def _framed(figure: Figure, name: str, caption_html: str) -> str:
-    return f'<figure id="{name}">\n{figures.svg(figure, name)}\n<figcaption>{caption_html}</figcaption>\n</figure>\n'
+    large = f'<span class="number {style}">{escape(number)}{small}</span>'
+    return f'<div>{large}<span class="what">{escape(what)}</span></div>'
 
 
 def _picture(picture: Picture, name: str, caption_html: str, *, cross: bool = False) -> str:
-    figure = figures.scan_views(
+    views = figures.scan_views(
         picture.image,
         picture.outlines,
         picture.slices,
@@ -300,7 +301,7 @@ def _picture(picture: Picture, name: str, caption_html: str, *, cross: bool = Fa
         reference=picture.reference,
         cross=cross,
     )
-    return _framed(figure, name, caption_html)
+    return framed(views, name, caption_html)
 
 
 def _key(colour: str, text: str) -> str:
@@ -309,27 +310,6 @@ def _key(colour: str, text: str) -> str:
 
 def _outline_colour(place: int) -> str:
     return figures.PAGE.outlines[place % len(figures.PAGE.outlines)]
-
-
-Cell = str | tuple[str, str] | tuple[str, str, str]
-"""Text; or markup to stand before the text; or that and the cell's class."""
-
-
-def _table(
-    names: Sequence[str], rows: Iterable[Sequence[Cell]], *, text: Sequence[int] = (), last: Sequence[str] = ()
-) -> str:
-    def cell(content: Cell, place: int) -> str:
-        before, words, style = ("", content, "") if isinstance(content, str) else (*content, "")[:3]
-        style = " ".join(filter(None, ("text" if place in text else "", style)))
-        return f"<td{f' class={style!r}' if style else ''}>{before}{escape(words)}</td>"
-
-    head = "".join(
-        f"<th{' class=text' if place in text else ''}>{escape(name)}</th>" for place, name in enumerate(names)
-    )
-    body = "".join(f"<tr>{''.join(cell(content, place) for place, content in enumerate(row))}</tr>\n" for row in rows)
-    if last:
-        body += f'<tr class="mean">{"".join(cell(content, place) for place, content in enumerate(last))}</tr>\n'
-    return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n'
 
 
 def _number(value: float, metric: str) -> str:
@@ -342,10 +322,6 @@ def _plain(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return " × ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _lower(title: str) -> str:

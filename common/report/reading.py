@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,18 @@ import torch
 from common.cohort import AnnotationStore, Cohort, Ledger, Scan, read_labels_ras, read_ras
 from common.cohort.files import NIFTI_SUFFIXES, read_json
 from common.cohort.volumes import spacing
-from common.handlers import read_log
+from common.handlers import read_log, read_selection
 from common.metrics import MEASURES
-from common.report.story import CohortSummary, Picture, RunRecord, ScanScore, Story
+from common.report.story import (
+    CohortSummary,
+    Picture,
+    QueriedScan,
+    RatedPrediction,
+    RunRecord,
+    ScanScore,
+    SelectionRound,
+    Story,
+)
 
 TITLES = {
     "fmabs": "FM-ABS",
@@ -25,7 +35,13 @@ TITLES = {
     "mean_teacher": "Mean teacher",
     "supervised": "Supervised",
     "dense": "Supervised, dense labels",
+    "assft": "ASSFT",
+    "assft_adapt": "ASSFT",
 }
+QUERY_COLUMNS = ("scan", "score", "chosen")
+RUN_FILES = ("log.jsonl", "ledger.json", "query.csv")
+PRETRAINING = "source"
+"""The folder of a run's own pre-training, which is no run to be told."""
 
 
 def read_story(output_dir: str | Path, dataset_dir: str | Path | None = None) -> Story:
@@ -34,7 +50,7 @@ def read_story(output_dir: str | Path, dataset_dir: str | Path | None = None) ->
     Of several runs the first that made pseudo-labels is told in full.
 
     Args:
-        output_dir: of a run (with ``log.jsonl`` or ``ledger.json``), or the folder above several.
+        output_dir: of a run (with ``log.jsonl``, ``ledger.json`` or ``query.csv``), or the folder above several.
         dataset_dir: of the cohort; by default ``cohort`` or ``phantom`` in ``output_dir``, if one is there.
 
     Raises:
@@ -69,6 +85,8 @@ def read_run(folder: str | Path) -> RunRecord:
         log=tuple(read_log(log)) if log.is_file() else (),
         ledger=tuple(Ledger(ledger).entries) if ledger.is_file() else (),
         scores=tuple(read_scores(folder / "evaluation" / "metrics.csv")),
+        query=tuple(read_query(folder / "query.csv")),
+        selection=tuple(read_rounds(folder / "selection.jsonl")),
     )
 
 
@@ -96,6 +114,73 @@ def read_scores(path: str | Path) -> list[ScanScore]:
     except (KeyError, TypeError, ValueError) as error:
         columns = ", ".join(("scan", "class", *MEASURES, "missing"))
         raise ValueError(f"{path}: expected the columns {columns}, found something else ({error}).") from error
+
+
+def read_query(path: str | Path) -> list[QueriedScan]:
+    """Reads ``query.csv`` of :py:class:`common.query.SampleQuery`, in its order; empty if there is none.
+
+    Its columns are ``scan, score, <numbers…>, chosen``.
+
+    Raises:
+        ValueError: if a column is missing, a number is none, or the picks are not counted 1, 2, ….
+    """
+    path = Path(path)
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = csv.DictReader(file)
+            rows, columns = list(table), list(table.fieldnames or ())
+        if missing := [name for name in QUERY_COLUMNS if name not in columns]:
+            raise ValueError(f"no {missing[0]}")
+        scans = [
+            QueriedScan(
+                scan=row["scan"],
+                score=float(row["score"] or "nan"),
+                numbers={name: float(row[name] or "nan") for name in columns if name not in QUERY_COLUMNS},
+                chosen=int(row["chosen"]),
+            )
+            for row in rows
+        ]
+    except (TypeError, ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{path}: expected the columns scan, score, numbers and chosen, found something else ({error})."
+        ) from error
+    picks = sorted(scan.chosen for scan in scans if scan.chosen)
+    if picks != list(range(1, len(picks) + 1)):
+        raise ValueError(f"{path}: expected chosen to count the picks from 1 on and to be 0 elsewhere, found {picks}.")
+    return scans
+
+
+def read_rounds(path: str | Path) -> list[SelectionRound]:
+    """Reads ``selection.jsonl`` of :py:class:`common.handlers.ReliablePseudoLabels`; empty if there is none.
+
+    Raises:
+        ValueError: if a line is not JSON, a part of it is missing or a number is not finite.
+    """
+    try:
+        return [
+            SelectionRound(
+                number=int(line["round"]),
+                iteration=int(line["iteration"]),
+                scans={
+                    scan: RatedPrediction(_finite(rated["confidence"]), _finite(rated["distance"]), rated["selected"])
+                    for scan, rated in line["scans"].items()
+                },
+            )
+            for line in read_selection(path)
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected lines with round, iteration and scans, each of these with confidence, distance and "
+            f"selected, found something else ({error!r})."
+        ) from error
+
+
+def _finite(number: float) -> float:
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is not finite")
+    return float(number)
 
 
 def summarise(cohort: Cohort) -> CohortSummary:
@@ -127,13 +212,14 @@ def widest_slices(label: np.ndarray) -> dict[str, int]:
 
 def _run_folders(folder: Path) -> list[Path]:
     def is_run(path: Path) -> bool:
-        return (path / "log.jsonl").is_file() or (path / "ledger.json").is_file()
+        return any((path / name).is_file() for name in RUN_FILES)
 
     if is_run(folder):
         return [folder]
-    found = sorted(path for path in folder.iterdir() if is_run(path)) if folder.is_dir() else []
+    below = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [path for path in below if path.name != PRETRAINING and is_run(path)]
     if not found:
-        raise FileNotFoundError(f"{folder}: expected a run's folder, with log.jsonl or ledger.json, found none.")
+        raise FileNotFoundError(f"{folder}: expected a run's folder, with {' or '.join(RUN_FILES)}, found none.")
     return found
 
 

@@ -32,6 +32,58 @@ class ScanScore:
 
 
 @dataclass(frozen=True)
+class QueriedScan:
+    """What a query before training found of one scan.
+
+    Attributes:
+        scan: its id.
+        score: the higher, the more it is wanted; of a chosen scan as it was at its pick; NaN if there is none.
+        numbers: what the score was made of, by name; empty for most strategies.
+        chosen: 1 for the first pick, 2 for the second and so on; 0 for scans that were not chosen.
+    """
+
+    scan: str
+    score: float
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    chosen: int = 0
+
+
+@dataclass(frozen=True)
+class RatedPrediction:
+    """What a round found of one unlabelled scan's prediction.
+
+    Attributes:
+        confidence: see :py:func:`common.query.region_confidence`.
+        distance: to the nearest labelled scan; see :py:func:`common.query.nearest_distance`.
+        selected: whether the scan learns from it.
+    """
+
+    confidence: float
+    distance: float
+    selected: bool
+
+
+@dataclass(frozen=True)
+class SelectionRound:
+    """Which scans a round trusted.
+
+    Attributes:
+        number: of the round, from 1.
+        iteration: at which it was.
+        scans: the unlabelled ones by name.
+    """
+
+    number: int
+    iteration: int
+    scans: Mapping[str, RatedPrediction]
+
+    @property
+    def selected(self) -> list[str]:
+        """The trusted scans, by name."""
+        return sorted(scan for scan, rated in self.scans.items() if rated.selected)
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One training run and its evaluation.
 
@@ -42,6 +94,8 @@ class RunRecord:
         log: the lines of its log.
         ledger: its annotated scans, in order.
         scores: one a scan and class; empty if it was not evaluated.
+        query: the scans that a query before training rated, as in its table; empty if there was none.
+        selection: its rounds that chose which predictions to trust, in order; empty if it trusts all.
     """
 
     name: str
@@ -50,6 +104,8 @@ class RunRecord:
     log: tuple[Mapping[str, Any], ...] = ()
     ledger: tuple[LedgerEntry, ...] = ()
     scores: tuple[ScanScore, ...] = ()
+    query: tuple[QueriedScan, ...] = ()
+    selection: tuple[SelectionRound, ...] = ()
 
     def lines(self, kind: str) -> list[Mapping[str, Any]]:
         """The log's lines of one kind: ``train``, ``validation`` or ``round``."""

@@ -58,6 +58,10 @@ tbody tr:hover { background: var(--tint); }
 tr.mean td { font-weight: 600; border-bottom-width: 2px; }
 .missing { color: var(--series-2); }
 .dot { display: inline-block; width: 0.6em; height: 0.6em; border-radius: 50%; background: currentColor; margin-right: 0.5em; }
+details { margin-top: 1.4rem; }
+details .scroll { margin-top: 0.6rem; }
+summary { cursor: pointer; width: fit-content; font-size: 0.9rem; color: var(--soft); }
+summary:hover { color: var(--ink); }
 footer { margin-top: 5rem; padding-top: 1.4rem; border-top: 1px solid var(--line); font-size: 0.85rem; color: var(--soft); }
 code { font: 0.92em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 @media (max-width: 40rem) { main { padding: 2.5rem 1.1rem 4rem; } h1 { font-size: 2.1rem; } section { margin-top: 3.2rem; } }

@@ -30,9 +30,49 @@ def runs(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def adapted(tmp_path: Path) -> Path:
+    """The folder of a run that chose its scans before training, and trusted some of its predictions; no images."""
+    folder = tmp_path / "assft_adapt"
+    write_log(folder / "source" / "log.jsonl", rounds=False)
+    write_log(folder / "log.jsonl", rounds=False)
+    with (folder / "log.jsonl").open("a") as file:
+        for iteration in (20, 40):
+            file.write(json.dumps({"kind": "round", "iteration": iteration, "reliable_scans": 2}) + "\n")
+    (folder / "query.csv").write_text(QUERY)
+    (folder / "selection.jsonl").write_text("".join(json.dumps(line) + "\n" for line in SELECTION))
+    Ledger(folder).add(
+        LedgerEntry(scan, 0, 0, "assft", score, None, 4096, "oracle", "2026-01-02T03:04:05+00:00")
+        for scan, score in (("case_4", 0.9375), ("case_2", 0.75))
+    )
+    settings = {"seed": 0, "confidence_quantile": 0.5, "distance_quantile": 0.75}
+    torch.save({"settings": settings}, folder / "checkpoint.pt")
+    return folder
+
+
+QUERY = """scan,score,divergence,novelty,difficulty,chosen
+case_4,0.9375,0.25,1,0.7031,1
+case_2,0.75,0.125,0.03125,0.6212,2
+case_1,0.625,0.0625,0.5,0.51,0
+case_3,0.41,0.03125,0.0625,0.4,0
+"""
+
+
+def selection_line(number: int, **scans: tuple[float, float, bool]) -> dict:
+    """A round of ``selection.jsonl``; of each scan confidence, distance and whether it is selected."""
+    rated = {scan: dict(zip(("confidence", "distance", "selected"), it, strict=True)) for scan, it in scans.items()}
+    selected = [scan for scan, it in rated.items() if it["selected"]]
+    return {"round": number, "iteration": 20 * number, "selected": selected, "scans": rated}
+
+
+SELECTION = (
+    selection_line(1, case_1=(0.7, 0.25, False), case_3=(0.9, 0.125, True), case_5=(0.8, 0.125, True)),
+    selection_line(2, case_1=(0.875, 0.25, True), case_3=(0.75, 0.0625, False), case_5=(0.9321, 0.1234, True)),
+)
+
+
 def write_run(folder: Path, cohort: Cohort, *, rounds: bool, shift: int) -> None:
     """Predictions are the reference moved by ``shift`` voxels."""
-    folder.mkdir(parents=True)
     write_log(folder / "log.jsonl", rounds=rounds)
     write_annotations(folder, cohort)
     torch.save({"settings": {"seed": 0, "roi_size": [32, 32, 32], "max_iterations": 60}}, folder / "checkpoint.pt")
@@ -55,6 +95,7 @@ def write_log(path: Path, *, rounds: bool) -> None:
                     "pseudo_label_dice": float("nan") if number == 1 else 0.7,
                 }
                 lines.append({"kind": "round", "iteration": iteration, **quality})
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 

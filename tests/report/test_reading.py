@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from common.cohort import Cohort, read_labels_ras
-from common.report import read_run, read_scores, read_story, write_report
+from common.query import Rating, write_ratings
+from common.report import QueriedScan, read_query, read_rounds, read_run, read_scores, read_story, write_report
 from common.report.reading import widest_slices
 
 
@@ -74,7 +75,7 @@ def test_missing_parts_are_left_out(name: str, runs: Path, cohort: Cohort, tmp_p
 
 def test_no_run_is_an_error(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(FileNotFoundError, match=r"log\.jsonl or ledger\.json"):
+        with pytest.raises(FileNotFoundError, match=r"log\.jsonl or ledger\.json or query\.csv"):
             read_story(folder)
 
 
@@ -105,6 +106,7 @@ def test_scores_have_nan_for_empty_cells(tmp_path: Path) -> None:
 
 def test_titles_of_folders(tmp_path: Path) -> None:
     names = {"fmabs_her_1": "FM-ABS, HER queries, seed 1", "my_run": "my run", "mean_teacher": "Mean teacher"}
+    names |= {"assft_adapt": "ASSFT", "assft_adapt_1": "ASSFT, seed 1"}
     assert {name: read_run(tmp_path / name).title for name in names} == names
 
 
@@ -114,3 +116,70 @@ def test_widest_slices() -> None:
     label[2, 3, 1] = 255
     assert widest_slices(label) == {"axial": 4, "coronal": 3, "sagittal": 2}
     assert widest_slices(np.zeros((6, 7, 8), dtype=np.uint8)) == {"axial": 4, "coronal": 3, "sagittal": 3}
+
+
+def test_a_query_is_read(adapted: Path) -> None:
+    first, second, *others = read_run(adapted).query
+    assert (first.scan, first.score, first.chosen, second.chosen) == ("case_4", 0.9375, 1, 2)
+    assert first.numbers == {"divergence": 0.25, "novelty": 1, "difficulty": 0.7031}
+    assert [(scan.scan, scan.chosen) for scan in others] == [("case_1", 0), ("case_3", 0)]
+
+
+def test_the_table_of_a_query_is_understood_as_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "query.csv"
+    write_ratings(path, [Rating("b", 0.75, {"novelty": 0.5})], [Rating("a", 0.25, {"novelty": 0.125})])
+    assert read_query(path) == [
+        QueriedScan("b", 0.75, {"novelty": 0.5}, chosen=1),
+        QueriedScan("a", 0.25, {"novelty": 0.125}),
+    ]
+
+
+def test_a_query_may_have_no_numbers_and_no_scores(tmp_path: Path) -> None:
+    path = tmp_path / "query.csv"
+    path.write_text("scan,score,chosen\na,0.5,1\nb,,0\n")
+    first, second = read_query(path)
+    assert not first.numbers and first.score == 0.5 and np.isnan(second.score)
+    assert read_query(tmp_path / "other.csv") == []
+
+
+def test_the_rounds_of_a_selection_are_read(adapted: Path) -> None:
+    first, second = read_run(adapted).selection
+    assert [(one.number, one.iteration) for one in (first, second)] == [(1, 20), (2, 40)]
+    assert (first.selected, second.selected) == (["case_3", "case_5"], ["case_1", "case_5"])
+    assert (second.scans["case_5"].confidence, second.scans["case_5"].distance) == (0.9321, 0.1234)
+    assert read_rounds(adapted / "other.jsonl") == []
+
+
+ROUND = '{"round": 1, "iteration": 2, "selected": [], "scans": '
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("query.csv", "", "no scan"),
+        ("query.csv", "scan,score\na,0.5\n", "no chosen"),
+        ("query.csv", "scan,score,chosen\na,high,1\n", "high"),
+        ("query.csv", "scan,score,divergence,chosen\na,0.5\n", "NoneType"),
+        ("query.csv", "scan,score,chosen\na,0.5,2\nb,0.4,0\n", r"\[2\]"),
+        ("query.csv", "scan,score,chosen\na,0.5,1\nb,0.4,1\n", r"\[1, 1\]"),
+        ("selection.jsonl", "{", "JSON"),
+        ("selection.jsonl", "[]", "list"),
+        ("selection.jsonl", '{"round": 1}', "iteration"),
+        ("selection.jsonl", ROUND + "[]}", "items"),
+        ("selection.jsonl", ROUND + '{"a": {"confidence": 1, "selected": true}}}', "distance"),
+        ("selection.jsonl", ROUND + '{"a": {"confidence": NaN, "distance": 0, "selected": true}}}', "nan"),
+    ],
+)
+def test_damaged_choices_are_named(name: str, content: str, found: str, adapted: Path) -> None:
+    (adapted / name).write_text(content)
+    with pytest.raises(ValueError, match=rf"{name}: expected (?s:.*){found}"):
+        read_run(adapted)
+
+
+def test_a_query_that_waits_for_people_is_a_run_but_its_pre_training_is_none(adapted: Path) -> None:
+    for name in ("log.jsonl", "ledger.json"):
+        (adapted / name).unlink()
+    assert [run.name for run in read_story(adapted).runs] == ["assft_adapt"]
+    (adapted / "query.csv").unlink()
+    with pytest.raises(FileNotFoundError, match="assft_adapt"):
+        read_story(adapted)
