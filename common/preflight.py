@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import walk_tb
 from types import TracebackType
 
 import torch
@@ -24,9 +25,15 @@ def explain_errors() -> None:
 def _explain(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     sys.__excepthook__(kind, error, traceback)
     cause = error
-    while cause.__cause__ is not None:
+    while cause.__cause__ is not None and _raised_by_monai(cause):
         cause = cause.__cause__
     print(f"\n{type(cause).__name__}: {cause}", file=sys.stderr)
+
+
+def _raised_by_monai(error: BaseException) -> bool:
+    """Whether an error only passes on another one, which MONAI's config parser does."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__name__", "").startswith("monai.")
 
 
 def check_overrides(config_file: str | Path, arguments: Sequence[str] | None = None) -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from monai.networks.nets import SwinUNETR
 from torch import nn
 
@@ -83,12 +84,18 @@ def test_missing_checkpoint(tmp_path):
         check_checkpoint(tmp_path / "model.pt")
 
 
-def test_the_cause_of_an_error_comes_last(capsys):
+def damaged(path):
+    """Fails as the project's readers do: its own words, over those of a library."""
     try:
-        try:
-            raise ValueError("scan a: label on another grid")
-        except ValueError as cause:
-            raise RuntimeError("Failed to evaluate") from cause
+        raise RuntimeError("PytorchStreamReader failed")
     except RuntimeError as error:
-        _explain(type(error), error, error.__traceback__)
-    assert capsys.readouterr().err.endswith("\nValueError: scan a: label on another grid\n")
+        raise ValueError(f"{path}: expected weights, found a damaged file.") from error
+
+
+@pytest.mark.parametrize("content", [{"weights": "$fail('a.pt')"}, {"weights": {"_target_": "$fail", "path": "a.pt"}}])
+def test_a_failing_config_ends_with_the_projects_own_words(content, capsys):
+    parser = ConfigParser(content, globals={"fail": damaged})
+    with pytest.raises(RuntimeError, match="Failed to") as caught:
+        parser.get_parsed_content("weights")
+    _explain(caught.type, caught.value, caught.tb)
+    assert capsys.readouterr().err.endswith("\nValueError: a.pt: expected weights, found a damaged file.\n")

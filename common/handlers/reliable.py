@@ -154,6 +154,13 @@ class ReliablePseudoLabels:
 
 
 def read_selection(path: str | Path) -> list[dict[str, Any]]:
-    """The rounds of :class:`ReliablePseudoLabels`; none if there is no file."""
+    """The rounds of :class:`ReliablePseudoLabels`; none if there is no file.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
     path = Path(path)
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected a JSON object in every line, found something else ({error}).") from error

@@ -86,6 +86,12 @@ def test_a_pool_that_is_labelled_altogether(tmp_path):
     assert read_selection(tmp_path / "selection.jsonl")[0]["scans"] == {}
 
 
+def test_a_damaged_selection_is_named(tmp_path):
+    (tmp_path / "selection.jsonl").write_text('{"round": 1}\n{"rou')
+    with pytest.raises(ValueError, match=r"selection\.jsonl: expected a JSON object in every line"):
+        handler_of(tmp_path)
+
+
 def test_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match=r"threshold must lie in 0..1, got 2"):
         handler_of(tmp_path, threshold=2)
