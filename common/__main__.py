@@ -143,26 +143,28 @@ class Weights:
 
 @command
 def phantom(
-    output_dir: str,
+    target: str,
     scans: int = 12,
     size: int | Sequence[int] = 64,
     seed: int = 0,
     validation: int | None = None,
     test: int | None = None,
+    domain: str = "target",
 ) -> None:
     """Writes a cohort of made-up scans: something like a heart in MRI, with the left atrium as the class.
 
     Args:
-        output_dir: folder of the cohort.
+        target: folder of the cohort.
         scans: how many, all splits together.
         size: voxels along each axis.
         seed: of the cohort; the same one gives the same scans.
         validation: how many are for validation; by default a sixth.
         test: how many are for testing; by default a sixth.
+        domain: whose scanner and patients, e.g. source for those that a model is pre-trained on.
     """
     from common.cohort import write_phantom
 
-    _say(write_phantom(output_dir, scans, size, seed, validation=validation, test=test, progress=True))
+    _say(write_phantom(target, scans, size, seed, validation=validation, test=test, domain=domain, progress=True))
 
 
 @command
@@ -194,6 +196,50 @@ def report(output_dir: str, dataset_dir: str | None = None, picture: str | None 
 
 
 @command
+def assft(
+    output_dir: str,
+    dataset_dir: str | None = None,
+    pretrained: str | None = None,
+    budget: int = 4,
+    query: str = "assft",
+    annotator: str = "oracle",
+    seed: int = 0,
+    selective: bool = True,
+    pretrain: str | None = None,
+    querying: str | None = None,
+    train: str | None = None,
+) -> None:
+    """Chooses the scans worth labelling with a pre-trained network, fine-tunes it on them, and evaluates it.
+
+    Args:
+        output_dir: gets everything; the same command again goes on where it stopped.
+        dataset_dir: a cohort; by default made-up scans.
+        pretrained: file of weights, or a name of `common weights`; by default made-up scans pre-train one.
+        budget: how many scans are labelled.
+        query: strategy that chooses them: assft, or one of the FM-ABS bundles such as her, coreset or random.
+        annotator: oracle takes the cohort's labels; folder says what to draw where, and the same command goes on.
+        seed: of all.
+        selective: learn from reliable predictions of the other scans too, not from the labelled scans alone.
+        pretrain: JSON file with settings for assft_adapt's pretrain.json.
+        querying: JSON file with settings for its query.json.
+        train: JSON file with settings for its train.json.
+    """
+    from common.assft import assft as run
+
+    run(
+        dataset_dir,
+        output_dir,
+        pretrained=pretrained,
+        budget=budget,
+        query=query,
+        annotator=annotator,
+        seed=seed,
+        selective=selective,
+        **_settings(pretrain=pretrain, querying=querying, train=train),
+    )
+
+
+@command
 def sfr(
     output_dir: str,
     dataset_dir: str | None = None,
@@ -222,11 +268,9 @@ def sfr(
         pseudo_label: JSON file with settings for its pseudo_label.json.
         retrain: JSON file with settings for sfr_retrain's train.json.
     """
-    from common.cohort.files import read_json
     from common.sfr import sfr as run
 
-    files = {"finetune": finetune, "pseudo_label": pseudo_label, "retrain": retrain}
-    settings = {name: {} if file is None else read_json(file) for name, file in files.items()}
+    settings = _settings(finetune=finetune, pseudo_label=pseudo_label, retrain=retrain)
     settings["finetune"] = {"sam": sam} | settings["finetune"]
     run(
         dataset_dir,
@@ -240,12 +284,27 @@ def sfr(
     )
 
 
+def _settings(**files: str | None) -> dict[str, Any]:
+    """What is in JSON files of settings, by the stage they are for."""
+    from common.cohort.files import read_json
+
+    return {stage: {} if file is None else read_json(file) for stage, file in files.items()}
+
+
 def _say(cohort: Cohort) -> None:
     counts = f"{len(cohort.training)} training, {len(cohort.validation)} validation, {len(cohort.test)} test scans"
     print(f"{cohort.folder}: {cohort.name}, {counts}.")
 
 
-COMMANDS = {"demo": demo, "phantom": phantom, "prepare": Prepare, "report": report, "sfr": sfr, "weights": Weights}
+COMMANDS = {
+    "assft": assft,
+    "demo": demo,
+    "phantom": phantom,
+    "prepare": Prepare,
+    "report": report,
+    "sfr": sfr,
+    "weights": Weights,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

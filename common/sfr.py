@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from common.cohort import open_cohort
-from common.cohort.files import read_json, write_json
+from common.cohort.files import read_json
 from common.cohort.preparation import claim
-from common.stages import Steps, find_bundle, run_bundle, say
+from common.stages import Steps, known_settings, run_stage, say
 
 
 def sfr(
@@ -87,7 +87,7 @@ def sfr(
         tuned, labels = _finetune(steps, folder / "finetune_selected", selected, settings["pseudo_label"])
     weighing = {"weigh_scans": True, "threshold": threshold} if plus else {}
     network = folder / "retrain"
-    _stage(
+    run_stage(
         steps,
         "sfr_retrain",
         "train",
@@ -97,8 +97,8 @@ def sfr(
     )
     if not (cohort.test or cohort.validation):
         return {}
-    kept = _kept("sfr_retrain", "evaluate", settings["retrain"])
-    _stage(steps, "sfr_retrain", "evaluate", network, {"dataset_dir": str(cohort.folder)} | kept, "evaluation")
+    kept = known_settings("sfr_retrain", "evaluate", settings["retrain"])
+    run_stage(steps, "sfr_retrain", "evaluate", network, {"dataset_dir": str(cohort.folder)} | kept, "evaluation")
     metrics: dict[str, Any] = read_json(network / "evaluation" / "metrics.json")
     say(f"Dice {100 * metrics['mean']['dice']['mean']:.1f} % on {metrics['scans']} scans: {network / 'evaluation'}")
     return metrics
@@ -107,25 +107,8 @@ def sfr(
 def _finetune(steps: Steps, output: Path, settings: dict[str, Any], labelling: dict[str, Any]) -> tuple[Path, Path]:
     """Folder of the fine-tuned SAM and of its pseudo-labels."""
     bundle = "sfr_stitch_finetune"
-    _stage(steps, bundle, "train", output, settings, "SAM on stitched slices")
-    kept = _kept(bundle, "pseudo_label", settings)
+    run_stage(steps, bundle, "train", output, settings, "SAM on stitched slices")
+    kept = known_settings(bundle, "pseudo_label", settings)
     kept.pop("pseudo_label_dir", None)
-    _stage(steps, bundle, "pseudo_label", output, kept | labelling, "pseudo-labels with their confidence")
+    run_stage(steps, bundle, "pseudo_label", output, kept | labelling, "pseudo-labels with their confidence")
     return output, output / "pseudo_labels"
-
-
-def _kept(bundle: str, config: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Those of the settings that another config of the bundle has too."""
-    known = read_json(find_bundle(bundle) / "configs" / f"{config}.json")
-    return {key: value for key, value in settings.items() if key.split("#")[0] in known}
-
-
-def _stage(steps: Steps, bundle: str, config: str, output: Path, settings: dict[str, Any], what: str) -> None:
-    say(f"   {output.name:<18} {what}")
-    with steps.step(f"{output.name} {config}") as wanted:
-        if wanted:
-            path = find_bundle(bundle)
-            overlay = output / f"{config}_settings.json"
-            output.mkdir(parents=True, exist_ok=True)
-            write_json(overlay, settings | {"output_dir": str(output)})
-            run_bundle(path, output, [path / "configs" / f"{config}.json", overlay], [])

@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import common
 from common.cohort.files import read_json, write_json
@@ -105,3 +106,47 @@ def run_bundle(
     if process.returncode:
         last = "\n".join(output.read_text(errors="replace").splitlines()[-15:])
         raise RuntimeError(f"{' '.join(command)} failed; the end of {output}:\n{last}")
+
+
+def known_settings(bundle: str, config: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the settings, by id, that a config of the bundle has: what one stage was given and another needs too."""
+    known = read_json(find_bundle(bundle) / "configs" / f"{config}.json")
+    return {key: value for key, value in settings.items() if key.split("#")[0] in known}
+
+
+def run_stage(
+    steps: Steps,
+    bundle: str,
+    config: str,
+    output: Path,
+    settings: Mapping[str, Any],
+    what: str,
+    *,
+    check: Callable[[], None] | None = None,
+) -> None:
+    """Runs a config of a bundle as a step of a command, named after its folder within the command's and the config.
+
+    Args:
+        steps: of the command, kept in its folder.
+        bundle: its name.
+        config: its name without ``.json``.
+        output: ``output_dir`` of the config, the command's folder or one in it; gets ``CONFIG_settings.json`` too.
+        settings: by id, in place of the config's own.
+        what: the stage does, for the reader.
+        check: called when it has run; what it raises leaves the step undone.
+
+    Raises:
+        FileNotFoundError: if there is no such bundle.
+        RuntimeError: if it fails, with the end of its output.
+    """
+    folder = output.relative_to(steps.path.parent).name
+    say(f"   {folder or config:<18} {what}")
+    with steps.step(f"{folder} {config}".lstrip()) as wanted:
+        if wanted:
+            path = find_bundle(bundle)
+            overlay = output / f"{config}_settings.json"
+            output.mkdir(parents=True, exist_ok=True)
+            write_json(overlay, {**settings, "output_dir": str(output)})
+            run_bundle(path, output, [path / "configs" / f"{config}.json", overlay], [])
+            if check is not None:
+                check()

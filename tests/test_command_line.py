@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import nibabel as nib
 import pytest
 
 from common.__main__ import main
@@ -7,16 +8,26 @@ from common.cohort import Cohort
 
 
 def test_phantom(tmp_path, capsys):
-    arguments = ["phantom", "--output_dir", str(tmp_path / "p"), "--scans", "3", "--size", "16", "--seed", "4"]
+    arguments = ["phantom", "--target", str(tmp_path / "p"), "--scans", "3", "--size", "16", "--seed", "4"]
     main(arguments)
     main(arguments)
     assert "1 training, 1 validation, 1 test scans" in capsys.readouterr().out
     assert len(Cohort.open(tmp_path / "p").scans) == 3
 
 
+def test_a_phantom_of_another_domain(tmp_path):
+    arguments = ["phantom", "--scans", "3", "--size", "16", "--target"]
+    main([*arguments, str(tmp_path / "usual")])
+    main([*arguments, str(tmp_path / "other"), "--domain", "source"])
+    usual, other = (Cohort.open(tmp_path / name).training[0].label for name in ("usual", "other"))
+    assert (nib.load(usual).get_fdata() != nib.load(other).get_fdata()).any()
+    with pytest.raises(SystemExit, match=r"Error: domain must be one of .*, got 'mars'"):
+        main([*arguments, str(tmp_path / "mars"), "--domain", "mars"])
+
+
 def test_an_unknown_argument_stops_a_command_before_it_runs(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
-        main(["phantom", "--output_dir", str(tmp_path / "p"), "--scan", "3"])
+        main(["phantom", "--target", str(tmp_path / "p"), "--scan", "3"])
     assert caught.value.code == 2
     assert "--scan" in capsys.readouterr().err
     assert not (tmp_path / "p").exists()
@@ -26,11 +37,17 @@ def test_bad_input_is_a_message_not_a_traceback(tmp_path):
     with pytest.raises(SystemExit, match=r"Error: .*train\.list: no such file"):
         main(["prepare", "la", "--source", str(tmp_path), "--target", str(tmp_path / "t")])
     with pytest.raises(SystemExit, match="Error: size must be"):
-        main(["phantom", "--output_dir", str(tmp_path / "p"), "--size", "5"])
+        main(["phantom", "--target", str(tmp_path / "p"), "--size", "5"])
+
+
+def test_settings_of_a_stage_are_a_json_file(tmp_path):
+    with pytest.raises(SystemExit, match=r"Error: .*nowhere\.json"):
+        main(["assft", "--output_dir", str(tmp_path / "run"), "--train", str(tmp_path / "nowhere.json")])
+    assert not (tmp_path / "run").exists()
 
 
 def test_classes_are_separated_by_commas(tmp_path, capsys):
-    main(["phantom", "--output_dir", str(tmp_path / "p"), "--scans", "3", "--size", "16"])
+    main(["phantom", "--target", str(tmp_path / "p"), "--scans", "3", "--size", "16"])
     images, labels = str(tmp_path / "p/images"), str(tmp_path / "p/labels")
     arguments = ["--images", images, "--labels", labels, "--target", str(tmp_path / "n"), "--validation", "1"]
     main(["prepare", "nifti", *arguments, "--classes", "left atrium,something else"])

@@ -1,0 +1,147 @@
+"""All stages of ASSFT, one after the other: what ``python -m common assft`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from common.adaptation import weights_file
+from common.cohort import AnnotationsPending, Cohort, FolderAnnotator, Ledger, open_cohort
+from common.cohort.files import read_json
+from common.cohort.preparation import claim
+from common.query import check_budget, sample_strategy
+from common.stages import Steps, find_bundle, known_settings, run_stage, say
+
+BUNDLE = "assft_adapt"
+
+LABELLED_ALONE = {"round_interval": "@max_iterations"}
+"""Settings of ``train.json`` for plain fine-tuning: without a round of pseudo-labels, batches hold labelled scans alone."""
+
+
+def assft(
+    dataset_dir: str | Path | None,
+    output_dir: str | Path,
+    *,
+    pretrained: str | Path | None = None,
+    budget: int = 4,
+    query: str = "assft",
+    annotator: str = "oracle",
+    seed: int = 0,
+    selective: bool = True,
+    pretrain: dict[str, Any] | None = None,
+    querying: dict[str, Any] | None = None,
+    train: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Pre-trains a network if none is given, chooses scans to be labelled, fine-tunes the network; evaluates it.
+
+    The same call again goes on where it stopped, between stages and within them. While people are to draw, it says what
+    and where, and ends.
+
+    Args:
+        dataset_dir: a cohort; None for made-up scans.
+        output_dir: of all stages.
+        pretrained: file of weights, or a name of ``common weights``; None for a network pre-trained on made-up scans of
+            another domain, or on the cohort that ``pretrain`` names.
+        budget: scans to be labelled.
+        query: strategy that chooses them, see :func:`common.query.sample_strategy`.
+        annotator: ``oracle`` takes the cohort's labels, ``folder`` waits for people.
+        seed: of all.
+        selective: learn from reliable pseudo-labels of the other scans too; else from the labelled ones alone, whatever
+            `train` says of the others.
+        pretrain: settings of the bundle's `pretrain.json`, by id.
+        querying: settings of its `query.json`.
+        train: settings of its `train.json`; what other stages know too, e.g. `roi_size` or `network_def`, is theirs as
+            well.
+
+    Returns:
+        The evaluation's `metrics.json`; empty while annotations are awaited, or if no scan is left to evaluate on.
+
+    Raises:
+        FileNotFoundError: if the weights or the cohort are not there.
+        RuntimeError: if a stage fails, with the end of its output.
+        ValueError: if the folder holds something else, or a run with other settings, or the settings make no sense.
+    """
+    weights = None if pretrained is None else _weights(pretrained)
+    settings: dict[str, Any] = {
+        "made by": "assft",
+        "dataset_dir": None if dataset_dir is None else str(Path(dataset_dir).resolve()),
+        "pretrained": None if weights is None else str(weights),
+        "budget": budget,
+        "query": query,
+        "annotator": annotator,
+        "seed": seed,
+        "selective": selective,
+        "pretrain": pretrain or {},
+        "querying": querying or {},
+        "train": train or {},
+    }
+    _check(settings)
+    folder = claim(output_dir, settings).resolve()
+    cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))
+    check_budget(budget, cohort.training, Ledger(folder))
+    steps = Steps(folder / "progress.json")
+    training = settings["train"] | ({} if selective else LABELLED_ALONE)
+    asking = known_settings(BUNDLE, "query", training)
+
+    say(f"ASSFT · {output_dir} · {cohort.name} · seed {seed}")
+    if weights is None:
+        weights = folder / "pretrained.pt"
+        # query.json has nothing that is about training, so that the fine-tuning's iterations stay its own.
+        source = {"seed": seed, "num_classes": cohort.num_classes} | known_settings(BUNDLE, "pretrain", asking)
+        source |= settings["pretrain"]
+        if not source.get("dataset_dir"):
+            say(
+                "   NO PRE-TRAINED MODEL GIVEN: one is trained on MADE-UP scans; its results mean nothing for "
+                "patients. For a model of your own add --pretrained FILE."
+            )
+        run_stage(steps, BUNDLE, "pretrain", folder, source, "the network on scans of another domain")
+    shared = {"dataset_dir": str(cohort.folder), "pretrained": str(weights), "seed": seed}
+    shared |= {"budget": budget, "query": query, "annotator": annotator}
+    try:
+        run_stage(
+            steps,
+            BUNDLE,
+            "query",
+            folder,
+            shared | asking | settings["querying"],
+            f"which {budget} of {len(cohort.training)} scans to label",
+            check=lambda: _expect_annotations(folder, cohort),
+        )
+    except AnnotationsPending as request:
+        say(f"\n{request}")
+        return {}
+    others = "and reliable pseudo-labels of the others" if selective else "alone"
+    run_stage(steps, BUNDLE, "train", folder, shared | training, f"the network on the labelled scans {others}")
+    if not (cohort.test or cohort.validation):
+        return {}
+    kept = known_settings(BUNDLE, "evaluate", training)
+    run_stage(steps, BUNDLE, "evaluate", folder, {"dataset_dir": str(cohort.folder)} | kept, "evaluation")
+    metrics: dict[str, Any] = read_json(folder / "evaluation" / "metrics.json")
+    say(f"Dice {100 * metrics['mean']['dice']['mean']:.1f} % on {metrics['scans']} scans: {folder / 'evaluation'}")
+    return metrics
+
+
+def _weights(given: str | Path) -> Path:
+    path = weights_file(given).resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected the weights of a pre-trained network, found no file.")
+    return path
+
+
+def _check(settings: dict[str, Any]) -> None:
+    """Refuses before the first stage what a later one would."""
+    if settings["pretrained"] and settings["pretrain"]:
+        raise ValueError(
+            f"pretrain must be empty where pretrained is given, got settings of {', '.join(settings['pretrain'])}."
+        )
+    sample_strategy(settings["query"])
+    annotators = read_json(find_bundle(BUNDLE) / "configs" / "query.json")["annotators"]
+    if settings["annotator"] not in annotators:
+        raise ValueError(f"annotator must be one of {', '.join(annotators)}, got {settings['annotator']!r}.")
+
+
+def _expect_annotations(folder: Path, cohort: Cohort) -> None:
+    """Raises AnnotationsPending, which says what to draw where, if the query waits for people."""
+    if not Ledger(folder).entries:
+        people = FolderAnnotator(folder, cohort.labels, dense=True)
+        people.annotate([cohort.scan(scan) for scan in people.requested(0) or []], round=0)

@@ -1,0 +1,111 @@
+"""All stages of ASSFT by one command, at the size of seconds."""
+
+import json
+
+import nibabel as nib
+import pytest
+import torch
+from monai.networks.nets import UNet
+
+from common.__main__ import main
+from common.assft import assft
+from common.cohort import Cohort, Ledger, write_phantom
+from common.cohort.files import write_json
+from common.handlers import read_selection
+
+UNET = {"spatial_dims": 3, "channels": [4, 8], "strides": [2], "norm": "batch"}
+NETWORK = UNET | {"_target_": "UNet", "in_channels": "@channels", "out_channels": "@num_classes"}
+PRETRAIN = {"max_iterations": 2, "val_interval": 2, "warm_up": 1, "phantom_scans": 3, "phantom_size": 32}
+TRAIN = {
+    "max_iterations": 4,
+    "val_interval": 4,
+    "round_interval": 2,
+    "warm_up": 2,
+    "encoder": "model.0",
+    "roi_size": [32, 32, 32],
+    "stride": [32, 32, 32],
+    "precision": "fp32",
+    "network_def": NETWORK,
+}
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    return write_phantom(tmp_path / "cohort", scans=5, size=32, seed=0, validation=1, test=1)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save(UNet(**UNET, in_channels=1, out_channels=2).state_dict(), path)
+    return path
+
+
+def progress(run):
+    path = run / "progress.json"
+    return list(json.loads(path.read_text())) if path.is_file() else []
+
+
+@pytest.mark.slow
+def test_all_stages_and_again_nothing(cohort, tmp_path, capsys):
+    run, settings = tmp_path / "run", {"budget": 2, "pretrain": PRETRAIN, "train": TRAIN}
+    first = assft(cohort.folder, run, **settings)
+    assert first["scans"] == 1
+    assert progress(run) == ["pretrain", "query", "train", "evaluate"]
+    assert "NO PRE-TRAINED MODEL GIVEN" in capsys.readouterr().out
+    taken = {stage: json.loads((run / f"{stage}_settings.json").read_text()) for stage in progress(run)}
+    assert taken["pretrain"]["max_iterations"] == 2 and "warm_up" not in taken["query"]
+    for stage in taken.values():
+        assert all(stage[name] == TRAIN[name] for name in ("roi_size", "stride", "precision", "network_def"))
+    assert taken["query"]["pretrained"] == taken["train"]["pretrained"] == str(run / "pretrained.pt")
+    assert len(Ledger(run).entries) == 2
+    assert [line["iteration"] for line in read_selection(run / "selection.jsonl")] == [2]
+
+    assert assft(cohort.folder, run, **settings) == first
+    assert capsys.readouterr().out.count("done before") == 4
+
+    with pytest.raises(ValueError, match="prepared before with budget 2, not 1"):
+        assft(cohort.folder, run, **settings | {"budget": 1})
+
+
+@pytest.mark.slow
+def test_waits_for_people_and_goes_on(cohort, weights, tmp_path, capsys):
+    run = tmp_path / "run"
+    write_json(tmp_path / "train.json", TRAIN)
+    words = ["assft", "--dataset_dir", cohort.folder, "--output_dir", run, "--pretrained", weights, "--budget", 1]
+    words += ["--annotator", "folder", "--train", tmp_path / "train.json", "--selective", False]
+    words = [str(word) for word in words]
+    main(words)
+    request = json.loads((run / "requests" / "round_00.json").read_text())
+    (asked,) = request["scans"]
+    printed = capsys.readouterr().out
+    assert "waits for 1 annotation. Please draw all of" in printed and asked["draw_in"] in printed
+    assert progress(run) == []
+
+    nib.save(nib.load(Cohort.open(cohort.folder).scan(asked["scan"]).label), asked["draw_in"])
+    main(words)
+    assert "NO PRE-TRAINED MODEL" not in capsys.readouterr().out
+    assert progress(run) == ["query", "train", "evaluate"]
+    assert [(entry.scan, entry.annotator) for entry in Ledger(run).entries] == [(asked["scan"], "folder")]
+    assert not (run / "selection.jsonl").exists() and not (run / "pseudo_label").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"query": "asft"}, r"query must be one of assft, .*, got 'asft'"),
+        ({"annotator": "nobody"}, "annotator must be one of oracle, folder, got 'nobody'"),
+        ({"pretrained": "nowhere.pt"}, r"nowhere\.pt: expected the weights"),
+        ({"pretrain": PRETRAIN}, "pretrain must be empty where pretrained is given, got settings of max_iterations"),
+    ],
+)
+def test_senseless_settings_are_refused_at_once(changes, message, cohort, weights, tmp_path):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        assft(cohort.folder, tmp_path / "run", **{"pretrained": weights} | changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_budget_beyond_the_scans_starts_nothing(cohort, tmp_path):
+    with pytest.raises(ValueError, match=r"budget must lie in 1\.\.3, the scans of the pool, got 4"):
+        assft(cohort.folder, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["prepared.json"]
