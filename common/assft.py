@@ -10,12 +10,12 @@ from common.cohort import AnnotationsPending, Cohort, FolderAnnotator, Ledger, o
 from common.cohort.files import read_json
 from common.cohort.preparation import claim
 from common.query import check_budget, sample_strategy
-from common.stages import Steps, find_bundle, known_settings, run_stage, say
+from common.stages import Steps, check_stage, config_file, known_settings, run_stage, say
 
 BUNDLE = "assft_adapt"
 
 LABELLED_ALONE = {"round_interval": "@max_iterations"}
-"""Settings of ``train.json`` for plain fine-tuning: without a round of pseudo-labels, batches hold labelled scans alone."""
+"""Settings of ``train.json`` for plain fine-tuning: without a round of pseudo-labels, batches hold labelled scans."""
 
 
 def assft(
@@ -112,7 +112,7 @@ def assft(
         return {}
     others = "and reliable pseudo-labels of the others" if selective else "alone"
     run_stage(steps, BUNDLE, "train", folder, shared | training, f"the network on the labelled scans {others}")
-    if not (cohort.test or cohort.validation):
+    if cohort.evaluation_split is None:
         return {}
     kept = known_settings(BUNDLE, "evaluate", training)
     run_stage(steps, BUNDLE, "evaluate", folder, {"dataset_dir": str(cohort.folder)} | kept, "evaluation")
@@ -130,12 +130,14 @@ def _weights(given: str | Path) -> Path:
 
 def _check(settings: dict[str, Any]) -> None:
     """Refuses before the first stage what a later one would."""
+    for config, name in (("pretrain", "pretrain"), ("query", "querying"), ("train", "train")):
+        check_stage(BUNDLE, config, settings[name])
     if settings["pretrained"] and settings["pretrain"]:
         raise ValueError(
             f"pretrain must be empty where pretrained is given, got settings of {', '.join(settings['pretrain'])}."
         )
     sample_strategy(settings["query"])
-    annotators = read_json(find_bundle(BUNDLE) / "configs" / "query.json")["annotators"]
+    annotators = read_json(config_file(BUNDLE, "query"))["annotators"]
     if settings["annotator"] not in annotators:
         raise ValueError(f"annotator must be one of {', '.join(annotators)}, got {settings['annotator']!r}.")
 

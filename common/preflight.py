@@ -7,7 +7,7 @@ import difflib
 import inspect
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from traceback import walk_tb
 from types import TracebackType
@@ -54,15 +54,28 @@ def check_overrides(config_file: str | Path, arguments: Sequence[str] | None = N
     for file in files:
         known |= set(json.loads(file.read_text()))
     words = [word[2:].split("=")[0] for word in arguments if word.startswith("--")]
-    unknown = [word for word in words if word.lstrip("+").split("::")[0].split("#")[0] not in known]
-    if unknown:
-        hints = []
-        for word in unknown:
-            near = difflib.get_close_matches(word.lstrip("+"), known, n=2)
-            hints.append(
-                f"--{word}" + (f" (did you mean {' or '.join('--' + name for name in near)}?)" if near else "")
-            )
-        raise ValueError(f"{config_file} has no setting for {', '.join(hints)}.")
+    check_settings((word.lstrip("+").split("::")[0] for word in words), known, where=str(config_file), sign="--")
+
+
+def check_settings(names: Iterable[str], known: Collection[str], *, where: str, sign: str = "") -> None:
+    """Refuses settings that nothing knows, and says which were perhaps meant.
+
+    Args:
+        names: ids of settings, ``#`` before what lies within.
+        known: top-level ids.
+        where: what should have them, for the message.
+        sign: before a name, for the message.
+
+    Raises:
+        ValueError: naming each unknown setting and the nearest known ids.
+    """
+    hints = []
+    for name in names:
+        if name.split("#")[0] not in known:
+            near = " or ".join(sign + other for other in difflib.get_close_matches(name, known, n=2))
+            hints.append(f"{sign}{name}" + (f" (did you mean {near}?)" if near else ""))
+    if hints:
+        raise ValueError(f"{where} has no setting for {', '.join(hints)}.")
 
 
 def _config_files(arguments: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from common.cohort import open_cohort
 from common.cohort.files import read_json
 from common.cohort.preparation import claim
-from common.stages import Steps, known_settings, run_stage, say
+from common.stages import Steps, check_stage, known_settings, run_stage, say
 
 
 def sfr(
@@ -63,6 +63,9 @@ def sfr(
         "pseudo_label": pseudo_label or {},
         "retrain": retrain or {},
     }
+    check_stage("sfr_stitch_finetune", "train", settings["finetune"])
+    check_stage("sfr_stitch_finetune", "pseudo_label", settings["pseudo_label"])
+    check_stage("sfr_retrain", "train", settings["retrain"])
     folder = claim(output_dir, settings).resolve()
     if dataset_dir is None and labelled is None:
         labelled = 4
@@ -95,7 +98,7 @@ def sfr(
         shared | {"pseudo_label_dir": str(labels)} | weighing | settings["retrain"],
         "the 3D network on labels and pseudo-labels",
     )
-    if not (cohort.test or cohort.validation):
+    if cohort.evaluation_split is None:
         return {}
     kept = known_settings("sfr_retrain", "evaluate", settings["retrain"])
     run_stage(steps, "sfr_retrain", "evaluate", network, {"dataset_dir": str(cohort.folder)} | kept, "evaluation")

@@ -13,6 +13,7 @@ from typing import Any
 
 import common
 from common.cohort.files import read_json, write_json
+from common.preflight import check_settings
 
 
 def say(text: str) -> None:
@@ -108,10 +109,29 @@ def run_bundle(
         raise RuntimeError(f"{' '.join(command)} failed; the end of {output}:\n{last}")
 
 
+def config_file(bundle: str, config: str) -> Path:
+    """Path of a config of a bundle; both by name.
+
+    Raises:
+        FileNotFoundError: if there is no such bundle.
+    """
+    return find_bundle(bundle) / "configs" / f"{config}.json"
+
+
 def known_settings(bundle: str, config: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the settings, by id, that a config of the bundle has: what one stage was given and another needs too."""
-    known = read_json(find_bundle(bundle) / "configs" / f"{config}.json")
+    known = read_json(config_file(bundle, config))
     return {key: value for key, value in settings.items() if key.split("#")[0] in known}
+
+
+def check_stage(bundle: str, config: str, settings: Mapping[str, Any]) -> None:
+    """Refuses settings, by id, that a config of the bundle does not have.
+
+    Raises:
+        FileNotFoundError: if there is no such bundle.
+        ValueError: naming each, and the nearest ids that there are.
+    """
+    check_settings(settings, read_json(config_file(bundle, config)), where=f"{bundle}/configs/{config}.json")
 
 
 def run_stage(
@@ -143,10 +163,9 @@ def run_stage(
     say(f"   {folder or config:<18} {what}")
     with steps.step(f"{folder} {config}".lstrip()) as wanted:
         if wanted:
-            path = find_bundle(bundle)
             overlay = output / f"{config}_settings.json"
             output.mkdir(parents=True, exist_ok=True)
             write_json(overlay, {**settings, "output_dir": str(output)})
-            run_bundle(path, output, [path / "configs" / f"{config}.json", overlay], [])
+            run_bundle(find_bundle(bundle), output, [config_file(bundle, config), overlay], [])
             if check is not None:
                 check()

@@ -94,6 +94,7 @@ def test_waits_for_people_and_goes_on(cohort, weights, tmp_path, capsys):
     ("changes", "message"),
     [
         ({"query": "asft"}, r"query must be one of assft, .*, got 'asft'"),
+        ({"train": {"max_iteration": 3}}, r"assft_adapt/.*no setting for max_iteration \(did you mean max_iterations"),
         ({"annotator": "nobody"}, "annotator must be one of oracle, folder, got 'nobody'"),
         ({"pretrained": "nowhere.pt"}, r"nowhere\.pt: expected the weights"),
         ({"pretrain": PRETRAIN}, "pretrain must be empty where pretrained is given, got settings of max_iterations"),

@@ -44,3 +44,10 @@ def test_without_unlabelled_scans_nothing_is_started(tmp_path):
     with pytest.raises(ValueError, match="expected unlabelled training scans, found labels of all 2"):
         sfr(tmp_path / "cohort", tmp_path / "run", finetune=FINETUNE)
     assert not (tmp_path / "run" / "finetune").exists()
+
+
+@pytest.mark.parametrize("stage", ["finetune", "pseudo_label", "retrain"])
+def test_a_setting_that_a_later_stage_does_not_know_starts_nothing(stage, tmp_path):
+    with pytest.raises(ValueError, match=r"sfr_.* has no setting for roi_sise \(did you mean roi_size"):
+        sfr(None, tmp_path / "run", **{stage: {"roi_sise": [32, 32, 32]}})
+    assert not (tmp_path / "run").exists()

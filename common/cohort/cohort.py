@@ -88,6 +88,29 @@ class Cohort:
         """K + 1: the background counts."""
         return max(self.labels) + 1
 
+    def labelled(self, split: str) -> tuple[Scan, ...]:
+        """Scans of a split that have a label.
+
+        Args:
+            split: ``training``, ``validation`` or ``test``.
+
+        Raises:
+            ValueError: if there is no such split, or no scan of it has a label.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
+        scans = getattr(self, split)
+        found = tuple(scan for scan in scans if scan.label is not None)
+        if not found:
+            raise ValueError(f"{self.folder}: expected {split} scans with a label, found none of {len(scans)}.")
+        return found
+
+    @property
+    def evaluation_split(self) -> str | None:
+        """The split on whose labels a model is evaluated: ``test``, or else ``validation``; None if neither has any."""
+        splits = {"test": self.test, "validation": self.validation}
+        return next((name for name, scans in splits.items() if any(scan.label for scan in scans)), None)
+
     def scan(self, scan_id: str) -> Scan:
         """The scan with that id.
 

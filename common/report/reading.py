@@ -258,7 +258,7 @@ def _find_cohort(folders: list[Path], dataset_dir: str | Path | None) -> Cohort 
 
 def _pictures(cohort: Cohort, folders: list[Path], runs: list[RunRecord]) -> Iterator[Picture]:
     """Held-out scans (the median and the worst by Dice of the first run), a cross-label and a pseudo-label."""
-    held_out = {scan.id: scan for scan in cohort.test or cohort.validation}
+    held_out = {scan.id: scan for scan in getattr(cohort, cohort.evaluation_split or "test")}
     predicted = {scan: path for scan in held_out if (path := _prediction(folders[0], scan)) is not None}
     for name in _median_and_worst(runs[0], list(predicted)):
         scan = held_out[name]

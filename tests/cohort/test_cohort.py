@@ -54,6 +54,20 @@ def test_accepts_the_decathlons_peculiarities(tmp_path):
     assert [scan.id for scan in cohort.test] == ["la_001"]
 
 
+def test_evaluation_is_on_labelled_scans(tmp_path):
+    labelled = [{"image": f"{name}.nii", "label": f"labels/{name}.nii"} for name in "ab"]
+    cohort = Cohort.open(write(tmp_path, training=[labelled[0]], validation=[labelled[1], "c.nii"], test=["d.nii"]))
+    assert cohort.evaluation_split == "validation"
+    assert [scan.id for scan in cohort.labelled("validation")] == ["b"]
+    with pytest.raises(ValueError, match=r"expected test scans with a label, found none of 1\."):
+        cohort.labelled("test")
+    with pytest.raises(ValueError, match="split must be one of training, validation, test, got 'tests'"):
+        cohort.labelled("tests")
+    cohort = Cohort.open(write(tmp_path, training=["c.nii"], validation=[labelled[0]], test=["d.nii", labelled[1]]))
+    assert cohort.evaluation_split == "test"
+    assert Cohort.open(write(tmp_path, training=[labelled[0]], test=["d.nii"])).evaluation_split is None
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
