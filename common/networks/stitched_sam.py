@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from common.generalists.sam_models import with_masks
+from common.networks.pretrained import load_pretrained
 from common.transforms.stitch import stitch, unstitch
 
 
@@ -59,7 +60,7 @@ class StitchedSam(nn.Module):
             quarter of the image's resolution.
         augment: while training, turn and mirror the stitched image at random.
         save_memory: compute activations of the encoder's blocks anew in the backward pass instead of keeping them.
-        weights: file of a state dict to start from.
+        weights: file of a state dict to start from; errors as for :func:`common.networks.load_pretrained`.
 
     Shapes: ``[B, 1, H, W, D]``, normalised to mean 0 and deviation 1 (SAM's own input is about that), to logits
     ``[B, C, H, W, D]``.
@@ -87,7 +88,7 @@ class StitchedSam(nn.Module):
         self.side = int(model.prompt_encoder.input_image_size[0])
         self.view = StitchedView()
         if weights is not None:
-            self.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+            load_pretrained(self, weights)
         if save_memory:
             for stage in model.image_encoder.modules():
                 for block in getattr(stage, "blocks", ()):
