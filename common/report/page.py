@@ -191,11 +191,13 @@ def _labels(story: Story) -> str:
             "<p>At each round the teacher’s prediction becomes the pseudo-label of a trusted scan, "
             "without its voxels of low confidence.</p>\n"
         )
-    else:
+    elif rounds:
         html += (
             "<p>At each round the teacher’s prediction prompts the generalist, slice by slice in three views; "
             "its masks are fused into the labels that the student learns from next.</p>\n"
         )
+    else:
+        html += "<p>Labels made by a model before the training, from which it learns on unlabelled scans.</p>\n"
     if known:
         caption = (
             "Dice on the voxels that experts had annotated by then: of the teacher, "
@@ -212,7 +214,12 @@ def _labels(story: Story) -> str:
             ],
         )
     for number, picture in enumerate(shown):
-        keys = [_key(_outline_colour(0), "pseudo-label of the last round")]
+        keys = [
+            _key(
+                _outline_colour(0),
+                "pseudo-label of the last round" if rounds or story.main.selection else "pseudo-label",
+            )
+        ]
         if picture.reference is not None:
             keys.append(_key(figures.PAGE.reference, "reference, never seen in training"))
         html += _picture(picture, f"pseudo-label-{number}", f"{escape(picture.scan)}. {' '.join(keys)}")
