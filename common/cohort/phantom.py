@@ -7,7 +7,7 @@ is shape and context, since pose and shape vary from scan to scan, and so do con
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,10 @@ class Domain:
         blur: of the image's blur.
         bias: of the bias field.
         noise: of the noise.
+        fading: width of the band across which the atrium's border fades, in parts of half the field of view; no
+            factor, 0 is a sharp border.
+        far_noise: of the noise beyond ``FAR``, on top of ``noise``.
+        black_blood: whether blood is dark and what was dark is bright; no factor.
     """
 
     stretch: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -48,13 +52,37 @@ class Domain:
     blur: float = 1.0
     bias: float = 1.0
     noise: float = 1.0
+    fading: float = 0.0
+    far_noise: float = 1.0
+    black_blood: bool = False
 
+
+SOURCE = Domain(stretch=(1.12, 0.9, 1.1), chambers=0.85, contrast=1.5, blur=1.5, bias=0.5, noise=0.5)
 
 DOMAINS = {
     "target": Domain(),
-    "source": Domain(stretch=(1.12, 0.9, 1.1), chambers=0.85, contrast=1.5, blur=1.5, bias=0.5, noise=0.5),
+    "source": SOURCE,
+    "unlike_source": replace(SOURCE, black_blood=True),
+    "hard_organ": replace(SOURCE, fading=0.6),
+    "hard_background": replace(SOURCE, far_noise=8.0),
 }
-"""By name: the usual phantoms, and those of another scanner and other patients, on which a model can be pre-trained."""
+"""By name:
+
+- ``target``: the usual phantoms;
+- ``source``: other patients in another scanner, on which a model can be pre-trained;
+- ``unlike_source``: the source's patients in a black-blood sequence: the atrium is as distinct, all looks different;
+- ``hard_organ``: the source's, whose atrium has no sharp border;
+- ``hard_background``: the source's, with strong noise far from the atrium.
+
+For the same seed, the last three have the source's labels. They were made, and tuned, for
+``benchmarks/planted.py``.
+"""
+
+FAR = 0.4
+"""Distance from what is labelled beyond which ``far_noise`` applies, in parts of half the field of view, about."""
+
+BLACK_BLOOD = 1.2
+"""The brightness of black-blood phantoms is this minus the usual one, which for blood is about 1."""
 
 
 def phantom_volume(
@@ -89,10 +117,13 @@ def phantom_volume(
     _paint(brightness, np.minimum(atrium, veins) - 0.05, rng.uniform(0.3, 0.5))
     for chamber in chambers:
         _paint(brightness, np.maximum(chamber, -apart), shift.chambers * rng.uniform(0.82, 1.12))
-    _paint(brightness, np.minimum(atrium, veins), rng.uniform(0.9, 1.08))
+    blood = np.minimum(atrium, veins)
+    _fade_in(brightness, blood, rng.uniform(0.9, 1.08), shift.fading)
+    if shift.black_blood:
+        brightness = np.clip(BLACK_BLOOD - brightness, 0, None)
 
-    label = (np.minimum(atrium, _beginning(veins, atrium, rng)) < 0).astype(np.uint8)
-    return _acquire(brightness, rng, shift), label
+    organ = np.minimum(atrium, _beginning(veins, atrium, rng))
+    return _acquire(brightness, rng, shift, organ > FAR), (organ < 0).astype(np.uint8)
 
 
 def write_phantom(
@@ -277,11 +308,21 @@ def _paint(brightness: np.ndarray, distance: np.ndarray, value: float) -> None:
     brightness[distance < 0] = value
 
 
-def _acquire(brightness: np.ndarray, rng: np.random.Generator, shift: Domain) -> np.ndarray:
+def _fade_in(brightness: np.ndarray, distance: np.ndarray, value: float, width: float) -> None:
+    """Paints with a border across which the value fades."""
+    if width == 0:
+        _paint(brightness, distance, value)
+    else:
+        share = np.clip(0.5 - distance / width, 0, 1)
+        brightness += share * (value - brightness)
+
+
+def _acquire(brightness: np.ndarray, rng: np.random.Generator, shift: Domain, far: np.ndarray) -> np.ndarray:
     """What a scanner makes of the tissues: blur, contrast, bias field, Rician noise, gain."""
     shape = brightness.shape
     image = gaussian_filter(brightness.astype(np.float32), shift.blur * (max(shape) / 64 * rng.uniform(0.4, 0.8)))
     image = np.clip(image, 0, None) ** (shift.contrast * rng.uniform(0.7, 1.5))
     image *= np.exp(shift.bias * rng.uniform(0.05, 0.22) * _smooth_field(rng, shape, modes=3))
     noise = shift.noise * rng.uniform(0.04, 0.11) * rng.standard_normal((2, *shape), dtype=np.float32)
+    noise[:, far] *= np.float32(shift.far_noise)
     return np.hypot(image + noise[0], noise[1]) * np.float32(rng.uniform(250, 600))

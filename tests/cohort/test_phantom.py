@@ -5,9 +5,11 @@ import logging
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.ndimage import label as components
 
 from common.cohort import CohortError, OracleAnnotator, open_cohort, phantom_volume, read_ras, write_phantom
+from common.cohort.phantom import DOMAINS
 from tests.cohort.samples import states
 
 
@@ -110,10 +112,15 @@ def test_open_cohort_with_a_wrong_folder_is_no_phantom(tmp_path):
     assert not (tmp_path / "p").exists()
 
 
-def test_the_usual_phantoms_stay_what_they_were():
+@pytest.mark.parametrize(("domain", "brightness", "voxels"), [("target", 163.4220, 575), ("source", 102.3738, 517)])
+def test_phantoms_stay_what_they_were(domain, brightness, voxels):
+    image, label = phantom_volume(24, 0, domain)
+    assert image.mean(dtype=np.float64) == pytest.approx(brightness, rel=1e-4)
+    assert label.sum() == voxels
+
+
+def test_the_usual_phantoms_are_the_targets():
     image, label = phantom_volume(24, 0)
-    assert image.mean(dtype=np.float64) == pytest.approx(163.422, rel=1e-4)
-    assert label.sum() == 575
     assert all(np.array_equal(a, b) for a, b in zip((image, label), phantom_volume(24, 0, "target"), strict=True))
 
 
@@ -125,6 +132,44 @@ def test_another_domain_has_other_images_and_shapes(tmp_path):
     with pytest.raises(ValueError, match="prepared before with domain 'source'"):
         write_phantom(tmp_path / "source", scans=3, size=16)
     for make in (lambda: phantom_volume(16, 0, "mars"), lambda: write_phantom(tmp_path / "mars", domain="mars")):
-        with pytest.raises(ValueError, match="domain must be one of target, source, got 'mars'"):
+        with pytest.raises(ValueError, match=r"domain must be one of target, source, .*, got 'mars'"):
             make()
     assert not (tmp_path / "mars").exists()
+
+
+# --- planted groups ---
+
+
+@pytest.fixture(params=range(4))
+def patient(request):
+    """By domain, the image of the same patient; and the label, which they share."""
+    scans = {name: phantom_volume(32, request.param, name) for name in DOMAINS if name != "target"}
+    images, labels = ({name: scan[part] for name, scan in scans.items()} for part in (0, 1))
+    assert all(np.array_equal(label, labels["source"]) for label in labels.values())
+    return images, labels["source"] == 1
+
+
+def contrast(image, organ):
+    """Of what is just within the organ's border to what is just outside, as a logarithm."""
+    inside, outside = organ & ~binary_erosion(organ), binary_dilation(organ, iterations=2) & ~organ
+    return np.log(np.median(image[inside]) / np.median(image[outside]))
+
+
+def test_black_blood_looks_different_and_the_organ_is_as_distinct(patient):
+    images, organ = patient
+    assert contrast(images["source"], organ) > 0.5 and contrast(images["unlike_source"], organ) < -0.5
+    assert np.corrcoef(images["source"].ravel(), images["unlike_source"].ravel())[0, 1] < -0.5
+
+
+def test_a_hard_organ_has_a_faint_border_and_much_else_is_as_usual(patient):
+    images, organ = patient
+    assert 0 < contrast(images["hard_organ"], organ) < contrast(images["source"], organ) / 3
+    assert np.isclose(images["hard_organ"], images["source"])[~organ].mean() > 0.3
+
+
+def test_a_hard_background_is_noisier_far_from_the_organ_alone(patient):
+    images, organ = patient
+    changed = images["hard_background"] != images["source"]
+    assert not changed[binary_dilation(organ, np.ones((7, 7, 7)))].any() and changed.mean() > 0.3
+    usual, noisy = (np.abs(np.diff(images[name], axis=0))[changed[1:]].mean() for name in ("source", "hard_background"))
+    assert noisy > 2 * usual
