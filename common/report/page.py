@@ -66,7 +66,8 @@ def _opening(story: Story) -> str:
     if slices:
         headline.append(_big(str(slices), "", f"annotated slices, in {count(len(main.ledger), 'scan')}"))
     elif main.ledger:
-        headline.append(_big(str(len(main.ledger)), "", "densely annotated scans"))
+        noun = "scan" if len(main.ledger) == 1 else "scans"
+        headline.append(_big(str(len(main.ledger)), "", f"densely annotated {noun}"))
     iterations = _iterations(main)
     if iterations and len(headline) < 4:
         headline.append(_big(f"{iterations:,}", "", "iterations"))
