@@ -26,13 +26,12 @@ from typing import Any
 import fire
 import matplotlib.pyplot as plt
 from la_half import words
-from monai.bundle import ConfigWorkflow
 from query_comparison import areas, curve, wins
 
 from common.cohort import Cohort, Ledger, read_labels_ras, write_phantom
 from common.cohort.files import read_json
 from common.query import STRATEGIES
-from common.stages import find_bundle, known_settings
+from common.stages import find_bundle, known_settings, run_workflow
 
 HERE = Path(__file__).resolve().parent
 BUNDLE = "assft_adapt"
@@ -136,20 +135,9 @@ def _run(study: Study, run: tuple[str, int, int]) -> None:
 
 def _stage(config: str, folder: Path, settings: Mapping[str, Any]) -> None:
     """One stage of the bundle in this process; what it prints goes to a file."""
-    bundle = find_bundle(BUNDLE)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-        flow = ConfigWorkflow(
-            config_file=str(bundle / "configs" / f"{config}.json"),
-            workflow_type="train",
-            logging_file=str(bundle / "configs" / "logging.conf"),
-            bundle_root=str(bundle),
-            output_dir=str(folder),
-            **settings,
-        )
-        flow.initialize()
-        flow.run()
-        flow.finalize()
+        run_workflow(find_bundle(BUNDLE), config, {**settings, "output_dir": str(folder)})
 
 
 def _scores(study: Study, runs: list[tuple[str, int, int]]) -> dict[str, dict[tuple[int, int], float]]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-from monai.bundle import ConfigWorkflow
 from torch import nn
 
 from common.cohort.ledger import Ledger
+from common.stages import run_workflow
 from common.weights import CATALOGUE, find
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def ensure_pretrained(
             "for patients. For a model of your own add --pretrained FILE.",
             output_dir,
         )
-        run_stage(bundle_root, "pretrain", {**settings, "output_dir": str(output_dir)}, network)
+        _run(bundle_root, "pretrain", {**settings, "output_dir": str(output_dir)}, network)
     return path
 
 
@@ -78,7 +78,7 @@ def ensure_queried(
     if not ledger.entries:
         _alone("query", "annotated scan", "--output_dir of a query that was made")
         logger.warning("NO SCAN IS LABELLED in %s: the query is made first.", ledger.path.parent)
-        run_stage(bundle_root, "query", settings, network)
+        _run(bundle_root, "query", settings, network)
         ledger.reload()
     if not ledger.entries:
         raise ValueError(
@@ -93,20 +93,9 @@ def ensure_queried(
     return ledger.labelled
 
 
-def run_stage(bundle_root: str | Path, stage: str, settings: Mapping[str, Any], network: nn.Module) -> None:
-    """Runs another stage of a bundle to its end, with a copy of the network in place of its ``network_def``."""
-    configs = Path(bundle_root) / "configs"
-    flow = ConfigWorkflow(
-        config_file=str(configs / f"{stage}.json"),
-        workflow_type="train",
-        logging_file=str(configs / "logging.conf"),
-        bundle_root=str(bundle_root),
-        network_def=copy.deepcopy(network),
-        **settings,
-    )
-    flow.initialize()
-    flow.run()
-    flow.finalize()
+def _run(bundle_root: str | Path, stage: str, settings: Mapping[str, Any], network: nn.Module) -> None:
+    """Runs another stage of the bundle with a copy of the network in place of its ``network_def``."""
+    run_workflow(Path(bundle_root), stage, {**settings, "network_def": copy.deepcopy(network)})
 
 
 def _alone(stage: str, what: str, setting: str) -> None:

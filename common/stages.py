@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from monai.bundle import ConfigWorkflow
+
 import common
 from common.cohort.files import read_json, write_json
 from common.preflight import check_settings
@@ -107,6 +109,26 @@ def run_bundle(
     if process.returncode:
         last = "\n".join(output.read_text(errors="replace").splitlines()[-15:])
         raise RuntimeError(f"{' '.join(command)} failed; the end of {output}:\n{last}")
+
+
+def run_workflow(bundle: Path, config: str, settings: Mapping[str, Any]) -> None:
+    """Runs a config of a bundle to its end in this process, which lets settings be objects.
+
+    Args:
+        bundle: its folder.
+        config: its name without ``.json``.
+        settings: by id, in place of the config's own.
+    """
+    flow = ConfigWorkflow(
+        config_file=str(bundle / "configs" / f"{config}.json"),
+        workflow_type="train",
+        logging_file=str(bundle / "configs" / "logging.conf"),
+        bundle_root=str(bundle),
+        **settings,
+    )
+    flow.initialize()
+    flow.run()
+    flow.finalize()
 
 
 def config_file(bundle: str, config: str) -> Path:
