@@ -107,10 +107,11 @@ def main(
         list(pool.map(partial(_run, study), runs))
     text = _tables(study, chosen, amounts, numbers)
     print(text)
-    if table:
-        Path(table).write_text(text)
     if plot:
         _plot(_scores(study, runs), Path(plot))
+        text += f"\n![Dice against the number of labelled scans, a panel for each strategy]({Path(plot).name})\n"
+    if table:
+        Path(table).write_text(text)
 
 
 def _pretrain(study: Study, seed: int) -> None:
@@ -208,9 +209,9 @@ def _plot(scores: Mapping[str, Mapping[tuple[int, int], float]], path: Path) -> 
     curves = {name: curve(values) for name, values in scores.items()}
     for axis, (name, (budgets, means, spreads)) in zip(axes.flat, curves.items(), strict=False):
         for _, others, _ in curves.values():
-            axis.plot(budgets, [100 * value for value in others], color="#d9dde0", linewidth=0.8)
+            axis.plot(budgets, [100 * value for value in others], color="#b8bec4", linewidth=0.8)
         low, high = ([100 * (mean + sign * s) for mean, s in zip(means, spreads, strict=True)] for sign in (-1, 1))
-        axis.fill_between(budgets, low, high, color="#0b63a5", alpha=0.2, linewidth=0)
+        axis.fill_between(budgets, low, high, color="#0b63a5", alpha=0.2, linewidth=0, zorder=1)
         axis.plot(budgets, [100 * value for value in means], color="#0b63a5", marker="o", markersize=3)
         axis.set_title(name, fontsize=9)
         axis.set_xscale("log", base=2)
