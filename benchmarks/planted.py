@@ -36,14 +36,7 @@ from common.cohort import phantom_volume
 from common.cohort.files import read_json
 from common.engines import BottleneckInferer
 from common.losses import PartialDiceCELoss
-from common.query import (
-    adapt_normalisation,
-    anatomical_difficulty,
-    cosine_similarity,
-    diversified_choice,
-    knowledge_divergence,
-    pooled_features,
-)
+from common.query import ActiveSourceFree, Prediction, adapt_normalisation, diversified_choice
 from common.schedules import PolynomialDecay
 
 GROUPS = ("source", "unlike_source", "hard_organ", "hard_background")
@@ -128,20 +121,23 @@ def assess(network: nn.Module, seed: int, scans: int = 8) -> Groups:
 def measure(network: nn.Module, image: Tensor, label: Tensor) -> Measured:
     """As the query does, with its settings; the whole scan is one window."""
     inferer = BottleneckInferer([SIZE] * 3)
-    before, features = (it[0] for it in inferer.with_features(image[None], network))
-    adapted = adapt_normalisation(
-        network, image[None], steps=QUERY["adaptation_steps"], learning_rate=QUERY["adaptation_rate"]
-    )
-    after, moved = (it[0] for it in inferer.with_features(image[None], adapted))
-    predicted = before.argmax(dim=0) != 0
-    pooled = pooled_features(features, predicted)
-    distance = 1 - cosine_similarity(pooled, pooled_features(moved, after.argmax(dim=0) != 0))
+
+    def predict(model: nn.Module) -> Prediction:
+        return Prediction(*(found[0] for found in inferer.with_features(image[None], model)))
+
+    def adapt() -> Prediction:
+        steps, rate = QUERY["adaptation_steps"], QUERY["adaptation_rate"]
+        return predict(adapt_normalisation(network, image[None], steps=steps, learning_rate=rate))
+
+    plain = predict(network)
+    found = ActiveSourceFree(feature_weight=QUERY["feature_weight"]).assess(plain, adapt)
+    overlap = (plain.foreground & (label[0] != 0)).sum()
     return Measured(
-        dice=(2 * (predicted & (label[0] != 0)).sum() / (predicted.sum() + label.sum())).item(),
-        divergence=knowledge_divergence(before, after, distance, feature_weight=QUERY["feature_weight"]),
-        difficulty=anatomical_difficulty(before),
-        entropy=torch.special.entr(before).sum(dim=0).mean().item() / math.log(2),
-        features=pooled,
+        dice=(2 * overlap / (plain.foreground.sum() + label.sum())).item(),
+        divergence=found.numbers["divergence"],
+        difficulty=found.numbers["difficulty"],
+        entropy=torch.special.entr(plain.probabilities).sum(dim=0).mean().item() / math.log(2),
+        features=found.features,
     )
 
 
