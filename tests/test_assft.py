@@ -11,7 +11,6 @@ from common.__main__ import main
 from common.assft import assft
 from common.cohort import Cohort, Ledger, write_phantom
 from common.cohort.files import write_json
-from common.handlers import read_selection
 
 UNET = {"spatial_dims": 3, "channels": [4, 8], "strides": [2], "norm": "batch"}
 NETWORK = UNET | {"_target_": "UNet", "in_channels": "@channels", "out_channels": "@num_classes"}
@@ -59,7 +58,7 @@ def test_all_stages_and_again_nothing(cohort, tmp_path, capsys):
         assert all(stage[name] == TRAIN[name] for name in ("roi_size", "stride", "precision", "network_def"))
     assert taken["query"]["pretrained"] == taken["train"]["pretrained"] == str(run / "pretrained.pt")
     assert len(Ledger(run).entries) == 2
-    assert [line["iteration"] for line in read_selection(run / "selection.jsonl")] == [2]
+    assert [selection.iteration for selection in Ledger(run).selections] == [2]
 
     assert assft(cohort.folder, run, **settings) == first
     assert capsys.readouterr().out.count("done before") == 4
@@ -87,7 +86,7 @@ def test_waits_for_people_and_goes_on(cohort, weights, tmp_path, capsys):
     assert "NO PRE-TRAINED MODEL" not in capsys.readouterr().out
     assert progress(run) == ["query", "train", "evaluate"]
     assert [(entry.scan, entry.annotator) for entry in Ledger(run).entries] == [(asked["scan"], "folder")]
-    assert not (run / "selection.jsonl").exists() and not (run / "pseudo_label").exists()
+    assert not Ledger(run).selections and not (run / "pseudo_label").exists()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from common.cohort.phantom import phantom_volume, write_phantom
 from common.cohort.prepare_brats import prepare_brats
 from common.cohort.prepare_la import prepare_la
 from common.cohort.prepare_nifti import prepare_nifti
+from common.cohort.selection import RatedScan, SelectionEntry
 from common.cohort.store import AnnotationStore
 from common.cohort.streams import ScanDataset, TwoStreamSampler
 from common.cohort.volumes import read_labels_ras, read_ras
@@ -28,8 +29,10 @@ __all__ = [
     "Ledger",
     "LedgerEntry",
     "OracleAnnotator",
+    "RatedScan",
     "Scan",
     "ScanDataset",
+    "SelectionEntry",
     "Suggestions",
     "TwoStreamSampler",
     "annotate_densely",

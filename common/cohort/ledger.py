@@ -1,4 +1,4 @@
-"""What has been annotated: when, why, at what cost."""
+"""What has been annotated: when, why, at what cost; and which scans were selected to learn from their prediction."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.cohort.files import read_json, write_json
+from common.cohort.selection import SelectionEntry, parse_selections
 
 VERSION = 1
 
@@ -52,12 +53,16 @@ class LedgerEntry:
 
 
 class Ledger:
-    """The record of all annotations of a run, from which the labelled set is derived.
+    """The record of all annotations of a run, from which the labelled set is derived, and of its selections.
 
     A JSON file, rewritten atomically at every addition; it comes into being with the first one.
 
     Args:
         path: the file, or the folder in which it is ``ledger.json``.
+
+    Attributes:
+        entries: one an annotated scan, in the order of their annotation.
+        selections: one a round that chose which predictions to trust, in order; none in most methods.
 
     Raises:
         ValueError: if the file is there but is not a ledger of this version; it is never overwritten then.
@@ -67,13 +72,14 @@ class Ledger:
         path = Path(path)
         self.path = path if path.suffix == ".json" else path / "ledger.json"
         self.entries: list[LedgerEntry] = []
+        self.selections: list[SelectionEntry] = []
         self.reload()
 
     def reload(self) -> None:
         """Reads the file again, as after another process has added to it."""
-        entries = _parse(self.path, read_json(self.path)) if self.path.exists() else []
+        entries, selections = _parse(self.path, read_json(self.path)) if self.path.exists() else ([], [])
         _check_once(entries, self.path)
-        self.entries = entries
+        self.entries, self.selections = entries, selections
 
     @property
     def labelled(self) -> list[str]:
@@ -110,8 +116,19 @@ class Ledger:
             return
         together = self.entries + added
         _check_once(together, self.path)
-        write_json(self.path, {"version": VERSION, "entries": [_plain(entry) for entry in together]})
-        self.entries = together
+        self._save(together, self.selections)
+
+    def select(self, selection: SelectionEntry) -> None:
+        """Appends a round's selection and saves; those of the same and later rounds, of an interrupted run, go."""
+        kept = [former for former in self.selections if former.round < selection.round]
+        self._save(self.entries, [*kept, selection])
+
+    def _save(self, entries: list[LedgerEntry], selections: list[SelectionEntry]) -> None:
+        content: dict[str, Any] = {"version": VERSION, "entries": [_plain(entry) for entry in entries]}
+        if selections:
+            content["selections"] = [selection.plain() for selection in selections]
+        write_json(self.path, content)
+        self.entries, self.selections = entries, selections
 
 
 def _plain(entry: LedgerEntry) -> dict[str, Any]:
@@ -122,7 +139,7 @@ def _plain(entry: LedgerEntry) -> dict[str, Any]:
     return content | {name: int(content[name]) for name in ("round", "iteration", "voxels")}
 
 
-def _parse(path: Path, content: Any) -> list[LedgerEntry]:
+def _parse(path: Path, content: Any) -> tuple[list[LedgerEntry], list[SelectionEntry]]:
     version = content.get("version") if isinstance(content, dict) else None
     if version != VERSION:
         raise ValueError(
@@ -131,10 +148,10 @@ def _parse(path: Path, content: Any) -> list[LedgerEntry]:
         )
     try:
         entries = [LedgerEntry(**entry) for entry in content["entries"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         names = ", ".join(item.name for item in fields(LedgerEntry))
         raise ValueError(f"{path}: expected `entries` with {names}, found something else ({error}).") from error
-    return entries
+    return entries, parse_selections(content.get("selections", []), path)
 
 
 def _check_once(entries: list[LedgerEntry], path: Path) -> None:

@@ -5,7 +5,7 @@ from common.handlers.checkpoint import BestModel, Checkpoint
 from common.handlers.log import TrainingLog, read_log
 from common.handlers.pool import PoolInference, PoolScan, RoundEvents, Rounds
 from common.handlers.pseudo_label import PseudoLabelHandler, annotated_dice
-from common.handlers.reliable import ReliablePseudoLabels, read_selection
+from common.handlers.reliable import ReliablePseudoLabels
 
 __all__ = [
     "ActiveQueryHandler",
@@ -20,5 +20,4 @@ __all__ = [
     "TrainingLog",
     "annotated_dice",
     "read_log",
-    "read_selection",
 ]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from pathlib import Path
-from typing import Any
 
 import ignite.distributed as idist
 import numpy as np
@@ -14,8 +11,8 @@ import torch
 from ignite.engine import Engine
 
 from common import IGNORE_INDEX
-from common.cohort.files import replacing
 from common.cohort.ledger import Ledger
+from common.cohort.selection import RatedScan, SelectionEntry
 from common.cohort.store import AnnotationStore
 from common.handlers.active_query import merge
 from common.handlers.pool import PoolInference, PoolScan
@@ -29,21 +26,19 @@ class ReliablePseudoLabels:
 
     At every round an unlabelled scan has its teacher's prediction as its pseudo-label if its confidence is in the upper
     part and its distance to the nearest labelled scan in the lower part of all unlabelled scans
-    (:func:`common.query.select_reliable`); the others have none. Voxels of low confidence are 255. The selection with
-    its numbers is one JSON line a round: ``{"round", "iteration", "selected": [scan, …], "scans": {scan: {"confidence",
-    "distance", "selected"}}}``.
+    (:func:`common.query.select_reliable`); the others have none. Voxels of low confidence are 255. The ledger records
+    the selection with its numbers.
 
     Args:
         pool: whose pass feeds this handler; must give features.
-        ledger: tells which scans are labelled.
+        ledger: tells which scans are labelled, and keeps the selections.
         store: where pseudo-labels go.
-        path: of the JSON lines.
         confidence_quantile: τ_c.
         distance_quantile: τ_d.
         threshold: voxels whose likeliest class has a lower probability become 255; 0 to 1.
 
     Attributes:
-        selected: the scans that have a pseudo-label since the last round; at first those of the last line of ``path``.
+        selected: the scans that have a pseudo-label since the last round; at first those that the ledger had last.
 
     Raises:
         ValueError: if the pool gives no features, or the threshold is out of its range.
@@ -55,7 +50,6 @@ class ReliablePseudoLabels:
         *,
         ledger: Ledger,
         store: AnnotationStore,
-        path: str | Path,
         confidence_quantile: float = 0.5,
         distance_quantile: float = 0.5,
         threshold: float = 0.7,
@@ -69,12 +63,10 @@ class ReliablePseudoLabels:
         self.ledger = ledger
         self.store = store
         self.candidates = AnnotationStore(store.folder / "candidates")
-        self.path = Path(path)
         self.confidence_quantile = confidence_quantile
         self.distance_quantile = distance_quantile
         self.threshold = threshold
-        rounds = read_selection(self.path)
-        self.selected: list[str] = rounds[-1]["selected"] if rounds else []
+        self.selected = ledger.selections[-1].selected if ledger.selections else []
         self._features: dict[str, torch.Tensor] = {}
         self._confidence: dict[str, float] = {}
 
@@ -112,13 +104,10 @@ class ReliablePseudoLabels:
         if idist.get_rank() == 0:
             for scan in sorted(confidence):
                 self._publish(scan, scan in self.selected)
-            numbers = {
-                scan: {"confidence": confidence[scan], "distance": distance[scan], "selected": scan in self.selected}
-                for scan in sorted(confidence)
+            rated = {
+                scan: RatedScan(confidence[scan], distance[scan], scan in self.selected) for scan in sorted(confidence)
             }
-            self._note(
-                {"round": number, "iteration": engine.state.iteration, "selected": self.selected, "scans": numbers}
-            )
+            self.ledger.select(SelectionEntry(number, engine.state.iteration, rated))
         idist.barrier()
         engine.state.metrics["reliable_scans"] = len(self.selected)
         logger.info(
@@ -145,22 +134,3 @@ class ReliablePseudoLabels:
 
     def _affine(self, scan: str) -> np.ndarray:
         return self.pool.image(scan).affine.cpu().numpy()
-
-    def _note(self, line: dict[str, Any]) -> None:
-        """Appends a round; the same round and later ones, of an interrupted run, go."""
-        kept = [former for former in read_selection(self.path) if former["round"] < line["round"]]
-        with replacing(self.path) as temporary:
-            temporary.write_text("".join(json.dumps(it) + "\n" for it in [*kept, line]))
-
-
-def read_selection(path: str | Path) -> list[dict[str, Any]]:
-    """The rounds of :class:`ReliablePseudoLabels`; none if there is no file.
-
-    Raises:
-        ValueError: if the file is damaged.
-    """
-    path = Path(path)
-    try:
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: expected a JSON object in every line, found something else ({error}).") from error

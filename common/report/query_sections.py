@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from common.cohort import SelectionEntry
 from common.query import select_reliable
 from common.report.elements import Cell, count, figure, folded, table
 from common.report.query_figures import ROWS, Point, in_ranks, most_trusted, ranked, scatter, trusted_by_round
-from common.report.story import QueriedScan, RunRecord, SelectionRound
+from common.report.story import QueriedScan, RunRecord
 
 NAMED = 12
 """Up to how many trusted scans are named in the figure."""
@@ -73,7 +74,7 @@ def trusted(run: RunRecord) -> str:
     if last.scans:
         points = [Point(scan, it.distance, it.confidence, it.selected) for scan, it in sorted(last.scans.items())]
         corner = thresholds(run)
-        caption = f"Round {last.number}, iteration {last.iteration:,}: {_trusted_of(last)} trusted."
+        caption = f"Round {last.round}, iteration {last.iteration:,}: {_trusted_of(last)} trusted."
         if corner is not None:
             distance, confidence = (f"{run.settings[name]:g}" for name in QUANTILES)
             caption += f" Dashed: the quantiles {confidence} of all confidences and {distance} of all distances."
@@ -84,8 +85,8 @@ def trusted(run: RunRecord) -> str:
             [scan, f"{it.confidence:.4g}", f"{it.distance:.4g}", "trusted" if it.selected else ""]
             for scan, it in sorted(last.scans.items(), key=lambda item: (not item[1].selected, item[0]))
         ]
-        html += folded(f"All scans of round {last.number}", table(["scan", "confidence", "distance", ""], rows))
-    by_round = {one.number: one.selected for one in rounds}
+        html += folded(f"All scans of round {last.round}", table(["scan", "confidence", "distance", ""], rows))
+    by_round = {one.round: one.selected for one in rounds}
     ever = len(most_trusted(by_round))
     if ever:
         caption = "In which rounds each scan was trusted; above, how many were."
@@ -137,15 +138,15 @@ def _numbers(scan: QueriedScan) -> list[str]:
     return [f"{it:.4g}" if math.isfinite(it) else "–" for it in (scan.score, *scan.numbers.values())]
 
 
-def _trusted_of(one: SelectionRound) -> str:
+def _trusted_of(one: SelectionEntry) -> str:
     return f"{len(one.selected)} of {count(len(one.scans), 'scan')}"
 
 
-def _changes(rounds: Sequence[SelectionRound]) -> list[list[Cell]]:
+def _changes(rounds: Sequence[SelectionEntry]) -> list[list[Cell]]:
     """A row a round: how many scans it trusted, and how many joined and left since the round before."""
     rows: list[list[Cell]] = []
     for before, one in zip([None, *rounds], rounds, strict=False):
-        row: list[Cell] = [str(one.number), f"{one.iteration:,}", str(len(one.selected)), str(len(one.scans))]
+        row: list[Cell] = [str(one.round), f"{one.iteration:,}", str(len(one.selected)), str(len(one.scans))]
         if before is None:
             rows.append([*row, "–", "–"])
         else:

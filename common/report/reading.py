@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,9 @@ import torch
 from common.cohort import AnnotationStore, Cohort, Ledger, Scan, read_labels_ras, read_ras
 from common.cohort.files import NIFTI_SUFFIXES, read_json
 from common.cohort.volumes import spacing
-from common.handlers import read_log, read_selection
+from common.handlers import read_log
 from common.metrics import MEASURES
-from common.report.story import (
-    CohortSummary,
-    Picture,
-    QueriedScan,
-    RatedPrediction,
-    RunRecord,
-    ScanScore,
-    SelectionRound,
-    Story,
-)
+from common.report.story import CohortSummary, Picture, QueriedScan, RunRecord, ScanScore, Story
 
 TITLES = {
     "fmabs": "FM-ABS",
@@ -77,16 +67,16 @@ def read_run(folder: str | Path) -> RunRecord:
     """
     folder = Path(folder)
     log = folder / "log.jsonl"
-    ledger = folder / "ledger.json"
+    ledger = Ledger(folder / "ledger.json")
     return RunRecord(
         name=folder.name,
         title=_title(folder),
         settings=_settings(folder / "checkpoint.pt"),
         log=tuple(read_log(log)) if log.is_file() else (),
-        ledger=tuple(Ledger(ledger).entries) if ledger.is_file() else (),
+        ledger=tuple(ledger.entries),
         scores=tuple(read_scores(folder / "evaluation" / "metrics.csv")),
         query=tuple(read_query(folder / "query.csv")),
-        selection=tuple(read_rounds(folder / "selection.jsonl")),
+        selection=tuple(ledger.selections),
     )
 
 
@@ -150,37 +140,6 @@ def read_query(path: str | Path) -> list[QueriedScan]:
     if picks != list(range(1, len(picks) + 1)):
         raise ValueError(f"{path}: expected chosen to count the picks from 1 on and to be 0 elsewhere, found {picks}.")
     return scans
-
-
-def read_rounds(path: str | Path) -> list[SelectionRound]:
-    """Reads ``selection.jsonl`` of :py:class:`common.handlers.ReliablePseudoLabels`; empty if there is none.
-
-    Raises:
-        ValueError: if a line is not JSON, a part of it is missing or a number is not finite.
-    """
-    try:
-        return [
-            SelectionRound(
-                number=int(line["round"]),
-                iteration=int(line["iteration"]),
-                scans={
-                    scan: RatedPrediction(_finite(rated["confidence"]), _finite(rated["distance"]), rated["selected"])
-                    for scan, rated in line["scans"].items()
-                },
-            )
-            for line in read_selection(path)
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: expected lines with round, iteration and scans, each of these with confidence, distance and "
-            f"selected, found something else ({error!r})."
-        ) from error
-
-
-def _finite(number: float) -> float:
-    if not math.isfinite(number):
-        raise ValueError(f"{number} is not finite")
-    return float(number)
 
 
 def summarise(cohort: Cohort) -> CohortSummary:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from common.cohort import LedgerEntry
+from common.cohort import LedgerEntry, SelectionEntry
 
 
 @dataclass(frozen=True)
@@ -49,41 +49,6 @@ class QueriedScan:
 
 
 @dataclass(frozen=True)
-class RatedPrediction:
-    """What a round found of one unlabelled scan's prediction.
-
-    Attributes:
-        confidence: see :py:func:`common.query.region_confidence`.
-        distance: to the nearest labelled scan; see :py:func:`common.query.nearest_distance`.
-        selected: whether the scan learns from it.
-    """
-
-    confidence: float
-    distance: float
-    selected: bool
-
-
-@dataclass(frozen=True)
-class SelectionRound:
-    """Which scans a round trusted.
-
-    Attributes:
-        number: of the round, from 1.
-        iteration: at which it was.
-        scans: the unlabelled ones by name.
-    """
-
-    number: int
-    iteration: int
-    scans: Mapping[str, RatedPrediction]
-
-    @property
-    def selected(self) -> list[str]:
-        """The trusted scans, by name."""
-        return sorted(scan for scan, rated in self.scans.items() if rated.selected)
-
-
-@dataclass(frozen=True)
 class RunRecord:
     """One training run and its evaluation.
 
@@ -105,7 +70,7 @@ class RunRecord:
     ledger: tuple[LedgerEntry, ...] = ()
     scores: tuple[ScanScore, ...] = ()
     query: tuple[QueriedScan, ...] = ()
-    selection: tuple[SelectionRound, ...] = ()
+    selection: tuple[SelectionEntry, ...] = ()
 
     def lines(self, kind: str) -> list[Mapping[str, Any]]:
         """The log's lines of one kind: ``train``, ``validation`` or ``round``."""

@@ -13,7 +13,6 @@ import torch
 from ignite.engine import Events
 
 from common.cohort import AnnotationStore, Cohort, Ledger, write_datalist
-from common.handlers import read_selection
 from common.query import PoolAssessment
 from tests.bundles.conftest import ROOT, run, workflow
 from tests.bundles.test_fmabs import Stop, refused, stop
@@ -85,14 +84,14 @@ def test_pretrains_queries_trains_evaluates_and_infers(train_settings, query_set
 
     flow = run(NAME, "train", train_settings)
     assert not flow.check_properties()
-    rounds = read_selection(output / "selection.jsonl")
-    assert [(line["round"], line["iteration"]) for line in rounds] == [(1, 2), (2, 4)]
+    rounds = Ledger(output).selections
+    assert [(selection.round, selection.iteration) for selection in rounds] == [(1, 2), (2, 4)]
     store = AnnotationStore(output)
     labelled = {entry.scan for entry in entries}
-    assert rounds[-1]["scans"].keys() == {scan.id for scan in cohort.training} - labelled
+    assert rounds[-1].scans.keys() == {scan.id for scan in cohort.training} - labelled
     for scan in cohort.training:
         pseudo_label = store.read("pseudo_label", scan.id)
-        if scan.id in rounds[-1]["selected"]:
+        if scan.id in rounds[-1].selected:
             assert set(np.unique(pseudo_label)) <= {0, 1, 255}
         else:
             assert pseudo_label is None or (pseudo_label == 255).all()
@@ -188,8 +187,8 @@ def test_resumed_run_equals_the_uninterrupted_one(train_settings):
     for name, tensor in found["student"].items():
         if name.startswith("model.0.") and name.endswith(("weight", "bias")):
             assert torch.equal(tensor, before[name]), name
-    lines = [read_selection(Path(it["output_dir"]) / "selection.jsonl") for it in (whole, settings)]
-    assert lines[0] == lines[1]
+    selections = [Ledger(it["output_dir"]).selections for it in (whole, settings)]
+    assert len(selections[0]) == 2 and selections[0] == selections[1]
 
 
 @pytest.mark.parametrize(
@@ -334,6 +333,6 @@ def test_two_processes_share_the_training(train_settings, query_settings, cohort
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle"]
     finished = subprocess.run([*launch, "run", "training", *words], cwd=ROOT, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr[-3000:]
-    last = read_selection(output / "selection.jsonl")[-1]
-    assert len(last["scans"]) == len(Cohort.open(cohort_dir).training) - 2
+    last = Ledger(output).selections[-1]
+    assert len(last.scans) == len(Cohort.open(cohort_dir).training) - 2
     assert (output / "model.pt").exists()

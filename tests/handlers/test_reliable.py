@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from common.cohort import AnnotationStore, Ledger, LedgerEntry
-from common.handlers import PoolScan, ReliablePseudoLabels, read_selection
+from common.handlers import PoolScan, ReliablePseudoLabels
 
 ENGINE = SimpleNamespace(state=SimpleNamespace(iteration=7, metrics={}))
 
@@ -18,9 +18,7 @@ def handler_of(folder, **arguments):
         ledger.add(LedgerEntry("known", 0, 0, "assft", 0.5, None, 64, "test"))
     image = SimpleNamespace(affine=torch.eye(4))
     pool = SimpleNamespace(features=True, image=lambda scan: image)
-    return ReliablePseudoLabels(
-        pool, ledger=ledger, store=AnnotationStore(folder), path=folder / "selection.jsonl", **arguments
-    )
+    return ReliablePseudoLabels(pool, ledger=ledger, store=AnnotationStore(folder), **arguments)
 
 
 def scan_of(name, confidence, angle):
@@ -51,10 +49,13 @@ POOL = [
 def test_confident_scans_near_to_a_labelled_one_are_taken(tmp_path):
     handler = handler_of(tmp_path)
     play(handler, POOL)
-    (line,) = read_selection(tmp_path / "selection.jsonl")
-    assert line["round"] == 1 and line["iteration"] == 7 and line["selected"] == ["near"]
-    assert line["scans"].keys() == {"near", "far", "unsure", "neither"}
-    assert line["scans"]["near"]["distance"] == pytest.approx(1 - np.cos(0.1), abs=1e-5)
+    ledger = Ledger(tmp_path)
+    (selection,) = ledger.selections
+    assert selection.round == 1 and selection.iteration == 7 and selection.selected == ["near"]
+    assert selection.scans.keys() == {"near", "far", "unsure", "neither"}
+    assert selection.scans["near"].distance == pytest.approx(1 - np.cos(0.1), abs=1e-5)
+    assert selection.scans["near"].confidence > selection.scans["unsure"].confidence
+    assert ledger.labelled == ["known"]
     store = AnnotationStore(tmp_path)
     expected = np.zeros((4, 4, 4), np.uint8)
     expected[:2] = 1
@@ -70,9 +71,9 @@ def test_a_scan_that_is_reliable_no_more_is_blanked(tmp_path):
     later = [scan_of("near", 0.51, 1.9), *(scan for scan in POOL if scan.scan != "near")]
     play(handler, later, number=2)
     assert (AnnotationStore(tmp_path).read("pseudo_label", "near") == 255).all()
-    assert "near" not in read_selection(tmp_path / "selection.jsonl")[1]["selected"]
+    assert ["near" in selection.selected for selection in Ledger(tmp_path).selections] == [True, False]
     play(handler, POOL, number=1)
-    assert [line["round"] for line in read_selection(tmp_path / "selection.jsonl")] == [1]
+    assert [selection.round for selection in Ledger(tmp_path).selections] == [1]
 
 
 def test_unsure_voxels_are_left_out(tmp_path):
@@ -83,13 +84,7 @@ def test_unsure_voxels_are_left_out(tmp_path):
 
 def test_a_pool_that_is_labelled_altogether(tmp_path):
     play(handler_of(tmp_path), POOL[:1])
-    assert read_selection(tmp_path / "selection.jsonl")[0]["scans"] == {}
-
-
-def test_a_damaged_selection_is_named(tmp_path):
-    (tmp_path / "selection.jsonl").write_text('{"round": 1}\n{"rou')
-    with pytest.raises(ValueError, match=r"selection\.jsonl: expected a JSON object in every line"):
-        handler_of(tmp_path)
+    assert [selection.scans for selection in Ledger(tmp_path).selections] == [{}]
 
 
 def test_bad_arguments(tmp_path):
@@ -98,6 +93,4 @@ def test_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match=r"confidence_quantile must lie in 0..1"):
         handler_of(tmp_path, confidence_quantile=-1)
     with pytest.raises(ValueError, match=r"features=True"):
-        ReliablePseudoLabels(
-            SimpleNamespace(features=False), ledger=Ledger(tmp_path), store=AnnotationStore(tmp_path), path=tmp_path
-        )
+        ReliablePseudoLabels(SimpleNamespace(features=False), ledger=Ledger(tmp_path), store=AnnotationStore(tmp_path))

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from common.cohort import AnnotationStore, Cohort, Ledger, LedgerEntry, read_labels_ras, write_phantom
+from common.cohort import (
+    AnnotationStore,
+    Cohort,
+    Ledger,
+    LedgerEntry,
+    RatedScan,
+    SelectionEntry,
+    read_labels_ras,
+    write_phantom,
+)
 from common.cohort.files import write_nifti
 from common.metrics import MEASURES, segmentation_scores
 from common.transforms.cross_label import cross_label, middle_slices
@@ -40,11 +49,13 @@ def adapted(tmp_path: Path) -> Path:
         for iteration in (20, 40):
             file.write(json.dumps({"kind": "round", "iteration": iteration, "reliable_scans": 2}) + "\n")
     (folder / "query.csv").write_text(QUERY)
-    (folder / "selection.jsonl").write_text("".join(json.dumps(line) + "\n" for line in SELECTION))
-    Ledger(folder).add(
+    ledger = Ledger(folder)
+    ledger.add(
         LedgerEntry(scan, 0, 0, "assft", score, None, 4096, "oracle", "2026-01-02T03:04:05+00:00")
         for scan, score in (("case_4", 0.9375), ("case_2", 0.75))
     )
+    for selection in SELECTIONS:
+        ledger.select(selection)
     settings = {"seed": 0, "confidence_quantile": 0.5, "distance_quantile": 0.75}
     torch.save({"settings": settings}, folder / "checkpoint.pt")
     return folder
@@ -58,16 +69,14 @@ case_3,0.41,0.03125,0.0625,0.4,0
 """
 
 
-def selection_line(number: int, **scans: tuple[float, float, bool]) -> dict:
-    """A round of ``selection.jsonl``; of each scan confidence, distance and whether it is selected."""
-    rated = {scan: dict(zip(("confidence", "distance", "selected"), it, strict=True)) for scan, it in scans.items()}
-    selected = [scan for scan, it in rated.items() if it["selected"]]
-    return {"round": number, "iteration": 20 * number, "selected": selected, "scans": rated}
+def selection(number: int, **scans: tuple[float, float, bool]) -> SelectionEntry:
+    """Of each scan confidence, distance and whether it is selected."""
+    return SelectionEntry(number, 20 * number, {scan: RatedScan(*it) for scan, it in scans.items()})
 
 
-SELECTION = (
-    selection_line(1, case_1=(0.7, 0.25, False), case_3=(0.9, 0.125, True), case_5=(0.8, 0.125, True)),
-    selection_line(2, case_1=(0.875, 0.25, True), case_3=(0.75, 0.0625, False), case_5=(0.9321, 0.1234, True)),
+SELECTIONS = (
+    selection(1, case_1=(0.7, 0.25, False), case_3=(0.9, 0.125, True), case_5=(0.8, 0.125, True)),
+    selection(2, case_1=(0.875, 0.25, True), case_3=(0.75, 0.0625, False), case_5=(0.9321, 0.1234, True)),
 )
 
 

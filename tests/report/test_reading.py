@@ -10,7 +10,7 @@ import pytest
 
 from common.cohort import Cohort, read_labels_ras
 from common.query import Rating, write_ratings
-from common.report import QueriedScan, read_query, read_rounds, read_run, read_scores, read_story, write_report
+from common.report import QueriedScan, read_query, read_run, read_scores, read_story, write_report
 from common.report.reading import widest_slices
 
 
@@ -144,13 +144,9 @@ def test_a_query_may_have_no_numbers_and_no_scores(tmp_path: Path) -> None:
 
 def test_the_rounds_of_a_selection_are_read(adapted: Path) -> None:
     first, second = read_run(adapted).selection
-    assert [(one.number, one.iteration) for one in (first, second)] == [(1, 20), (2, 40)]
+    assert [(one.round, one.iteration) for one in (first, second)] == [(1, 20), (2, 40)]
     assert (first.selected, second.selected) == (["case_3", "case_5"], ["case_1", "case_5"])
     assert (second.scans["case_5"].confidence, second.scans["case_5"].distance) == (0.9321, 0.1234)
-    assert read_rounds(adapted / "other.jsonl") == []
-
-
-ROUND = '{"round": 1, "iteration": 2, "selected": [], "scans": '
 
 
 @pytest.mark.parametrize(
@@ -162,12 +158,8 @@ ROUND = '{"round": 1, "iteration": 2, "selected": [], "scans": '
         ("query.csv", "scan,score,divergence,chosen\na,0.5\n", "NoneType"),
         ("query.csv", "scan,score,chosen\na,0.5,2\nb,0.4,0\n", r"\[2\]"),
         ("query.csv", "scan,score,chosen\na,0.5,1\nb,0.4,1\n", r"\[1, 1\]"),
-        ("selection.jsonl", "{", "JSON"),
-        ("selection.jsonl", "[]", "list"),
-        ("selection.jsonl", '{"round": 1}', "iteration"),
-        ("selection.jsonl", ROUND + "[]}", "items"),
-        ("selection.jsonl", ROUND + '{"a": {"confidence": 1, "selected": true}}}', "distance"),
-        ("selection.jsonl", ROUND + '{"a": {"confidence": NaN, "distance": 0, "selected": true}}}', "nan"),
+        ("ledger.json", "{", "JSON"),
+        ("ledger.json", '{"version": 1, "entries": [], "selections": [{"round": 1}]}', r"KeyError\('scans'\)"),
     ],
 )
 def test_damaged_choices_are_named(name: str, content: str, found: str, adapted: Path) -> None:
