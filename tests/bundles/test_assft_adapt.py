@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
+from monai.transforms import Compose
+from scipy.stats import spearmanr
 
 from common.cohort import AnnotationStore, Cohort, Ledger, write_datalist
 from common.query import PoolAssessment
@@ -105,6 +107,25 @@ def test_pretrains_queries_trains_evaluates_and_infers(train_settings, query_set
         nib.load(output / "predictions" / f"{cohort.test[0].id}_seg.nii.gz").shape
         == nib.load(cohort.test[0].image).shape
     )
+
+
+def test_intensities_vary_while_annotations_and_places_stay(common_settings, cohort_dir):
+    settings = {**common_settings, "dataset_dir": str(cohort_dir), "augmentation": False}
+    image = torch.randn(1, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+    annotation = (image > 0.5).to(torch.uint8)
+
+    def seen(**switched):
+        flow = workflow(NAME, "train", settings | switched)
+        _, *steps = flow.parser.get_parsed_content("train#random_transforms")
+        item = {"image": image, "annotation": annotation, "pseudo_label": torch.full_like(annotation, 255)}
+        return Compose(steps).set_random_state(seed=1)(item)
+
+    assert torch.equal(seen(intensity_augmentation=False)["image"], image)
+    varied = seen()
+    assert torch.equal(varied["annotation"], annotation)
+    assert spearmanr(varied["image"].flatten(), image.flatten()).statistic > 0.95
+    assert 0.7 * 0.9 < varied["image"].std() < 1.4 * 1.1
+    assert not torch.allclose(varied["image"], image, atol=0.05)
 
 
 def test_alone_it_pretrains_and_queries_and_says_so(train_settings, capsys):
