@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -322,5 +323,11 @@ def _shown(result: Any) -> Any:
     return None if isinstance(result, Task) else result
 
 
+def _end(number: int, frame: Any) -> None:
+    """A killed command ends like an interrupted one, and takes the bundle that it runs with it."""
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)
     main()

@@ -1,6 +1,12 @@
 """All stages of ASSFT by one command, at the size of seconds."""
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import nibabel as nib
 import pytest
@@ -109,3 +115,34 @@ def test_a_budget_beyond_the_scans_starts_nothing(cohort, tmp_path):
     with pytest.raises(ValueError, match=r"budget must lie in 1\.\.3, the scans of the pool, got 4"):
         assft(cohort.folder, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["prepared.json"]
+
+
+@pytest.mark.skipif(shutil.which("pgrep") is None, reason="needs pgrep, to see which processes there are")
+def test_a_killed_command_takes_its_bundle_with_it(tmp_path):
+    run = tmp_path / "run"
+    long = tmp_path / "pretrain.json"
+    write_json(long, {"max_iterations": 10**6, "phantom_scans": 3, "phantom_size": 32})
+    command = [sys.executable, "-m", "common", "assft", "--output_dir", str(run), "--pretrain", str(long)]
+    whole = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        limit = time.monotonic() + 120
+        while not (found := _children(whole.pid)) and whole.poll() is None and time.monotonic() < limit:
+            time.sleep(0.1)
+        whole.terminate()
+        assert whole.wait(60) == 128 + signal.SIGTERM
+        assert found and not any(_alive(child) for child in found)
+        assert progress(run) == []
+    finally:
+        whole.kill()
+
+
+def _children(pid):
+    return [int(word) for word in subprocess.run(["pgrep", "-P", str(pid)], stdout=-1, text=True).stdout.split()]
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
