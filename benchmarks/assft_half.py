@@ -22,7 +22,7 @@ from common.cohort.files import read_json
 from common.stages import Steps, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = {stage: read_json(ROOT / "benchmarks/assft_half" / f"{stage}.json") for stage in ("pretrain", "train")}
+SETTINGS = {stage: read_json(ROOT / "benchmarks/assft_half" / f"{stage}.json") for stage in ("pretrain", "train", "plain")}
 BUDGET = 4
 METHODS = {
     "pretrained": "Pre-trained on phantoms, no label",
@@ -32,8 +32,8 @@ METHODS = {
 }
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
-is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches an iteration:
-plain fine-tuning two of labelled scans, ASSFT one of a labelled and one of a reliable scan. Settings are in
+is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
+scans an iteration, and vary their intensities; ASSFT sees two of reliable scans besides. Settings are in
 `benchmarks/assft_half/` and, for the rest, the bundle's own. Mean, and standard deviation over the seeds where there
 are several."""
 
@@ -85,17 +85,18 @@ def _pretrain(cohort: Path, folder: Path, seed: int) -> None:
 def _adapt(cohort: Path, folder: Path, method: str, seed: int, *, after: Future) -> None:
     """Query, fine-tuning and evaluation, once what they start from is there."""
     after.result()
+    plain = method.endswith("plain")
     assft(
         cohort,
         folder / f"{method}_{seed}",
         pretrained=folder / f"pretrained_{seed}" / "pretrained.pt",
         budget=BUDGET,
         query=method.split("_")[0],
-        selective=not method.endswith("plain"),
+        selective=not plain,
         seed=seed,
         # The pass over the pool is the same for both methods that query.
         querying={"pool#folder": str(folder / f"assft_plain_{seed}" / "query")} if method == "assft" else None,
-        train=SETTINGS["train"],
+        train=SETTINGS["train"] | (SETTINGS["plain"] if plain else {}),
     )
 
 
