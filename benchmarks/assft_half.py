@@ -22,7 +22,9 @@ from common.cohort.files import read_json
 from common.stages import Steps, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = {stage: read_json(ROOT / "benchmarks/assft_half" / f"{stage}.json") for stage in ("pretrain", "train", "plain")}
+SETTINGS = {
+    stage: read_json(ROOT / "benchmarks/assft_half" / f"{stage}.json") for stage in ("pretrain", "train", "plain")
+}
 BUDGET = 4
 METHODS = {
     "pretrained": "Pre-trained on phantoms, no label",

@@ -323,7 +323,7 @@ def _shown(result: Any) -> Any:
     return None if isinstance(result, Task) else result
 
 
-def _end(number: int, frame: Any) -> None:
+def _end(number: int, _: Any) -> None:
     """A killed command ends like an interrupted one, and takes the bundle that it runs with it."""
     sys.exit(128 + number)
 
