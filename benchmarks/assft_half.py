@@ -13,6 +13,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import fire
 from la_half import METRICS, cell, mean, words
@@ -26,9 +27,16 @@ SETTINGS = {
     stage: read_json(ROOT / "benchmarks/assft_half" / f"{stage}.json") for stage in ("pretrain", "train", "plain")
 }
 BUDGET = 4
+QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "random_plain": ("random", {}),
+    "top_plain": ("assft", {"shortlist": 0}),
+    "assft": ("assft", {}),
+    "assft_plain": ("assft", {}),
+}
 METHODS = {
     "pretrained": "Pre-trained on phantoms, no label",
     "random_plain": "4 scans at random, plain fine-tuning",
+    "top_plain": "4 scans with the highest scores of ASSFT's query, plain fine-tuning",
     "assft_plain": "4 scans by ASSFT's query, plain fine-tuning",
     "assft": "ASSFT: 4 scans by its query, selective semi-supervised fine-tuning",
 }
@@ -61,14 +69,12 @@ def main(
     numbers = [int(seed) for seed in words(seeds)]
     with ThreadPoolExecutor(jobs) as pool:
         networks = {seed: pool.submit(_pretrain, cohort, folder, seed) for seed in numbers}
-        plain = [
+        runs = [
             pool.submit(_adapt, cohort, folder, method, seed, after=networks[seed])
-            for method in ("assft_plain", "random_plain")
+            for method in QUERIES
             for seed in numbers
         ]
-        chosen = dict(zip(numbers, plain, strict=False))
-        whole = [pool.submit(_adapt, cohort, folder, "assft", seed, after=chosen[seed]) for seed in numbers]
-        for run in [*plain, *whole]:
+        for run in runs:
             run.result()
     text = _table(folder, numbers)
     print(text)
@@ -88,16 +94,17 @@ def _adapt(cohort: Path, folder: Path, method: str, seed: int, *, after: Future)
     """Query, fine-tuning and evaluation, once what they start from is there."""
     after.result()
     plain = method.endswith("plain")
+    query, asking = QUERIES[method]
     assft(
         cohort,
         folder / f"{method}_{seed}",
         pretrained=folder / f"pretrained_{seed}" / "pretrained.pt",
         budget=BUDGET,
-        query=method.split("_")[0],
+        query=query,
         selective=not plain,
         seed=seed,
-        # The pass over the pool is the same for both methods that query.
-        querying={"pool#folder": str(folder / f"assft_plain_{seed}" / "query")} if method == "assft" else None,
+        # One pass over the pool for all methods with the same query.
+        querying={"pool#folder": str(folder / f"{query}_query_{seed}")} | asking,
         train=SETTINGS["train"] | (SETTINGS["plain"] if plain else {}),
     )
 
@@ -119,7 +126,8 @@ def _table(folder: Path, seeds: list[int]) -> str:
         results = [json.loads(path.read_text()) for path in paths if path.exists()]
         cells = [cell([mean(result, metric) for result in results], metric) for metric in METRICS]
         lines.append(f"| {title} | " + " | ".join(cells) + f" | {len(results)} |")
-    lines += ["", "| seed | Dice, random + plain [%] | query + plain [%] | ASSFT [%] |", "|---|---|---|---|"]
+    names = ("random + plain", "highest scores + plain", "query + plain", "ASSFT")
+    lines += ["", f"| seed | {' | '.join(f'Dice, {name} [%]' for name in names)} |", "|---" * (len(names) + 1) + "|"]
     for seed in seeds:
         paths = [folder / f"{method}_{seed}" / "evaluation" / "metrics.json" for method in list(METHODS)[1:]]
         dice = [f"{100 * mean(json.loads(path.read_text()), 'dice'):.1f}" if path.exists() else "–" for path in paths]

@@ -128,7 +128,8 @@ def _run(study: Study, run: tuple[str, int, int]) -> None:
         return
     shared = {"dataset_dir": str(study.cohort), "pretrained": study.network(seed)}
     shared |= {"budget": budget, "query": strategy, "seed": seed}
-    _stage("query", folder, shared | known_settings(BUNDLE, "query", study.train))
+    # ASSFT's scores alone choose, as the others' do.
+    _stage("query", folder, shared | {"shortlist": 0} | known_settings(BUNDLE, "query", study.train))
     _stage("train", folder, shared | study.train)
     known = known_settings(BUNDLE, "evaluate", study.train)
     _stage("evaluate", folder, {"dataset_dir": str(study.cohort)} | known)

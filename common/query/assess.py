@@ -84,7 +84,7 @@ class PoolAssessment:
         """Assessment by scan."""
         self.network.eval()
         settings = {
-            "strategy": [self.strategy.name, vars(self.strategy)],
+            "strategy": [self.strategy.name, self.strategy.assessed_with],
             "roi_size": self.inferer.window,
             "overlap": list(self.inferer.overlaps),
             "feature_layer": self.inferer.feature_layer,

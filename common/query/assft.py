@@ -1,4 +1,4 @@
-"""ASSFT's active test-time sample query: the ranks of divergence and difficulty, averaged, scan by scan.
+"""ASSFT's active test-time sample query: a shortlist by divergence and difficulty, of which the newest scan is picked.
 
 After Yang, Marcus and Sotiras, arXiv 2509.10784. Its abstract names the two measures; how they are joined is ours.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
 from common.query.difficulty import anatomical_difficulty
-from common.query.divergence import cosine_similarity, knowledge_divergence, novelty
+from common.query.divergence import SAME, cosine_similarity, knowledge_divergence, novelty
+from common.query.diversity import check_features
 from common.query.rating import Assessment, Prediction, Rating, most_wanted_first
 from common.query.strategy import check_choice
 
@@ -36,7 +39,7 @@ def rank_average(first: Mapping[str, float], second: Mapping[str, float], weight
         >>> rank_average({"a": 0.1, "b": 0.7}, {"a": 5.0, "b": 9.0})
         {'a': 0.25, 'b': 0.75}
     """
-    _check_weight(weight)
+    _check_share("weight", weight)
     if first.keys() != second.keys():
         raise ValueError(f"both scores must be of the same scans, got {sorted(first)} and {sorted(second)}.")
     scans = check_choice(first, 0)
@@ -49,30 +52,49 @@ class ActiveSourceFree:
     """Chooses the scans that tell a pre-trained model most about a new domain.
 
     Scans are chosen one by one. Before each pick, those that are left are ranked by divergence x novelty and by
-    difficulty; the highest weighted mean of the two ranks is picked, and counts as known from then on. See
-    :func:`common.query.knowledge_divergence`, :func:`common.query.novelty`,
+    difficulty. Those with the highest weighted means of the two ranks are on a shortlist, of which the scan is picked
+    that differs most from the known ones, or, while nothing is known, the one in the middle. It is known from then on.
+    See :func:`common.query.knowledge_divergence`, :func:`common.query.novelty`,
     :func:`common.query.anatomical_difficulty` and :class:`common.query.SampleStrategy`.
+
+    The shortlist is ours: scans that are hard for the same reason are alike, and a handful of them teaches less than
+    scans at random (``docs/query_probe.md``). The cosines that decide there are those of features from which the pool's
+    mean was taken: it is most of them, and hides how scans differ.
 
     Args:
         weight: of the rank by divergence x novelty, 0 to 1.
         feature_weight: of the distance of the pooled features within the divergence, 0 or more.
         dilation: of the regions of interest, in voxels.
         floor: probability below which a class is not there.
+        shortlist: share of the scans that are left, 0 to 1; with 0 the highest mean of the ranks alone decides.
 
     Raises:
-        ValueError: if ``weight`` is out of its range.
+        ValueError: if ``weight`` or ``shortlist`` is out of its range.
     """
 
     name = "assft"
 
     def __init__(
-        self, weight: float = 0.5, *, feature_weight: float = 0.5, dilation: int = 2, floor: float = 0.05
+        self,
+        weight: float = 0.5,
+        *,
+        feature_weight: float = 0.5,
+        dilation: int = 2,
+        floor: float = 0.05,
+        shortlist: float = 0.75,
     ) -> None:
-        _check_weight(weight)
+        _check_share("weight", weight)
+        _check_share("shortlist", shortlist)
         self.weight = weight
+        self.shortlist = shortlist
         self.feature_weight = feature_weight
         self.dilation = dilation
         self.floor = floor
+
+    @property
+    def assessed_with(self) -> dict[str, float]:
+        """See :class:`common.query.SampleStrategy`."""
+        return {"feature_weight": self.feature_weight, "dilation": self.dilation, "floor": self.floor}
 
     def assess(self, plain: Prediction, adapt: Callable[[], Prediction]) -> Assessment:
         """A scan's ``divergence`` and ``difficulty``.
@@ -95,10 +117,10 @@ class ActiveSourceFree:
         return Assessment.of(plain, numbers)
 
     def rate(self, assessments: Mapping[str, Assessment], known: Sequence[Tensor] = ()) -> list[Rating]:
-        """All scans, most wanted first, by name among equals.
+        """All scans, most wanted first: the shortlist as it is picked from, then the others by their scores.
 
         A score is the weighted mean of a scan's ranks, 0 to 1, and comes with ``divergence``, ``novelty`` and
-        ``difficulty``.
+        ``difficulty``. Among equals the order is that of the names.
 
         Args:
             assessments: by scan.
@@ -107,12 +129,14 @@ class ActiveSourceFree:
         Raises:
             ValueError: if a number is not finite, or features differ in length.
         """
+        if not assessments:
+            return []
         new = {scan: novelty(found.features, known) for scan, found in assessments.items()}
         divergence, difficulty = (
             {scan: found.numbers[name] for scan, found in assessments.items()} for name in ("divergence", "difficulty")
         )
         scores = rank_average({scan: divergence[scan] * new[scan] for scan in divergence}, difficulty, self.weight)
-        return most_wanted_first(
+        ratings = most_wanted_first(
             Rating(
                 scan,
                 score,
@@ -120,6 +144,10 @@ class ActiveSourceFree:
             )
             for scan, score in scores.items()
         )
+        length = int(self.shortlist * len(ratings))
+        own, others = _from_mean(assessments, known)
+        distance = {scan: novelty(it, others) if known else -it.norm().item() for scan, it in own.items()}
+        return sorted(ratings[:length], key=lambda rating: -distance[rating.scan]) + ratings[length:]
 
     def choose(
         self, assessments: Mapping[str, Assessment], number: int, *, known: Sequence[Tensor] = ()
@@ -143,6 +171,17 @@ class ActiveSourceFree:
         return picks
 
 
-def _check_weight(weight: float) -> None:
-    if not 0 <= weight <= 1:
-        raise ValueError(f"weight must lie in 0..1, got {weight}.")
+def _check_share(name: str, given: float) -> None:
+    if not 0 <= given <= 1:
+        raise ValueError(f"{name} must lie in 0..1, got {given}.")
+
+
+def _from_mean(
+    assessments: Mapping[str, Assessment], known: Sequence[Tensor]
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Features without the mean of all; what rounding leaves of equal ones is 0."""
+    features = {scan: found.features for scan, found in assessments.items()}
+    together = torch.from_numpy(np.concatenate(check_features(list(features), features, known)))
+    apart = together - together.mean(dim=0)
+    apart[apart.norm(dim=1) <= SAME * together.norm(dim=1)] = 0
+    return dict(zip(features, apart, strict=False)), list(apart[len(features) :])

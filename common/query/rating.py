@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -80,9 +80,13 @@ class SampleStrategy(Protocol):
 
     Attributes:
         name: under which the ledger records the strategy.
+        assessed_with: the settings that an assessment depends on, by name; with others it is made anew.
     """
 
     name: str
+
+    @property
+    def assessed_with(self) -> Mapping[str, Any]: ...
 
     def assess(self, plain: Prediction, adapt: Callable[[], Prediction]) -> Assessment:
         """What the strategy needs to know of one scan.

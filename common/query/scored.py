@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -24,6 +25,11 @@ class ScoredQuery:
         self.name = strategy.name
         self.strategy = strategy
         self.seed = seed
+
+    @property
+    def assessed_with(self) -> dict[str, Any]:
+        """See :class:`common.query.SampleStrategy`."""
+        return vars(self.strategy)
 
     def assess(self, plain: Prediction, adapt: Callable[[], Prediction]) -> Assessment:
         """The strategy's ``score`` of one scan; see :class:`common.query.SampleStrategy`."""

@@ -73,6 +73,7 @@ def test_what_is_done_is_kept_unless_something_else_is_wanted(tmp_path, monkeypa
     calls, again = made(pool_of(tmp_path), monkeypatch)
     assert not calls and again["a"].numbers == first["a"].numbers
     assert torch.equal(again["b"].features, first["b"].features)
+    assert not made(pool_of(tmp_path, strategy=ActiveSourceFree(0.2, shortlist=0)), monkeypatch)[0]
     (tmp_path / "a.pt").write_text("damaged")
     with caplog.at_level(logging.WARNING):
         calls, again = made(pool_of(tmp_path), monkeypatch)
@@ -81,6 +82,7 @@ def test_what_is_done_is_kept_unless_something_else_is_wanted(tmp_path, monkeypa
     for change in (
         {"steps": 1},
         {"network": Threshold(-1.0)},
+        {"strategy": ActiveSourceFree(dilation=0)},
         {"strategy": sample_strategy("he")},
         {"strategy": sample_strategy("lc")},
         {"strategy": ScoredQuery(LeastConfidence(0.5))},

@@ -50,6 +50,8 @@ def test_bad_ranks():
         rank_average({"a": 1.0}, {"a": math.nan})
     with pytest.raises(ValueError, match=r"weight must lie in 0\.\.1, got -1"):
         ActiveSourceFree(-1)
+    with pytest.raises(ValueError, match=r"shortlist must lie in 0\.\.1, got 2"):
+        ActiveSourceFree(shortlist=2)
 
 
 def test_an_assessment_has_both_measures():
@@ -79,22 +81,48 @@ def test_predictions_without_foreground():
     assert [pick.scan for pick in picks] == ["a", "b"]
 
 
-def test_choice_by_hand():
-    assessments = {
-        "a": measured(1.0, 0.5, direction(0)),
-        "b": measured(0.9, 0.4, direction(5)),
-        "c": measured(0.4, 0.3, direction(90)),
-        "d": measured(0.1, 0.2, direction(45)),
+def four(third):
+    """Scans whose features have a mean of zero, the first two the same."""
+    return {
+        "a": measured(1.0, 0.5, torch.tensor([1.0, 0.0])),
+        "b": measured(0.9, 0.4, torch.tensor([1.0, 0.0])),
+        "c": measured(0.4, 0.3, torch.tensor([0.0, third])),
+        "d": measured(0.1, 0.2, torch.tensor([-2.0, -third])),
     }
-    picks = ActiveSourceFree().choose(assessments, 4)
-    # once a is taken, b is nearly known: ranks b (1, 3), c (3, 2), d (2, 1) of three
+
+
+def test_choice_by_hand():
+    assessments = four(1.0)
+    picks = ActiveSourceFree(shortlist=0).choose(assessments, 4)
+    # once a is taken, b is known: ranks b (1, 3), c (3, 2), d (2, 1) of three
     assert [pick.scan for pick in picks] == ["a", "c", "b", "d"]
     assert picks[0].score == pytest.approx(0.875) and picks[0].numbers["novelty"] == 1
     assert picks[1].score == pytest.approx((2.5 / 3 + 1.5 / 3) / 2) and picks[1].numbers["novelty"] == pytest.approx(1)
-    by_difficulty = ActiveSourceFree(weight=0).choose(assessments, 4)
+    by_difficulty = ActiveSourceFree(weight=0, shortlist=0).choose(assessments, 4)
     assert [pick.scan for pick in by_difficulty] == ["a", "b", "c", "d"]
-    known = ActiveSourceFree(weight=1).choose(assessments, 1, known=[direction(0)])
+    known = ActiveSourceFree(weight=1, shortlist=0).choose(assessments, 1, known=[direction(0)])
     assert [pick.scan for pick in known] == ["c"]
+    assert known[0].numbers["novelty"] == pytest.approx(1)
+
+
+def test_shortlist_by_hand():
+    picks = ActiveSourceFree(shortlist=0.75).choose(four(0.5), 4)
+    # of a, b and c, c is nearest to the middle; of a and b, equally new, a has the higher score
+    assert [pick.scan for pick in picks] == ["c", "a", "b", "d"]
+    assert picks[1].numbers["novelty"] == pytest.approx(1)
+    by_novelty = ActiveSourceFree(shortlist=1).choose(four(0.5), 4)
+    assert [pick.scan for pick in by_novelty] == ["c", "d", "a", "b"]
+
+
+def test_what_all_scans_have_in_common_does_not_count():
+    generator = torch.Generator().manual_seed(0)
+    pool = {
+        f"{number}": measured(*torch.rand(2, generator=generator).tolist(), torch.randn(6, generator=generator))
+        for number in range(12)
+    }
+    moved = {scan: replace(found, features=found.features + 100) for scan, found in pool.items()}
+    picks, others = (ActiveSourceFree(shortlist=1).choose(scans, 5) for scans in (pool, moved))
+    assert [pick.scan for pick in picks] == [pick.scan for pick in others]
 
 
 def test_rating_all_scans():
@@ -106,7 +134,7 @@ def test_rating_all_scans():
 
 def test_identical_scans_and_a_pool_below_the_budget():
     same = measured(0.3, 0.2, direction(30))
-    picks = ActiveSourceFree().choose({"c": same, "a": replace(same, features=2 * same.features), "b": same}, 3)
+    picks = ActiveSourceFree().choose({"c": same, "a": replace(same, features=same.features.clone()), "b": same}, 3)
     assert [pick.scan for pick in picks] == ["a", "b", "c"]
     with pytest.raises(ValueError, match=r"must lie in 0\.\.1 .* got 2"):
         ActiveSourceFree().choose({"a": same}, 2)
@@ -126,7 +154,9 @@ def test_planted_groups_are_asked_for_by_their_weights():
         pool |= {f"unlike{index}": of(0.3, 0.1) for index in range(4)}
         pool |= {f"hard{index}": of(0.05, 0.5) for index in range(4)}
         for weight, counter in counts.items():
-            counter.update(pick.scan.rstrip("0123456789") for pick in ActiveSourceFree(weight).choose(pool, 4))
+            counter.update(
+                pick.scan.rstrip("0123456789") for pick in ActiveSourceFree(weight, shortlist=0).choose(pool, 4)
+            )
     assert counts[1.0]["unlike"] > 0.9 * 80
     assert counts[0.0]["hard"] > 0.9 * 80
     assert counts[0.5]["plain"] < 0.2 * 80
