@@ -9,6 +9,7 @@ needs no other scans than the pool's own. It starts from the networks and the qu
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
@@ -175,11 +176,14 @@ def _table(scores: Mapping[str, list[float]], seeds: str, repeats: int) -> str:
         "",
         f"    python benchmarks/query_probe.py --dataset_dir COHORT --runs runs/assft_half --repeats {repeats}",
         "",
-        f"{date.today().isoformat()}, CPU, one thread. Left-atrium scans at half resolution, {BUDGET} chosen of {POOL} "
-        f"(drawn {repeats} times from the pool's 64 for each network); a perceptron on the frozen decoder features of "
-        "the networks of `docs/assft_half.md` learns from them and segments the pool's others. Mean Dice [%]. The "
-        "shortlist of ASSFT's query was introduced, and its share chosen, by such probes; no scan outside the pool was "
-        "used.",
+        textwrap.fill(
+            f"{date.today().isoformat()}, CPU, one thread. Left-atrium scans at half resolution, {BUDGET} chosen of {POOL} "
+            f"(drawn {repeats} times from the pool's 64 for each network); a perceptron on the frozen decoder features of "
+            "the networks of `docs/assft_half.md` learns from them and segments the pool's others. Mean Dice [%]. The "
+            "shortlist of ASSFT's query was introduced, and its share chosen, by such probes; no scan outside the pool was "
+            "used.",
+            120,
+        ),
         "",
         "| strategy | " + " | ".join(f"network {name}" for name in names) + " | mean |",
         "|---" * (len(names) + 2) + "|",
