@@ -52,6 +52,12 @@ STRATEGIES: dict[str, Callable[[int], SampleStrategy]] = {
     "coreset": lambda seed: sample_strategy("coreset", seed=seed),
     "typicality": lambda seed: sample_strategy("typicality", seed=seed),
 }
+ABOUT = (
+    f"Left-atrium scans at half resolution, {BUDGET} chosen of {POOL} (drawn {{repeats}} times from the pool's 64 for "
+    "each network); a perceptron on the frozen decoder features of the networks of `docs/assft_half.md` learns from "
+    "them and segments the pool's others. Mean Dice [%]. The shortlist of ASSFT's query was introduced, and its share "
+    "chosen, by such probes; no scan outside the pool was used."
+)
 
 
 def main(
@@ -176,14 +182,7 @@ def _table(scores: Mapping[str, list[float]], seeds: str, repeats: int) -> str:
         "",
         f"    python benchmarks/query_probe.py --dataset_dir COHORT --runs runs/assft_half --repeats {repeats}",
         "",
-        textwrap.fill(
-            f"{date.today().isoformat()}, CPU, one thread. Left-atrium scans at half resolution, {BUDGET} chosen of {POOL} "
-            f"(drawn {repeats} times from the pool's 64 for each network); a perceptron on the frozen decoder features of "
-            "the networks of `docs/assft_half.md` learns from them and segments the pool's others. Mean Dice [%]. The "
-            "shortlist of ASSFT's query was introduced, and its share chosen, by such probes; no scan outside the pool was "
-            "used.",
-            120,
-        ),
+        textwrap.fill(f"{date.today().isoformat()}, CPU, one thread. {ABOUT.format(repeats=repeats)}", 120),
         "",
         "| strategy | " + " | ".join(f"network {name}" for name in names) + " | mean |",
         "|---" * (len(names) + 2) + "|",
