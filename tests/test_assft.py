@@ -1,8 +1,8 @@
 """All stages of ASSFT by one command, at the size of seconds."""
 
+import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -117,32 +117,23 @@ def test_a_budget_beyond_the_scans_starts_nothing(cohort, tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["prepared.json"]
 
 
-@pytest.mark.skipif(shutil.which("pgrep") is None, reason="needs pgrep, to see which processes there are")
 def test_a_killed_command_takes_its_bundle_with_it(tmp_path):
     run = tmp_path / "run"
     long = tmp_path / "pretrain.json"
     write_json(long, {"max_iterations": 10**6, "phantom_scans": 3, "phantom_size": 32})
     command = [sys.executable, "-m", "common", "assft", "--output_dir", str(run), "--pretrain", str(long)]
-    whole = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    whole = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
-        limit = time.monotonic() + 120
-        while not (found := _children(whole.pid)) and whole.poll() is None and time.monotonic() < limit:
+        output, limit = run / "output.txt", time.monotonic() + 120
+        while not (output.exists() and output.stat().st_size) and whole.poll() is None and time.monotonic() < limit:
             time.sleep(0.1)
+        assert output.stat().st_size > 0
         whole.terminate()
         assert whole.wait(60) == 128 + signal.SIGTERM
-        assert found and not any(_alive(child) for child in found)
+        with pytest.raises(ProcessLookupError):  # nobody is left of its session
+            os.killpg(whole.pid, 0)
         assert progress(run) == []
     finally:
-        whole.kill()
-
-
-def _children(pid):
-    return [int(word) for word in subprocess.run(["pgrep", "-P", str(pid)], stdout=-1, text=True).stdout.split()]
-
-
-def _alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(whole.pid, signal.SIGKILL)
+        whole.wait()
