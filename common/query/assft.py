@@ -146,8 +146,12 @@ class ActiveSourceFree:
         )
         length = int(self.shortlist * len(ratings))
         own, others = _from_mean(assessments, known)
-        distance = {scan: novelty(it, others) if known else -it.norm().item() for scan, it in own.items()}
-        return sorted(ratings[:length], key=lambda rating: -distance[rating.scan]) + ratings[length:]
+
+        def distance(rating: Rating) -> float:
+            features = own[rating.scan]
+            return novelty(features, others) if known else -features.norm().item()
+
+        return sorted(ratings[:length], key=distance, reverse=True) + ratings[length:]
 
     def choose(
         self, assessments: Mapping[str, Assessment], number: int, *, known: Sequence[Tensor] = ()
