@@ -22,7 +22,7 @@ def parameter_groups(
         encoder: name of the pre-trained encoder as in ``network.named_modules()``, e.g. ``swinViT``; None if all learn
             alike.
         decay: above 0, at most 1.
-        freeze: the encoder does not learn at all.
+        freeze: the encoder's parameters stay as they are; running statistics of its layers, if it has any, do not.
 
     Returns:
         Groups with ``params`` and ``lr``, the rest first, then the stages from the last to the first; each parameter

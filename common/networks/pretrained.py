@@ -90,7 +90,7 @@ def load_pretrained(network: nn.Module, path: str | Path, *, partial: bool = Fal
     )
     if not fit.complete:
         if not partial or not fit.loaded:
-            raise ValueError(f"{path} does not fit {type(network).__name__}: {fit}{_channels(fit)}{_hint(given)}")
+            raise ValueError(f"{path} does not fit {type(network).__name__}: {fit}{_channels(fit, own)}{_hint(given)}")
         logger.warning("%s fits %s in part: %s", path, type(network).__name__, fit)
     network.load_state_dict({name: state[name] for name in fit.loaded}, strict=False)
     return fit
@@ -119,13 +119,14 @@ def _plain(name: str) -> str:
     return name.removeprefix("module.").replace(".mlp.fc1.", ".mlp.linear1.").replace(".mlp.fc2.", ".mlp.linear2.")
 
 
-def _channels(fit: Fit) -> str:
+def _channels(fit: Fit, network: Mapping[str, Tensor]) -> str:
     """In words, if the first convolution takes another number of channels."""
-    for own, found in fit.misshapen.values():
-        if len(own) == 5 and own[:1] + own[2:] == found[:1] + found[2:]:
-            plural = "s" if found[1] != 1 else ""
-            return f"\n  It was trained on images with {found[1]} channel{plural}, the network takes {own[1]}."
-    return ""
+    first = next((name for name, weights in network.items() if weights.ndim == 5), None)
+    own, found = fit.misshapen.get(first, ((), ())) if first else ((), ())
+    if len(found) != 5 or own[:1] + own[2:] != found[:1] + found[2:]:
+        return ""
+    plural = "s" if found[1] != 1 else ""
+    return f"\n  It was trained on images with {found[1]} channel{plural}, the network takes {own[1]}."
 
 
 def _hint(given: Mapping[str, Tensor]) -> str:

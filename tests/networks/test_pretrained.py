@@ -52,6 +52,10 @@ def test_what_does_not_fit_is_summed_up(tmp_path):
     assert "1 of another shape: encoder1.0.weight (network [4, 4, 3, 3, 3], file [4, 1, 3, 3, 3])" in str(error.value)
     assert "trained on images with 1 channel, the network takes 4" in str(error.value)
     assert "common.networks.VNet with width 4, in_channels 1 and out_channels 3" in str(error.value)
+    wider = saved(tmp_path / "wider.pt", SwinUNETR(1, 2, feature_size=24, window_size=4).state_dict())
+    with pytest.raises(ValueError, match=r"in_channels 1 and") as error:
+        load_pretrained(SwinUNETR(1, 2, feature_size=12, window_size=4), wider)
+    assert "the network takes" not in str(error.value)
     network = UNet(3, 1, 2, channels=[4, 8], strides=[2])
     with pytest.raises(ValueError, match=r"(?s)does not fit UNet: 0 of .* missing in the file: model.*, and .* more"):
         load_pretrained(network, path, partial=True)
