@@ -8,7 +8,7 @@ import os
 import ignite.distributed as idist
 import numpy as np
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 
 from common import IGNORE_INDEX
 from common.cohort.ledger import Ledger
@@ -38,7 +38,7 @@ class ReliablePseudoLabels:
         threshold: voxels whose likeliest class has a lower probability become 255; 0 to 1.
 
     Attributes:
-        selected: the scans that have a pseudo-label since the last round; at first those that the ledger had last.
+        selected: the scans that have a pseudo-label since the last round; when a run goes on, those of its last one.
 
     Raises:
         ValueError: if the pool gives no features, or the threshold is out of its range.
@@ -66,13 +66,19 @@ class ReliablePseudoLabels:
         self.confidence_quantile = confidence_quantile
         self.distance_quantile = distance_quantile
         self.threshold = threshold
-        self.selected = ledger.selections[-1].selected if ledger.selections else []
+        self.selected: list[str] = []
         self._features: dict[str, torch.Tensor] = {}
         self._confidence: dict[str, float] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Listens to the pool's pass."""
+        """Listens to the pool's pass; to be attached after what restores the pool's state."""
         self.pool.listen(self)
+        engine.add_event_handler(Events.STARTED, self.start)
+
+    def start(self) -> None:
+        """Goes on with the selection of the last round that this run completed."""
+        rounds = {one.round: one.selected for one in self.ledger.selections}
+        self.selected = rounds.get(self.pool.completed, [])
 
     def begin(self, engine: Engine, number: int) -> None:
         """Begins a round."""

@@ -17,7 +17,7 @@ def handler_of(folder, **arguments):
     if not ledger.entries:
         ledger.add(LedgerEntry("known", 0, 0, "assft", 0.5, None, 64, "test"))
     image = SimpleNamespace(affine=torch.eye(4))
-    pool = SimpleNamespace(features=True, image=lambda scan: image)
+    pool = SimpleNamespace(features=True, image=lambda scan: image, completed=0)
     return ReliablePseudoLabels(pool, ledger=ledger, store=AnnotationStore(folder), **arguments)
 
 
@@ -62,7 +62,18 @@ def test_confident_scans_near_to_a_labelled_one_are_taken(tmp_path):
     np.testing.assert_array_equal(store.read("pseudo_label", "near"), expected)
     assert not any(store.has("pseudo_label", scan) for scan in ("known", "far", "unsure", "neither"))
     assert not any(handler.candidates.path("pseudo_label", "near").parent.iterdir())
-    assert handler.selected == handler_of(tmp_path).selected == ["near"]
+    assert handler.selected == ["near"]
+
+
+@pytest.mark.parametrize(("completed", "selected"), [(0, []), (1, ["near"]), (2, ["unsure"])])
+def test_a_run_goes_on_with_the_selection_of_its_last_round(completed, selected, tmp_path):
+    handler = handler_of(tmp_path)
+    play(handler, POOL)
+    play(handler, [scan for scan in POOL if scan.scan != "near"], number=2)
+    again = handler_of(tmp_path)
+    again.pool.completed = completed
+    again.start()
+    assert again.selected == selected
 
 
 def test_a_scan_that_is_reliable_no_more_is_blanked(tmp_path):
