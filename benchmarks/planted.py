@@ -36,7 +36,7 @@ from common.cohort import phantom_volume
 from common.cohort.files import read_json
 from common.engines import BottleneckInferer
 from common.losses import PartialDiceCELoss
-from common.query import ActiveSourceFree, Prediction, adapt_normalisation, diversified_choice
+from common.query import ActiveSourceFree, Assessment, Prediction, adapt_normalisation
 from common.schedules import PolynomialDecay
 
 GROUPS = ("source", "unlike_source", "hard_organ", "hard_background")
@@ -142,11 +142,14 @@ def measure(network: nn.Module, image: Tensor, label: Tensor) -> Measured:
 
 
 def picked(groups: Groups, number: int) -> dict[str, int]:
-    """How many of DKD's first picks from all scans are of each group."""
-    scans = {f"{group} {number}": it for group, members in groups.items() for number, it in enumerate(members)}
-    divergences = {name: it.divergence for name, it in scans.items()}
-    chosen = diversified_choice(divergences, {name: it.features for name, it in scans.items()}, number)
-    return {group: sum(name.split()[0] == group for name in chosen) for group in groups}
+    """How many of the query's first picks from all scans are of each group, if DKD alone decides."""
+    scans = {
+        f"{group} {place}": Assessment({"divergence": it.divergence, "difficulty": it.difficulty}, it.features, 0)
+        for group, members in groups.items()
+        for place, it in enumerate(members)
+    }
+    chosen = [pick.scan for pick in ActiveSourceFree(weight=1, shortlist=0).choose(scans, number)]
+    return {group: sum(scan.split()[0] == group for scan in chosen) for group in groups}
 
 
 def preference(groups: Groups, name: str, wanted: str) -> tuple[float, float]:

@@ -91,12 +91,16 @@ class FolderAnnotator:
         folder: of the requests and templates.
         labels: name of each class 1..K (:py:attr:`common.cohort.Cohort.labels`).
         dense: ask for whole scans instead of three slices of each, and take no less.
+        query: strategy that asks; a request says so, and one of another strategy is refused.
     """
 
     name = "folder"
 
-    def __init__(self, folder: str | Path, labels: Mapping[int, str], dense: bool = False) -> None:
+    def __init__(
+        self, folder: str | Path, labels: Mapping[int, str], dense: bool = False, query: str | None = None
+    ) -> None:
         self.dense = dense
+        self.query = query
         self.folder = Path(folder)
         self.labels = dict(labels)
 
@@ -112,7 +116,7 @@ class FolderAnnotator:
         """Ids of the scans that a round has asked for, None if it has not: a resumed round keeps to them.
 
         Raises:
-            ValueError: if the request is damaged.
+            ValueError: if the request is damaged, or of another strategy.
         """
         path = self.request_path(round)
         return [scan["scan"] for scan in self._request(path)["scans"]] if path.is_file() else None
@@ -171,7 +175,8 @@ class FolderAnnotator:
             content = [self._scan_request(scan, round, suggestions.get(scan.id, {})) for scan in scans]
             values = {"0": "background", **{str(value): name for value, name in self.labels.items()}}
             values[str(IGNORE_INDEX)] = "not annotated"
-            write_json(path, {"round": round, "values": values, "scans": content})
+            by = {} if self.query is None else {"query": self.query}
+            write_json(path, {"round": round, **by, "values": values, "scans": content})
         for scan in scans:
             template = self.template_path(round, scan.id)
             if not template.exists():
@@ -199,6 +204,12 @@ class FolderAnnotator:
         scans = content.get("scans") if isinstance(content, dict) else None
         if not isinstance(scans, list) or not all(isinstance(scan, dict) and "scan" in scan for scan in scans):
             raise ValueError(f"{path}: expected a request with `scans`, found something else; delete it to ask again.")
+        by = content.get("query", self.query)
+        if by != self.query:
+            raise ValueError(
+                f"{path}: expected a request by the query {self.query}, found one by {by}; continue with "
+                "that query, or use another folder."
+            )
         return content
 
     def _collect(self, scan: Scan, path: Path, wanted: Mapping[str, int]) -> Annotation | None:

@@ -6,8 +6,8 @@ from common.query.chance import ForegroundAwareRandom, Random
 from common.query.difficulty import anatomical_difficulty, region_of_interest
 from common.query.divergence import (
     adapt_normalisation,
+    adaptable,
     cosine_similarity,
-    diversified_choice,
     jensen_shannon,
     knowledge_divergence,
     novelty,
@@ -44,10 +44,10 @@ __all__ = [
     "Strategy",
     "Typicality",
     "adapt_normalisation",
+    "adaptable",
     "anatomical_difficulty",
     "check_budget",
     "cosine_similarity",
-    "diversified_choice",
     "jensen_shannon",
     "knowledge_divergence",
     "nearest_distance",

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from common.checkpoints import read_checkpoint
 from common.cohort.files import replacing
 from common.engines.bottleneck import BottleneckInferer
 from common.generalists.embeddings import digest
-from common.query.divergence import adapt_normalisation
+from common.query.divergence import adapt_normalisation, adaptable
 from common.query.rating import Assessment, Prediction, SampleStrategy
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class PoolAssessment:
     For each scan: a pass of inference and, if the strategy asks for it, a few steps that adapt a copy of the network's
     normalisation layers to some of its windows (:func:`common.query.adapt_normalisation`), and a pass with that copy.
     One scan is in memory at a time. That not all windows are used, and which, is ours: those in which most foreground
-    is predicted.
+    is predicted. A network without anything to adapt is taken for its own adapted copy.
 
     Args:
         dataset: gives items with ``scan`` (the id) and ``image`` ``[channels, H, W, D]``.
@@ -91,17 +92,18 @@ class PoolAssessment:
             "adaptation": [self.window_share, self.max_windows, self.steps, self.learning_rate],
             "precision": self.inferer.precision,
         }
-        made_by = digest(json.dumps(settings, sort_keys=True, default=vars), *self.network.state_dict().values())
+        model = digest(json.dumps(settings, sort_keys=True, default=vars), *self.network.state_dict().values())
         found = {}
         for position in tqdm(range(len(self.dataset)), desc="query: pool", unit="scan", disable=not self.progress):
-            scan = self.dataset.data[position]["scan"]
-            path = self.folder / f"{scan}.pt"
+            item = self.dataset[position]
+            path = self.folder / f"{item['scan']}.pt"
+            made_by = digest(model, item["image"])
             kept = _kept(path, made_by)
             if kept is None:
-                kept = self.assess(self.dataset[position]["image"])
+                kept = self.assess(item["image"])
                 with replacing(path) as temporary:
                     torch.save({"made_by": made_by, **asdict(kept)}, temporary)
-            found[scan] = kept
+            found[item["scan"]] = kept
         _warn(list(found.values()))
         return found
 
@@ -112,11 +114,24 @@ class PoolAssessment:
         before = self._predict(inputs, self.network)
 
         def adapt() -> Prediction:
+            if not self._adaptable:
+                return before
             windows = self._windows(inputs[0], 1 - before.probabilities[0])
             adapted = adapt_normalisation(self.network, windows, steps=self.steps, learning_rate=self.learning_rate)
             return self._predict(inputs, adapted)
 
         return self.strategy.assess(before, adapt)
+
+    @cached_property
+    def _adaptable(self) -> bool:
+        found = adaptable(self.network)
+        if not found:
+            logger.warning(
+                "NOTHING TO ADAPT: no normalisation layer of the %s has running statistics or affine parameters. Every "
+                "scan's divergence is 0, and does not count in the choice.",
+                type(self.network).__name__,
+            )
+        return found
 
     def _predict(self, inputs: Tensor, network: nn.Module) -> Prediction:
         probabilities, features = self.inferer.with_features(inputs, network)
@@ -157,7 +172,7 @@ def _alike(one: Assessment, other: Assessment) -> bool:
 
 
 def _kept(path: Path, made_by: str) -> Assessment | None:
-    """What was found before by the same model with the same settings."""
+    """What was found before in the same image, by the same model with the same settings."""
     if not path.is_file():
         return None
     try:
@@ -165,6 +180,6 @@ def _kept(path: Path, made_by: str) -> Assessment | None:
     except ValueError:
         logger.warning("%s cannot be read; the scan is assessed again.", path)
         return None
-    if content.pop("made_by", None) != made_by:
+    if not isinstance(content, dict) or content.pop("made_by", None) != made_by:
         return None
     return Assessment(**content)

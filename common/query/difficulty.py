@@ -48,7 +48,9 @@ def region_of_interest(probability: Tensor, *, dilation: int = 2, floor: float =
     looked_at = given[given > floor].double()
     split = float(threshold_otsu(looked_at.cpu().numpy()))
     upper, lower = looked_at[looked_at > split], looked_at[looked_at <= split]
-    region = given > (upper.mean() + lower.mean()) / 2 if len(upper) else given == highest
+    region = given == highest
+    if len(upper):
+        region |= given > (upper.mean() + lower.mean()) / 2
     if dilation:
         grown = F.max_pool3d(region[None, None].float(), kernel_size=2 * dilation + 1, stride=1, padding=dilation)
         region = grown[0, 0] > 0

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.query.strategy import check_choice, check_probabilities
+from common.query.strategy import check_probabilities
 
 NORMALISATIONS = (
     nn.BatchNorm1d,
@@ -36,23 +37,17 @@ def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
     """Jensen-Shannon divergence of two predictions, voxel by voxel: ``[H(½p + ½q) - ½H(p) - ½H(q)] / ln 2``.
 
     Args:
-        p: probabilities ``[C, H, W, D]``, summing to 1 over C.
+        p: probabilities ``[C, ...]``, summing to 1 over C.
         q: of the same shape, on the same device.
 
     Returns:
-        float32 ``[H, W, D]``, 0 (alike) to 1 (each certain of another class).
+        ``[...]``, 0 (alike) to 1 (each certain of another class).
 
     Raises:
-        ValueError: if the shapes differ or are not ``[C, H, W, D]`` with C >= 2.
+        ValueError: if the shapes differ.
     """
-    first, second = check_probabilities(p), check_probabilities(q)
-    if first.shape != second.shape:
+    if p.shape != q.shape:
         raise ValueError(f"p and q must have the same shape, got {tuple(p.shape)} and {tuple(q.shape)}.")
-    return _divergence(first, second)
-
-
-def _divergence(p: Tensor, q: Tensor) -> Tensor:
-    """``[C, ...]`` to ``[...]``"""
     mixed = torch.special.entr((p + q) / 2).sum(dim=0)
     own = (torch.special.entr(p) + torch.special.entr(q)).sum(dim=0) / 2
     return ((mixed - own) / math.log(2)).clamp(0, 1)
@@ -88,14 +83,13 @@ def adapt_normalisation(
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be above 0, got {learning_rate}.")
     adapted = copy.deepcopy(network).eval().requires_grad_(False)
-    layers = [layer for layer in adapted.modules() if isinstance(layer, NORMALISATIONS)]
-    parameters = [parameter.requires_grad_() for layer in layers for parameter in layer.parameters()]
-    keepers = [layer for layer in layers if getattr(layer, "running_mean", None) is not None]
-    if not parameters and not keepers:
+    layers, keepers = _normalisations(adapted)
+    if not adaptable(adapted):
         raise ValueError(
             "network must have normalisation layers with running statistics or affine parameters to adapt, "
             f"found {len(layers)} normalisation layers and neither in {type(network).__name__}."
         )
+    parameters = [parameter.requires_grad_() for layer in layers for parameter in layer.parameters()]
     momenta = [layer.momentum for layer in keepers]
     for layer in keepers:
         layer.train()
@@ -114,6 +108,21 @@ def adapt_normalisation(
     for layer, momentum in zip(keepers, momenta, strict=True):
         layer.momentum = momentum
     return adapted.eval().requires_grad_(False)
+
+
+def adaptable(network: nn.Module) -> bool:
+    """Whether any normalisation layer of the network has running statistics or affine parameters.
+
+    MONAI's instance normalisation has neither by default.
+    """
+    layers, keepers = _normalisations(network)
+    return bool(keepers) or any(True for layer in layers for _ in layer.parameters())
+
+
+def _normalisations(network: nn.Module) -> tuple[list[Any], list[Any]]:
+    """All normalisation layers, and those of them with running statistics."""
+    layers = [layer for layer in network.modules() if isinstance(layer, NORMALISATIONS)]
+    return layers, [layer for layer in layers if getattr(layer, "running_mean", None) is not None]
 
 
 def _mean_entropy(logits: Tensor) -> Tensor:
@@ -151,7 +160,7 @@ def knowledge_divergence(
         raise ValueError(f"before and after must have the same shape, got {tuple(before.shape)}, {tuple(after.shape)}.")
     foreground = (before.argmax(dim=0) != 0) | (after.argmax(dim=0) != 0)
     # In double precision, since a few small steps of adaptation move some networks by a millionth.
-    moved = _divergence(before[:, foreground].double(), after[:, foreground].double())
+    moved = jensen_shannon(before[:, foreground].double(), after[:, foreground].double())
     return (moved.mean().item() if len(moved) else 0.0) + feature_weight * feature_distance
 
 
@@ -215,35 +224,3 @@ def novelty(features: Tensor, known: Sequence[Tensor]) -> float:
     """
     distance = 1 - max((cosine_similarity(features, other) for other in known), default=0.0)
     return distance if distance > SAME else 0.0
-
-
-def diversified_choice(
-    divergence: Mapping[str, float], features: Mapping[str, Tensor], number: int, known: Sequence[Tensor] = ()
-) -> list[str]:
-    """The scans with the highest diversified knowledge divergence, divergence x novelty, one by one.
-
-    After each pick the novelty of the others counts it among the known. Scans with equal products come in the order of
-    their names; so do all when they are identical.
-
-    Args:
-        divergence: by scan, finite; see :func:`knowledge_divergence`.
-        features: by scan, each ``[F]``; see :func:`pooled_features`.
-        number: 0 to the number of scans.
-        known: features of the labelled scans.
-
-    Returns:
-        The scans, first wanted first.
-
-    Raises:
-        ValueError: if there are fewer scans than asked for, a divergence is not finite or a scan has no features.
-    """
-    scans = check_choice(divergence, number)
-    lacking = [scan for scan in scans if scan not in features]
-    if lacking:
-        raise ValueError(f"features must hold every scan, but {', '.join(lacking)} are missing.")
-    chosen: list[str] = []
-    for _ in range(number):
-        taken = [*known, *(features[scan] for scan in chosen)]
-        rest = [scan for scan in scans if scan not in chosen]
-        chosen.append(min(rest, key=lambda scan: (-divergence[scan] * novelty(features[scan], taken), scan)))
-    return chosen

@@ -50,10 +50,12 @@ class SampleQuery:
         budget: scans to annotate.
         table: CSV file of all scans: ``scan, score``, the numbers that the strategy makes its score of (in ASSFT
             ``divergence, novelty, difficulty``), ``chosen``; the chosen ones first, in the order of the picks
-            (``chosen`` counts them from 1) and as rated at their pick; the others by their final score.
+            (``chosen`` counts them from 1) and as rated at their pick; the others as they are rated after the last
+            pick, most wanted first.
 
     Raises:
-        ValueError: if the budget does not fit the pool, or the ledger was made with another budget or strategy.
+        ValueError: if the budget does not fit the pool, or the ledger or a pending request was made with another budget
+            or strategy, or other scans.
     """
 
     def __init__(
@@ -89,8 +91,10 @@ class SampleQuery:
         if self.ledger.entries:
             logger.info("%s: the query has been made; nothing to do.", self.ledger.path)
             return self.ledger.labelled
-        assessments = self.pool.run()
         asked = self.annotator.requested(0)
+        if asked:
+            self._check_asked(asked)
+        assessments = self.pool.run()
         picks = self._picks(assessments, asked) if asked else self.strategy.choose(assessments, self.budget)
         write_ratings(self.table, picks, self._others(assessments, picks))
         chosen = [pick.scan for pick in picks]
@@ -117,6 +121,20 @@ class SampleQuery:
             for scan, annotation in annotations.items()
         )
         return chosen
+
+    def _check_asked(self, asked: Sequence[str]) -> None:
+        """Raises ValueError if what has been asked for is not of this budget and pool."""
+        unknown = [scan for scan in asked if scan not in self.scans]
+        if unknown:
+            raise ValueError(
+                f"the scans must hold those that annotations were asked for, but {', '.join(unknown)} are missing; "
+                "bring them back, or use another --output_dir."
+            )
+        if len(asked) != self.budget:
+            raise ValueError(
+                f"budget must be {len(asked)}, the scans that annotations were asked for, got {self.budget}; use that "
+                "budget, or another --output_dir."
+            )
 
     def _picks(self, assessments: Mapping[str, Assessment], asked: Sequence[str]) -> list[Rating]:
         """The scans that have been asked for, as they are rated among those left at their turn."""

@@ -92,6 +92,28 @@ def test_what_is_done_is_kept_unless_something_else_is_wanted(tmp_path, monkeypa
         assert not made(pool_of(tmp_path, **change), monkeypatch)[0]
 
 
+def test_another_image_of_the_same_name_is_assessed_anew(tmp_path, monkeypatch):
+    pool_of(tmp_path).run()
+    calls, found = made(pool_of(tmp_path, scans=[scan_of("a", 0), scan_of("b", 8)]), monkeypatch)
+    assert len(calls) == 1
+    assert found["b"].numbers == pool_of(tmp_path / "new", scans=[scan_of("b", 8)]).run()["b"].numbers
+    torch.save([1, 2], tmp_path / "a.pt")
+    assert len(made(pool_of(tmp_path), monkeypatch)[0]) == 2
+
+
+def test_without_anything_to_adapt_the_divergence_is_0(tmp_path, caplog):
+    class Still(Threshold):
+        def __init__(self):
+            super().__init__()
+            self.normalise = nn.InstanceNorm3d(1)
+
+    with caplog.at_level(logging.WARNING):
+        found = pool_of(tmp_path, network=Still()).run()
+    assert [it.numbers["divergence"] for it in found.values()] == [0, 0]
+    assert caplog.text.count("NOTHING TO ADAPT: no normalisation layer of the Still") == 1
+    assert all(it.numbers["difficulty"] > 0 for it in found.values())
+
+
 def test_other_strategies_take_one_inference_a_scan(tmp_path, monkeypatch):
     calls, with_features = [], BottleneckInferer.with_features
     monkeypatch.setattr(BottleneckInferer, "with_features", lambda *given: calls.append(1) or with_features(*given))

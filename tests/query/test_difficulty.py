@@ -76,6 +76,8 @@ def test_without_foreground(value):
         torch.arange(60.0).reshape(3, 4, 5) / 60 * 0.0501 + 0.001,
         torch.nn.functional.one_hot(torch.tensor(7), 60).reshape(3, 4, 5) * 0.051,
         torch.nn.functional.one_hot(torch.tensor(7), 60).reshape(3, 4, 5) * 1e-7 + 0.5,
+        torch.where(torch.arange(60).reshape(3, 4, 5) > 7, 1.0, torch.tensor(1.0).nextafter(torch.tensor(0.0))),
+        torch.where(torch.arange(60).reshape(3, 4, 5) > 7, 0.3, torch.tensor(0.3).nextafter(torch.tensor(0.0))),
     ],
 )
 def test_never_empty_above_the_floor(probability):
