@@ -30,12 +30,15 @@ from query_comparison import areas, curve, wins
 
 from common.cohort import Cohort, Ledger, read_labels_ras, write_phantom
 from common.cohort.files import read_json
+from common.cohort.preparation import claim
 from common.query import STRATEGIES
 from common.stages import find_bundle, known_settings, run_workflow
 
 HERE = Path(__file__).resolve().parent
 BUNDLE = "assft_adapt"
 ALL = ("assft", *STRATEGIES)
+PRETRAIN = read_json(HERE / "query_study/pretrain.json")
+TRAIN = str(HERE / "query_study/train.json")
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def main(
     strategies: str = ",".join(ALL),
     budgets: str = "2,4,8",
     seeds: str = "0,1,2",
-    settings: str = str(HERE / "query_study/train.json"),
+    settings: str = TRAIN,
     jobs: int = 2,
     table: str | None = None,
     plot: str | None = None,
@@ -97,15 +100,18 @@ def main(
     amounts, numbers = sorted(int(budget) for budget in words(budgets)), [int(seed) for seed in words(seeds)]
     folder = Path(output_dir).resolve()
     cohort = Path(dataset_dir).resolve() if dataset_dir else folder / "cohort"
+    given = read_json(settings)
+    claim(folder, {"cohort": str(cohort), "pretrained": pretrained, "pretrain": PRETRAIN, "train": given})
     if dataset_dir is None:
         write_phantom(cohort, scans=60, size=48, seed=0, validation=0, test=12)
-    study = Study(cohort, folder, pretrained, read_json(HERE / "query_study/pretrain.json"), read_json(settings))
+    study = Study(cohort, folder, pretrained, PRETRAIN, given)
     runs = [(strategy, budget, seed) for seed in numbers for budget in amounts for strategy in chosen]
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         if pretrained is None:
             list(pool.map(partial(_pretrain, study), numbers))
         list(pool.map(partial(_run, study), runs))
-    text = _tables(study, chosen, amounts, numbers)
+    others = {"dataset_dir": dataset_dir, "pretrained": pretrained, "settings": None if settings == TRAIN else settings}
+    text = _tables(study, chosen, amounts, numbers, "".join(f" --{name} {it}" for name, it in others.items() if it))
     print(text)
     if plot:
         _plot(_scores(study, runs), Path(plot))
@@ -165,7 +171,7 @@ def _costs(study: Study, runs: list[tuple[str, int, int]]) -> dict[str, tuple[fl
     return {name: tuple(statistics.mean(values) for values in zip(*cost, strict=True)) for name, cost in found.items()}
 
 
-def _tables(study: Study, strategies: list[str], budgets: list[int], seeds: list[int]) -> str:
+def _tables(study: Study, strategies: list[str], budgets: list[int], seeds: list[int], others: str) -> str:
     runs = [(strategy, budget, seed) for strategy in strategies for budget in budgets for seed in seeds]
     scores, costs = _scores(study, runs), _costs(study, runs)
     cohort = Cohort.open(study.cohort)
@@ -175,12 +181,13 @@ def _tables(study: Study, strategies: list[str], budgets: list[int], seeds: list
         "# Query strategies",
         "",
         f"    python benchmarks/query_study.py --budgets {','.join(map(str, budgets))} "
-        f"--seeds {','.join(map(str, seeds))} --strategies {','.join(strategies)}",
+        f"--seeds {','.join(map(str, seeds))} --strategies {','.join(strategies)}{others}",
         "",
         f"{date.today().isoformat()}, CPU, one thread a run. Cohort {cohort.name}: {len(cohort.training)} scans in the "
-        f"pool, {len(cohort.test or cohort.validation)} held out.{what} Plain fine-tuning of one pre-trained network a "
-        "seed, on the queried scans alone; Dice of the last iteration's teacher in per cent, mean and "
-        "standard deviation over the seeds. The area is the mean height of Dice over the logarithm of the budget.",
+        f"pool, {len(cohort.test or cohort.validation)} held out.{what} Plain fine-tuning of one pre-trained network"
+        f"{'' if study.pretrained else ' a seed'}, on the queried scans alone; Dice of the last iteration's "
+        "teacher in per cent, mean and standard deviation over the seeds. `assft` picks by its scores alone here "
+        "(shortlist 0). The area is the mean height of Dice over the logarithm of the budget.",
         "",
         "| strategy | "
         + " | ".join(f"{budget} scans" for budget in budgets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from typing import Any
 import ignite.distributed as idist
 from torch import nn
 
+from common.cohort.files import read_json
 from common.cohort.ledger import Ledger
+from common.engines import SemiSupervisedTrainer
+from common.handlers import BestModel
 from common.stages import run_workflow
 from common.weights import CATALOGUE, find
 
@@ -59,6 +63,23 @@ def ensure_pretrained(
         )
         _run(bundle_root, "pretrain", {**settings, "output_dir": str(output_dir)}, network)
     return path
+
+
+def annotators(bundle_root: str | Path) -> list[str]:
+    """Names of those who can annotate for the query of the bundle ``assft_adapt``."""
+    return list(read_json(Path(bundle_root) / "configs" / "query.json")["annotators"])
+
+
+def publish(trainer: SemiSupervisedTrainer, best: BestModel, path: str | Path) -> None:
+    """Gives the best weights their place once training is complete: what is there, a stage that follows takes.
+
+    Args:
+        trainer: that has run.
+        best: holds the file.
+        path: its place.
+    """
+    if trainer.state.iteration >= trainer.max_iterations and best.path.is_file() and idist.get_rank() == 0:
+        os.replace(best.path, path)
 
 
 def ensure_queried(

@@ -5,17 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from common.adaptation import weights_file
+from common.adaptation import annotators, weights_file
 from common.cohort import AnnotationsPending, Cohort, FolderAnnotator, Ledger, open_cohort
 from common.cohort.files import read_json
 from common.cohort.preparation import claim
+from common.preflight import check_one_of
 from common.query import check_budget, sample_strategy
-from common.stages import Steps, check_stage, config_file, known_settings, run_stage, say
+from common.stages import Steps, check_stage, find_bundle, known_settings, run_stage, say
 
 BUNDLE = "assft_adapt"
 
-LABELLED_ALONE = {"round_interval": "@max_iterations"}
-"""Settings of ``train.json`` for plain fine-tuning: without a round of pseudo-labels, batches hold labelled scans."""
+LABELLED_ALONE = {"round_interval": "@max_iterations", "consistency": 0.0}
+"""Settings of ``train.json`` for plain fine-tuning: labelled scans alone, no pseudo-labels and no consistency."""
+
+FILES = ("dataset_dir", "encoder_weights")
+"""Settings of ``pretrain.json`` that name files."""
+
+TRAINING = ("selective", "train")
+QUERYING = ("budget", "query", "annotator", "querying")
+STILL_FREE = (("checkpoint.pt", ()), ("ledger.json", TRAINING), ("source/checkpoint.pt", TRAINING + QUERYING))
+"""Settings that can still be corrected once a stage has begun, by the file that tells it; the last stage first."""
 
 
 def assft(
@@ -34,8 +43,8 @@ def assft(
 ) -> dict[str, Any]:
     """Pre-trains a network if none is given, chooses scans to be labelled, fine-tunes the network; evaluates it.
 
-    The same call again goes on where it stopped, between stages and within them. While people are to draw, it says what
-    and where, and ends.
+    The same call again goes on where it stopped, between stages and within them; settings of stages that have not begun
+    may be others then. While people are to draw, it says what and where, and ends.
 
     Args:
         dataset_dir: a cohort; None for made-up scans.
@@ -71,12 +80,13 @@ def assft(
         "annotator": annotator,
         "seed": seed,
         "selective": selective,
-        "pretrain": pretrain or {},
+        "pretrain": _absolute(pretrain or {}),
         "querying": querying or {},
         "train": train or {},
     }
     _check(settings)
-    folder = claim(output_dir, settings).resolve()
+    begun = (free for file, free in STILL_FREE if (Path(output_dir) / file).exists())
+    folder = claim(output_dir, settings, free=next(begun, settings.keys() - {"made by"})).resolve()
     cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))
     check_budget(budget, cohort.training, Ledger(folder))
     steps = Steps(folder / "progress.json")
@@ -105,7 +115,7 @@ def assft(
             folder,
             shared | asking | settings["querying"],
             f"which {budget} of {len(cohort.training)} scans to label",
-            check=lambda: _expect_annotations(folder, cohort),
+            check=lambda: _expect_annotations(folder, cohort, query),
         )
     except AnnotationsPending as request:
         say(f"\n{request}")
@@ -128,6 +138,12 @@ def _weights(given: str | Path) -> Path:
     return path
 
 
+def _absolute(pretrain: dict[str, Any]) -> dict[str, Any]:
+    """Files are those of the caller's folder: a stage runs in another."""
+    given = {name: Path(pretrain[name]) for name in FILES if pretrain.get(name)}
+    return pretrain | {name: str(path.resolve()) for name, path in given.items() if path.exists()}
+
+
 def _check(settings: dict[str, Any]) -> None:
     """Refuses before the first stage what a later one would."""
     for config, name in (("pretrain", "pretrain"), ("query", "querying"), ("train", "train")):
@@ -137,13 +153,11 @@ def _check(settings: dict[str, Any]) -> None:
             f"pretrain must be empty where pretrained is given, got settings of {', '.join(settings['pretrain'])}."
         )
     sample_strategy(settings["query"])
-    annotators = read_json(config_file(BUNDLE, "query"))["annotators"]
-    if settings["annotator"] not in annotators:
-        raise ValueError(f"annotator must be one of {', '.join(annotators)}, got {settings['annotator']!r}.")
+    check_one_of("annotator", settings["annotator"], annotators(find_bundle(BUNDLE)))
 
 
-def _expect_annotations(folder: Path, cohort: Cohort) -> None:
+def _expect_annotations(folder: Path, cohort: Cohort, query: str) -> None:
     """Raises AnnotationsPending, which says what to draw where, if the query waits for people."""
     if not Ledger(folder).entries:
-        people = FolderAnnotator(folder, cohort.labels, dense=True)
+        people = FolderAnnotator(folder, cohort.labels, dense=True, query=query)
         people.annotate([cohort.scan(scan) for scan in people.requested(0) or []], round=0)

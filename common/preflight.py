@@ -78,6 +78,16 @@ def check_settings(names: Iterable[str], known: Collection[str], *, where: str, 
         raise ValueError(f"{where} has no setting for {', '.join(hints)}.")
 
 
+def check_one_of(name: str, given: str, known: Iterable[str]) -> None:
+    """Refuses a word that is none of those that a setting can be.
+
+    Raises:
+        ValueError: naming the setting, the words and what was given.
+    """
+    if given not in (words := list(known)):
+        raise ValueError(f"{name} must be one of {', '.join(words)}, got {given!r}.")
+
+
 def _config_files(arguments: Sequence[str]) -> list[str]:
     for index, word in enumerate(arguments):
         if word.startswith("--config_file="):

@@ -15,7 +15,7 @@ from monai.networks.nets import UNet
 
 from common.__main__ import main
 from common.assft import assft
-from common.cohort import Cohort, Ledger, write_phantom
+from common.cohort import Cohort, Ledger, LedgerEntry, write_phantom
 from common.cohort.files import write_json
 
 UNET = {"spatial_dims": 3, "channels": [4, 8], "strides": [2], "norm": "batch"}
@@ -115,6 +115,54 @@ def test_a_budget_beyond_the_scans_starts_nothing(cohort, tmp_path):
     with pytest.raises(ValueError, match=r"budget must lie in 1\.\.3, the scans of the pool, got 4"):
         assft(cohort.folder, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["prepared.json"]
+
+
+def no_stage(*arguments, **settings):
+    raise RuntimeError("a stage would run")
+
+
+@pytest.mark.parametrize(
+    ("begun", "free"),
+    [
+        ([], "dataset_dir seed pretrain budget query train selective"),
+        (["source/checkpoint.pt"], "budget query train selective"),
+        (["source/checkpoint.pt", "ledger.json"], "train selective"),
+        (["ledger.json", "checkpoint.pt"], ""),
+    ],
+)
+def test_settings_of_stages_that_have_not_begun_can_be_corrected(begun, free, cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr("common.assft.run_stage", no_stage)
+    run = tmp_path / "run"
+    other = write_phantom(tmp_path / "other", scans=4, size=32, seed=1, validation=0, test=0)
+    first = {"dataset_dir": cohort.folder, "budget": 1, "train": TRAIN, "pretrain": PRETRAIN}
+    with pytest.raises(RuntimeError, match="a stage would run"):
+        assft(output_dir=run, **first)
+    for file in begun:
+        (run / file).parent.mkdir(exist_ok=True)
+        if file == "ledger.json":
+            Ledger(run).add([LedgerEntry("phantom_000", 0, 0, "assft", 0.5, None, 8, "oracle")])
+        else:
+            (run / file).touch()
+    changes = {"dataset_dir": other.folder, "budget": 2, "train": TRAIN | {"encoder": None}, "seed": 3}
+    changes |= {"query": "random", "selective": False, "pretrain": PRETRAIN | {"max_iterations": 3}}
+    for name, value in changes.items():
+        error = RuntimeError if name in free.split() else ValueError
+        with pytest.raises(error, match=f"prepared before with {name}" if error is ValueError else "would run"):
+            assft(output_dir=run, **first | {name: value})
+        if error is RuntimeError:
+            assert name in ("dataset_dir",) or json.loads((run / "prepared.json").read_text())[name] == value
+    with pytest.raises(RuntimeError, match="a stage would run"):
+        assft(output_dir=run, **first)
+
+
+def test_files_for_pre_training_are_those_of_the_folder_one_is_in(cohort, tmp_path, monkeypatch):
+    given = {}
+    monkeypatch.setattr("common.assft.run_stage", lambda *stage: given.update(stage[4]) or no_stage())
+    monkeypatch.chdir(cohort.folder.parent)
+    pretrain = {"dataset_dir": cohort.folder.name, "encoder_weights": "swin_unetr_ssl"}
+    with pytest.raises(RuntimeError):
+        assft(cohort.folder, tmp_path / "run", budget=1, pretrain=pretrain)
+    assert given["dataset_dir"] == str(cohort.folder.resolve()) and given["encoder_weights"] == "swin_unetr_ssl"
 
 
 def test_a_killed_command_takes_its_bundle_with_it(tmp_path):

@@ -149,6 +149,35 @@ def test_alone_it_pretrains_and_queries_and_says_so(train_settings, capsys):
     assert len(Ledger(output / "ledger.json").entries) == 2
 
 
+def test_a_pre_training_that_was_stopped_leaves_no_model(common_settings):
+    settings = common_settings | SMALL_SOURCE
+    output = Path(settings["output_dir"])
+    flow = workflow(NAME, "pretrain", settings)
+    flow.initialize()
+    trainer = flow.parser.get_parsed_content("train#trainer")
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=3), lambda: trainer.terminate())
+    flow.run()
+    assert (output / "source" / "best.pt").exists() and not (output / "pretrained.pt").exists()
+    run(NAME, "pretrain", settings)
+    assert (output / "pretrained.pt").exists() and not (output / "source" / "best.pt").exists()
+    run(NAME, "pretrain", settings)
+    assert (output / "pretrained.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query": "he"}, "round_00.json: expected a request by the query he, found one by random"),
+        ({"budget": 3}, "budget must be 2, the scans that annotations were asked for, got 3"),
+    ],
+)
+def test_a_pending_request_is_not_taken_for_that_of_another_query(change, message, query_settings):
+    settings = query_settings | {"annotator": "folder", "query": "random"}
+    run(NAME, "query", settings)
+    with refused(ValueError, message):
+        run(NAME, "query", settings | change)
+
+
 def test_an_interrupted_query_goes_on(query_settings, monkeypatch):
     whole = {**query_settings, "output_dir": query_settings["output_dir"] + "_whole"}
     run(NAME, "query", whole)
@@ -224,7 +253,7 @@ def test_resumed_run_equals_the_uninterrupted_one(train_settings):
         ({"roi_size": [30, 32, 32]}, "divisible by 16, got"),
         ({"network_def": SWIN, "roi_size": [64, 48, 32]}, "found roi_size [64, 48, 32] and channels 1: spatial dim"),
         ({"query": "entropie"}, "query must be one of assft, lc, he, her, random, foreground_random, coreset"),
-        ({"annotator": "nobody"}, "nobody"),
+        ({"annotator": "nobody"}, "annotator must be one of oracle, folder, got 'nobody'"),
     ],
 )
 def test_bad_settings_are_named_before_the_query(changes, message, query_settings, monkeypatch, tmp_path):
@@ -255,9 +284,12 @@ def test_images_that_the_network_cannot_take_are_named_before_any_training(
     [
         ({"query": "entropie"}, "query must be one of assft, lc, he"),
         ({"budget": 99}, "budget must lie in 1..6, the scans of the pool, got 99"),
+        ({"annotator": "nobody"}, "annotator must be one of oracle, folder, got 'nobody'"),
+        ({"encoder": "swinViT"}, "encoder must be a part of UNet (model) or None, got 'swinViT'"),
+        ({"confidence_quantile": 50}, "confidence_quantile must lie in 0..1, got 50"),
     ],
 )
-def test_a_bad_query_is_named_before_any_training(changes, message, train_settings):
+def test_bad_settings_are_named_before_any_training(changes, message, train_settings):
     with refused(ValueError, message):
         workflow(NAME, "train", train_settings | {"pretrained": None} | changes).initialize()
     assert not Path(train_settings["output_dir"]).exists()
