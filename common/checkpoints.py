@@ -23,4 +23,6 @@ def read_checkpoint(path: Path, *, expected: str, found: str) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a damaged file, torch raises whatever zip and pickle raise
         reason = (str(error).splitlines() or [""])[0]
+        if "weights_only" in str(error):
+            reason = "it holds more than tensors; save the state_dict alone"
         raise ValueError(f"{path}: expected {expected}, found {found} ({type(error).__name__}: {reason})") from error

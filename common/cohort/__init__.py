@@ -5,7 +5,7 @@ from common.cohort.annotation import Annotation, Annotator, Suggestions
 from common.cohort.cohort import Cohort, Scan, write_datalist
 from common.cohort.errors import CohortError
 from common.cohort.folder_annotator import AnnotationsPending, FolderAnnotator
-from common.cohort.images import images
+from common.cohort.images import check_images, images
 from common.cohort.ledger import Ledger, LedgerEntry
 from common.cohort.open_cohort import open_cohort
 from common.cohort.oracle_annotator import OracleAnnotator
@@ -36,6 +36,7 @@ __all__ = [
     "Suggestions",
     "TwoStreamSampler",
     "annotate_densely",
+    "check_images",
     "images",
     "open_cohort",
     "phantom_volume",

@@ -38,10 +38,18 @@ def problems(cohort: Cohort, *, channels: int = 1, simulated: bool = False, prog
         if scan.label is not None:
             found += _attempt(_label_problems, scan.label, grid, scan, cohort)
         elif scan.id in needed:
-            found.append(f"{scan.image}: expected a label in the datalist, found none; add it, or move the scan.")
+            people = " (or have people draw: annotator folder)" if scan in cohort.training else ""
+            found.append(
+                f"{scan.image}: expected a label in the datalist, found none; add it, or move the scan{people}."
+            )
         if grid.shape:
             grids[scan.id] = grid
     return found + _spacing_problems(cohort, grids)
+
+
+def image_problems(path: Path, *, channels: int = 1) -> list[str]:
+    """Everything that is wrong with an image's file; see :func:`problems`."""
+    return _attempt(_image_problems, path, _Grid(), channels)
 
 
 @dataclass
@@ -75,8 +83,8 @@ def _label_problems(path: Path, grid: _Grid, scan: Scan, cohort: Cohort) -> list
     found = []
     if grid.shape and not same_grid(grid.shape, grid.affine, voxels.shape, label.affine):
         found.append(
-            f"{path}: expected the grid of {scan.image.name}, {_grid_text(grid.shape, grid.affine)}, "
-            f"found {_grid_text(voxels.shape, label.affine)}; resample the label to the image."
+            f"{path}: expected the grid of {scan.image.name}, {grid_text(grid.shape, grid.affine)}, "
+            f"found {grid_text(voxels.shape, label.affine)}; resample the label to the image."
         )
     values = np.unique(voxels)
     unknown = [value for value in values.tolist() if value not in (0, *cohort.labels)]
@@ -108,7 +116,8 @@ def _millimetres(values: np.ndarray) -> str:
     return " × ".join(f"{value:.4g}" for value in values) + " mm"
 
 
-def _grid_text(shape: tuple[int, ...], affine: np.ndarray) -> str:
+def grid_text(shape: tuple[int, ...], affine: np.ndarray) -> str:
+    """Size, spacing and origin in words."""
     size = " × ".join(map(str, shape))
     origin = ", ".join(f"{value:.4g}" for value in affine[:3, 3])
     return f"{size} voxels of {_millimetres(spacing(affine))} from ({origin})"

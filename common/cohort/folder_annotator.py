@@ -13,6 +13,7 @@ from nibabel.orientations import io_orientation
 
 from common import IGNORE_INDEX
 from common.cohort.annotation import Annotation, Suggestions
+from common.cohort.check import grid_text
 from common.cohort.cohort import Scan
 from common.cohort.errors import CohortError
 from common.cohort.files import read_json, write_json, write_nifti
@@ -218,8 +219,8 @@ class FolderAnnotator:
         image = open_nifti(scan.image)
         if not same_grid(image.shape[:3], image.affine, voxels.shape, drawing.affine):
             raise ValueError(
-                f"{path}: expected the grid of {scan.image}, found another; save the drawing without resampling or "
-                "cropping."
+                f"{path}: expected the grid of {scan.image.name}, {grid_text(image.shape[:3], image.affine)}, found "
+                f"{grid_text(voxels.shape, drawing.affine)}; save the drawing without resampling or cropping."
             )
         array, affine = to_ras(integer_labels(voxels, path), drawing.affine)
         array = np.ascontiguousarray(array)

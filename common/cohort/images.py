@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.cohort.check import image_problems
 from common.cohort.cohort import DATALIST, Cohort
+from common.cohort.errors import CohortError
 from common.cohort.files import scan_name
+
+
+def check_images(folder: str | Path, *, channels: int = 1) -> None:
+    """Refuses to predict for files that are no images of their kind.
+
+    Args:
+        folder: see :func:`images`.
+        channels: of the images; several lie along a fourth axis.
+
+    Raises:
+        CohortError: all that is wrong with the files, one line each.
+        FileNotFoundError, ValueError: as :func:`images`.
+    """
+    found = [line for item in images(folder) for line in image_problems(Path(item["image"]), channels=channels)]
+    if found:
+        raise CohortError(found)
 
 
 def images(folder: str | Path) -> list[dict[str, str]]:

@@ -76,7 +76,11 @@ def load_pretrained(network: nn.Module, path: str | Path, *, partial: bool = Fal
     given = _read(path)
     own = network.state_dict()
     prefixes = ["", *(f"{name}." for name, _ in network.named_children())] if partial else [""]
-    candidates = [{prefix + name: weights for name, weights in given.items()} for prefix in prefixes]
+    candidates = [
+        {prefix + name: weights for name, weights in named.items()}
+        for named in (given, {_as_in_monai(name): weights for name, weights in given.items()})
+        for prefix in prefixes
+    ]
     state = max(candidates, key=lambda named: sum(_fits(own, name, weights) for name, weights in named.items()))
     fit = Fit(
         loaded=tuple(name for name in own if name in state and state[name].shape == own[name].shape),
@@ -90,7 +94,11 @@ def load_pretrained(network: nn.Module, path: str | Path, *, partial: bool = Fal
     )
     if not fit.complete:
         if not partial or not fit.loaded:
-            raise ValueError(f"{path} does not fit {type(network).__name__}: {fit}{_channels(fit, own)}{_hint(given)}")
+            hint = _hint(given)
+            raise ValueError(
+                f"{path} does not fit {type(network).__name__}: {fit}{_channels(fit, own)}"
+                f"{'' if hint == _hint(own) else hint}"
+            )
         logger.warning("%s fits %s in part: %s", path, type(network).__name__, fit)
     network.load_state_dict({name: state[name] for name in fit.loaded}, strict=False)
     return fit
@@ -111,12 +119,14 @@ def _read(path: Path) -> dict[str, Tensor]:
     weights = {str(name): it for name, it in items if isinstance(it, Tensor)}
     if not weights:
         raise ValueError(f"{path}: expected weights by name, found {type(content).__name__} without any tensor.")
-    return {_plain(name): it for name, it in weights.items()}
+    if bad := [name for name, it in weights.items() if it.is_floating_point() and not it.isfinite().all()]:
+        raise ValueError(f"{path}: expected finite weights, found NaN or infinite ones in {len(bad)}, first {bad[0]}.")
+    return {name.removeprefix("module."): it for name, it in weights.items()}
 
 
-def _plain(name: str) -> str:
-    """A weight's name without the prefix of parallel training, and as MONAI calls it today."""
-    return name.removeprefix("module.").replace(".mlp.fc1.", ".mlp.linear1.").replace(".mlp.fc2.", ".mlp.linear2.")
+def _as_in_monai(name: str) -> str:
+    """A weight's name as MONAI calls it today; the public Swin UNETR weights are older."""
+    return name.replace(".mlp.fc1.", ".mlp.linear1.").replace(".mlp.fc2.", ".mlp.linear2.")
 
 
 def _channels(fit: Fit, network: Mapping[str, Tensor]) -> str:

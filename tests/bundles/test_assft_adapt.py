@@ -366,6 +366,20 @@ def test_identical_scans_without_foreground_are_chosen_by_name(name, query_setti
     assert "ALL 4 SCANS ARE ALIKE to the model" in printed
 
 
+@pytest.mark.parametrize("stage", ["evaluate", "inference"])
+def test_weights_and_images_that_do_not_fit_a_trained_network(stage, common_settings, cohort_dir, pretrained, tmp_path):
+    settings = common_settings | {"dataset_dir": str(cohort_dir), "checkpoint": pretrained}
+    with refused(ValueError, "does not fit UNet"):
+        workflow(NAME, stage, settings | {"network_def": {**NETWORK, "channels": [4, 16]}}).initialize()
+    if stage == "inference":
+        (tmp_path / "scans").mkdir()
+        whole = Cohort.open(cohort_dir).training[0].image
+        for name, content in (("a", whole.read_bytes()[:2000]), ("b", b"scan"), ("c", whole.read_bytes())):
+            (tmp_path / "scans" / f"{name}.nii.gz").write_bytes(content)
+        with refused(ValueError, "2 problems"):
+            workflow(NAME, stage, settings | {"dataset_dir": str(tmp_path / "scans")}).initialize()
+
+
 def test_features_of_a_layer_that_is_not_there(query_settings):
     with refused(Exception, "feature_layer must be a layer of UNet"):
         run(NAME, "query", query_settings | {"feature_layer": "bottleneck"})

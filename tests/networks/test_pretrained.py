@@ -66,6 +66,31 @@ def test_what_does_not_fit_is_summed_up(tmp_path):
         load_pretrained(network, swin)
 
 
+def test_a_network_whose_own_names_are_the_older_ones(tmp_path):
+    first, second = (nn.ModuleDict({"mlp": nn.ModuleDict({"fc1": nn.Linear(2, 3)})}) for _ in range(2))
+    first, second = (nn.Sequential(it) for it in (first, second))
+    assert load_pretrained(second, saved(tmp_path / "weights.pt", first.state_dict())).complete
+
+
+def test_weights_that_are_no_numbers_or_more_than_tensors(tmp_path):
+    network = nn.Linear(2, 3)
+    torch.save(network, tmp_path / "module.pt")
+    with pytest.raises(ValueError, match=r"it holds more than tensors; save the state_dict alone\)$"):
+        load_pretrained(network, tmp_path / "module.pt")
+    network.bias.data[1] = torch.nan
+    path = saved(tmp_path / "nan.pt", network.state_dict())
+    with pytest.raises(ValueError, match=r"nan\.pt: expected finite weights, found NaN .* in 1, first bias"):
+        load_pretrained(nn.Linear(2, 3), path)
+
+
+def test_the_network_itself_is_not_proposed(tmp_path):
+    state = VNet(1, 2, width=2).state_dict()
+    path = saved(tmp_path / "more.pt", state | {"more": torch.zeros(1)})
+    with pytest.raises(ValueError, match="1 unknown to the network: more") as error:
+        load_pretrained(VNet(1, 2, width=2), path)
+    assert "seems to be" not in str(error.value)
+
+
 def test_no_weights(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none.pt: expected the weights .* found no file"):
         load_pretrained(nn.Identity(), tmp_path / "none.pt")
