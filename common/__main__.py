@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import signal
 import sys
+import types
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 import fire
 
 if TYPE_CHECKING:
     from common.cohort import Cohort
+
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
 class Task:
@@ -33,9 +38,38 @@ def command(function: Callable[..., None]) -> Callable[..., Task]:
 
     @functools.wraps(function)
     def prepared(*args: Any, **kwargs: Any) -> Task:
-        return Task(functools.partial(function, *args, **kwargs))
+        return Task(functools.partial(_call, function, *args, **kwargs))
 
     return prepared
+
+
+def _call(function: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Calls a function with words of the command line, which Fire takes for whatever Python would."""
+    kinds = get_type_hints(function)
+    given = inspect.signature(function).bind(*args, **kwargs)
+    for name, word in given.arguments.items():
+        if name in kinds:
+            given.arguments[name] = _understood(name, word, kinds[name])
+    function(*given.args, **given.kwargs)
+
+
+def _understood(name: str, word: Any, kind: Any) -> Any:
+    """A word of the command line as the kind of thing that an argument is.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    kinds = get_args(kind) if get_origin(kind) is types.UnionType else (kind,)
+    if bool in kinds and str(word) in ("true", "false"):
+        return str(word) == "true"
+    for one in kinds:
+        wanted = (int, float) if one is float else get_origin(one) or one
+        if isinstance(word, wanted) and (one is bool or not isinstance(word, bool)):
+            return word
+    if str in kinds and not isinstance(word, bool):
+        return str(word)
+    names = [KINDS[one] for one in kinds if one in KINDS]
+    raise ValueError(f"{name} must be {' or '.join(names)}, got {word!r}.")
 
 
 class Prepare:
@@ -289,7 +323,11 @@ def _settings(**files: str | None) -> dict[str, Any]:
     """What is in JSON files of settings, by the stage they are for."""
     from common.cohort.files import read_json
 
-    return {stage: {} if file is None else read_json(file) for stage, file in files.items()}
+    settings = {stage: {} if file is None else read_json(file) for stage, file in files.items()}
+    for stage, file in files.items():
+        if not isinstance(settings[stage], dict):
+            raise ValueError(f"{file}: expected settings by name, found {type(settings[stage]).__name__}.")
+    return settings
 
 
 def _say(cohort: Cohort) -> None:
@@ -317,6 +355,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             task._run()
         except (ValueError, FileNotFoundError, FileExistsError, ImportError, RuntimeError) as error:
             sys.exit(f"Error: {error}")
+        except KeyboardInterrupt:
+            print("\nStopped; the same command goes on from here.", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)
 
 
 def _shown(result: Any) -> Any:

@@ -18,6 +18,9 @@ BUNDLE = "assft_adapt"
 LABELLED_ALONE = {"round_interval": "@max_iterations", "consistency": 0.0}
 """Settings of ``train.json`` for plain fine-tuning: labelled scans alone, no pseudo-labels and no consistency."""
 
+OWNED = frozenset(("dataset_dir", "output_dir", "pretrained", "budget", "query", "annotator", "seed"))
+"""Settings that all stages share; a source cohort is pre-training's own."""
+
 FILES = ("dataset_dir", "encoder_weights")
 """Settings of ``pretrain.json`` that name files."""
 
@@ -67,7 +70,7 @@ def assft(
 
     Raises:
         FileNotFoundError: if the weights or the cohort are not there.
-        RuntimeError: if a stage fails, with the end of its output.
+        RuntimeError: if a stage fails, with what went wrong.
         ValueError: if the folder holds something else, or a run with other settings, or the settings make no sense.
     """
     weights = None if pretrained is None else _weights(pretrained)
@@ -93,6 +96,8 @@ def assft(
     training = settings["train"] | ({} if selective else LABELLED_ALONE)
     asking = known_settings(BUNDLE, "query", training)
 
+    if "query" not in steps.seconds:
+        cohort.check(channels=training.get("channels", 1), simulated=annotator == "oracle")
     say(f"ASSFT · {output_dir} · {cohort.name} · seed {seed}")
     if weights is None:
         weights = folder / "pretrained.pt"
@@ -123,6 +128,7 @@ def assft(
     others = "and reliable pseudo-labels of the others" if selective else "alone"
     run_stage(steps, BUNDLE, "train", folder, shared | training, f"the network on the labelled scans {others}")
     if cohort.evaluation_split is None:
+        say(f"There is no other scan with a label to evaluate on. The model: {folder / 'model.pt'}")
         return {}
     kept = known_settings(BUNDLE, "evaluate", training)
     run_stage(steps, BUNDLE, "evaluate", folder, {"dataset_dir": str(cohort.folder)} | kept, "evaluation")
@@ -147,7 +153,8 @@ def _absolute(pretrain: dict[str, Any]) -> dict[str, Any]:
 def _check(settings: dict[str, Any]) -> None:
     """Refuses before the first stage what a later one would."""
     for config, name in (("pretrain", "pretrain"), ("query", "querying"), ("train", "train")):
-        check_stage(BUNDLE, config, settings[name])
+        owned = OWNED - {"dataset_dir"} if config == "pretrain" else OWNED
+        check_stage(BUNDLE, config, settings[name], owned=owned)
     if settings["pretrained"] and settings["pretrain"]:
         raise ValueError(
             f"pretrain must be empty where pretrained is given, got settings of {', '.join(settings['pretrain'])}."

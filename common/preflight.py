@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import copy
 import difflib
 import inspect
 import json
+import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -18,22 +21,31 @@ from torch import nn
 
 
 def explain_errors() -> None:
-    """Makes a command that fails end with what went wrong, which MONAI leaves far above its own last line."""
+    """Makes a command that fails end with what went wrong, which MONAI leaves far above its own last line.
+
+    Where this package itself refuses something, its words are enough; all else comes with the traceback.
+    """
     sys.excepthook = _explain
 
 
 def _explain(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    sys.__excepthook__(kind, error, traceback)
     cause = error
-    while cause.__cause__ is not None and _raised_by_monai(cause):
+    while cause.__cause__ is not None and _raised_in(cause, "monai"):
         cause = cause.__cause__
+    if not (isinstance(cause, (ValueError, FileNotFoundError)) and _raised_in(cause, "common")):
+        sys.__excepthook__(kind, error, traceback)
     print(f"\n{type(cause).__name__}: {cause}", file=sys.stderr)
 
 
-def _raised_by_monai(error: BaseException) -> bool:
-    """Whether an error only passes on another one, which MONAI's config parser does."""
+def explained(output: str) -> str:
+    """What went wrong, from all that a failed command has printed; its last lines if it did not say."""
+    *_, last = re.split(r"\n\n(?=\w+: )", f"\n\n{output}")
+    return last.strip() if re.match(r"\w+: ", last) else "\n".join(output.splitlines()[-15:])
+
+
+def _raised_in(error: BaseException, package: str) -> bool:
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    return bool(frames) and frames[-1].f_globals.get("__name__", "").startswith("monai.")
+    return bool(frames) and frames[-1].f_globals.get("__name__", "").startswith(f"{package}.")
 
 
 def check_overrides(config_file: str | Path, arguments: Sequence[str] | None = None) -> None:
@@ -96,6 +108,9 @@ def _config_files(arguments: Sequence[str]) -> list[str]:
             text = arguments[index + 1]
         else:
             continue
+        with contextlib.suppress(SyntaxError, ValueError):
+            names = ast.literal_eval(text)
+            return [names] if isinstance(names, str) else list(names)
         return [name.strip(" '\"") for name in text.strip("[]()").split(",") if name.strip()]
     return []
 

@@ -10,6 +10,9 @@ from common.cohort.files import read_json
 from common.cohort.preparation import claim
 from common.stages import Steps, check_stage, known_settings, run_stage, say
 
+OWNED = ("dataset_dir", "output_dir", "labelled", "seed")
+"""Settings that all stages share."""
+
 
 def sfr(
     dataset_dir: str | Path | None,
@@ -47,7 +50,7 @@ def sfr(
         The evaluation's `metrics.json`.
 
     Raises:
-        RuntimeError: if a stage fails, with the end of its output.
+        RuntimeError: if a stage fails, with what went wrong.
         ValueError: if the folder holds something else, or a run with other settings, or no scan is unlabelled.
     """
     settings: dict[str, Any] = {
@@ -63,9 +66,9 @@ def sfr(
         "pseudo_label": pseudo_label or {},
         "retrain": retrain or {},
     }
-    check_stage("sfr_stitch_finetune", "train", settings["finetune"])
-    check_stage("sfr_stitch_finetune", "pseudo_label", settings["pseudo_label"])
-    check_stage("sfr_retrain", "train", settings["retrain"])
+    check_stage("sfr_stitch_finetune", "train", settings["finetune"], owned=OWNED)
+    check_stage("sfr_stitch_finetune", "pseudo_label", settings["pseudo_label"], owned=OWNED)
+    check_stage("sfr_retrain", "train", settings["retrain"], owned=OWNED)
     folder = claim(output_dir, settings).resolve()
     if dataset_dir is None and labelled is None:
         labelled = 4

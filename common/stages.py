@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from monai.bundle import ConfigWorkflow
 
 import common
 from common.cohort.files import read_json, write_json
-from common.preflight import check_settings
+from common.preflight import check_settings, explained
 
 
 def say(text: str) -> None:
@@ -71,7 +72,7 @@ def run_bundle(
     *,
     watch: Callable[[subprocess.Popen], None] | None = None,
     threads: int = 0,
-) -> None:
+) -> str:
     """One ``python -m monai.bundle run`` in a process of its own.
 
     Args:
@@ -82,19 +83,23 @@ def run_bundle(
         watch: called while it runs.
         threads: of the CPU; by default what the environment says.
 
+    Returns:
+        What it printed.
+
     Raises:
-        RuntimeError: if it fails, with the end of its output.
+        RuntimeError: if it fails, with what went wrong.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [str(Path(common.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
-    files = "[" + ",".join(f"'{file}'" for file in config_files) + "]"
+    files = [str(file) for file in config_files]
     words = ["--bundle_root", bundle, "--config_file", files, *arguments]
     command = [sys.executable, "-m", "monai.bundle", "run", *map(str, words)]
     output = folder / "output.txt"
     with output.open("a") as file:
+        start = file.tell()
         process = subprocess.Popen(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment, cwd=bundle.parents[1]
         )
@@ -106,9 +111,14 @@ def run_bundle(
             process.terminate()
             process.wait()
             raise
+    with output.open(errors="replace") as file:
+        file.seek(start)
+        printed = file.read()
     if process.returncode:
-        last = "\n".join(output.read_text(errors="replace").splitlines()[-15:])
-        raise RuntimeError(f"{' '.join(command)} failed; the end of {output}:\n{last}")
+        raise RuntimeError(
+            f"{bundle.name}, {config_files[0].name}: {explained(printed)}\n(All that it printed is in {output}.)"
+        )
+    return printed
 
 
 def run_workflow(bundle: Path, config: str, settings: Mapping[str, Any]) -> None:
@@ -146,13 +156,21 @@ def known_settings(bundle: str, config: str, settings: Mapping[str, Any]) -> dic
     return {key: value for key, value in settings.items() if key.split("#")[0] in known}
 
 
-def check_stage(bundle: str, config: str, settings: Mapping[str, Any]) -> None:
-    """Refuses settings, by id, that a config of the bundle does not have.
+def check_stage(bundle: str, config: str, settings: Mapping[str, Any], *, owned: Collection[str] = ()) -> None:
+    """Refuses settings, by id, that a config of the bundle does not have, or that are the command's own.
+
+    Args:
+        bundle: its name.
+        config: its name without ``.json``.
+        settings: by id.
+        owned: ids that the command itself sets for all stages.
 
     Raises:
         FileNotFoundError: if there is no such bundle.
         ValueError: naming each, and the nearest ids that there are.
     """
+    if twice := [name for name in settings if name in owned]:
+        raise ValueError(f"settings of {config}.json must not have {', '.join(twice)}, which the command itself sets.")
     check_settings(settings, read_json(config_file(bundle, config)), where=f"{bundle}/configs/{config}.json")
 
 
@@ -174,13 +192,16 @@ def run_stage(
         config: its name without ``.json``.
         output: ``output_dir`` of the config, the command's folder or one in it; gets ``CONFIG_settings.json`` too.
         settings: by id, in place of the config's own.
-        what: the stage does, for the reader.
+        what: the stage does, for the reader; warnings that it prints are passed on.
         check: called when it has run; what it raises leaves the step undone.
 
     Raises:
         FileNotFoundError: if there is no such bundle.
-        RuntimeError: if it fails, with the end of its output.
+        RuntimeError: if it fails, with what went wrong.
+        ValueError: if `output` has a # in it, which a config takes for its own.
     """
+    if "#" in str(output):
+        raise ValueError(f"output_dir must have no # in its path, got {output}.")
     folder = output.relative_to(steps.path.parent).name
     say(f"   {folder or config:<18} {what}")
     with steps.step(f"{folder} {config}".lstrip()) as wanted:
@@ -188,6 +209,8 @@ def run_stage(
             overlay = output / f"{config}_settings.json"
             output.mkdir(parents=True, exist_ok=True)
             write_json(overlay, {**settings, "output_dir": str(output)})
-            run_bundle(find_bundle(bundle), output, [config_file(bundle, config), overlay], [])
+            printed = run_bundle(find_bundle(bundle), output, [config_file(bundle, config), overlay], [])
             if check is not None:
                 check()
+            for warning in re.findall(r"(?m)^[-\d]+ [:,\d]+ - WARNING - (.+)", printed):
+                say(f"                {warning}")

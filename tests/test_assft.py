@@ -100,6 +100,8 @@ def test_waits_for_people_and_goes_on(cohort, weights, tmp_path, capsys):
     [
         ({"query": "asft"}, r"query must be one of assft, .*, got 'asft'"),
         ({"train": {"max_iteration": 3}}, r"assft_adapt/.*no setting for max_iteration \(did you mean max_iterations"),
+        ({"train": {"budget": 3, "seed": 1}}, r"train\.json must not have budget, seed, which the command itself sets"),
+        ({"querying": {"query": "he"}}, r"query\.json must not have query, which the command itself sets"),
         ({"annotator": "nobody"}, "annotator must be one of oracle, folder, got 'nobody'"),
         ({"pretrained": "nowhere.pt"}, r"nowhere\.pt: expected the weights"),
         ({"pretrain": PRETRAIN}, "pretrain must be empty where pretrained is given, got settings of max_iterations"),
@@ -115,6 +117,13 @@ def test_a_budget_beyond_the_scans_starts_nothing(cohort, tmp_path):
     with pytest.raises(ValueError, match=r"budget must lie in 1\.\.3, the scans of the pool, got 4"):
         assft(cohort.folder, tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["prepared.json"]
+
+
+def test_a_cohort_is_looked_at_before_any_stage(cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr("common.assft.run_stage", no_stage)
+    cohort.training[1].image.write_bytes(cohort.training[1].image.read_bytes()[:2000])
+    with pytest.raises(ValueError, match="truncated or damaged"):
+        assft(cohort.folder, tmp_path / "run", budget=1)
 
 
 def no_stage(*arguments, **settings):

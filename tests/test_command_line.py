@@ -46,6 +46,50 @@ def test_settings_of_a_stage_are_a_json_file(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_settings_that_are_no_settings(tmp_path):
+    (tmp_path / "train.json").write_text("[1]")
+    with pytest.raises(SystemExit, match=r"Error: .*train\.json: expected settings by name, found list"):
+        main(["assft", "--output_dir", str(tmp_path / "run"), "--train", str(tmp_path / "train.json")])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("word", "selective"), [("false", False), ("False", False), ("true", True), ("True", True), (None, True)]
+)
+def test_words_are_of_the_kind_that_an_argument_is(word, selective, monkeypatch):
+    calls = []
+    monkeypatch.setattr("common.assft.assft", lambda *given, **named: calls.append((given, named)))
+    main(["assft", "--output_dir", "7", "--budget", "3", *(["--selective", word] if word else [])])
+    (((cohort, folder), named),) = calls
+    assert cohort is None and folder == "7"
+    assert named["selective"] is selective and named["budget"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["assft", "--output_dir", "x", "--selective", "nope"], "selective must be true or false, got 'nope'"),
+        (["assft", "--output_dir", "x", "--budget", "two"], "budget must be a whole number, got 'two'"),
+        (["assft", "--output_dir", "x", "--budget", "2.5"], "budget must be a whole number, got 2.5"),
+        (["sfr", "--output_dir", "x", "--seed", "True"], "seed must be a whole number, got True"),
+        (["sfr", "--output_dir", "x", "--share", "half"], "share must be a number, got 'half'"),
+    ],
+)
+def test_words_of_another_kind(words, message):
+    with pytest.raises(SystemExit, match=f"Error: {message}"):
+        main(words)
+
+
+def test_a_command_that_is_interrupted_says_so(monkeypatch, capsys):
+    def interrupted(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("common.assft.assft", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        main(["assft", "--output_dir", "x"])
+    assert caught.value.code == 130 and "the same command goes on" in capsys.readouterr().err
+
+
 def test_classes_are_separated_by_commas(tmp_path, capsys):
     main(["phantom", "--target", str(tmp_path / "p"), "--scans", "3", "--size", "16"])
     images, labels = str(tmp_path / "p/images"), str(tmp_path / "p/labels")

@@ -8,7 +8,15 @@ from monai.bundle import ConfigParser
 from monai.networks.nets import SwinUNETR
 from torch import nn
 
-from common.preflight import _explain, check_checkpoint, check_overrides, check_roi_size, check_window
+from common.preflight import (
+    _explain,
+    check_checkpoint,
+    check_one_of,
+    check_overrides,
+    check_roi_size,
+    check_window,
+    explained,
+)
 
 
 @pytest.fixture
@@ -40,6 +48,24 @@ def test_ids_of_a_second_config_file_are_known(config, tmp_path):
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"terms": []}))
     check_overrides(config, ["run", "--config_file", f"['{config}','{other}']", "--terms", "[]"])
+
+
+@pytest.mark.parametrize("name", ["a'b", "a,b", 'a"b', "a [b]"])
+def test_a_folder_of_any_name(name, tmp_path):
+    (tmp_path / name).mkdir()
+    files = [tmp_path / name / "train.json", tmp_path / name / "other.json"]
+    for file, known in zip(files, ("seed", "terms"), strict=True):
+        file.write_text(json.dumps({known: 0}))
+    words = ["run", "--config_file", str([str(file) for file in files]), "--terms", "1", "--seed", "1"]
+    check_overrides(files[0], words)
+    with pytest.raises(ValueError, match="no setting for --term "):
+        check_overrides(files[0], [*words, "--term", "2"])
+
+
+def test_one_of():
+    check_one_of("annotator", "folder", {"oracle": 1, "folder": 2})
+    with pytest.raises(ValueError, match="annotator must be one of oracle, folder, got 'me'"):
+        check_one_of("annotator", "me", {"oracle": 1, "folder": 2})
 
 
 def test_other_programs_are_left_alone(config):
@@ -98,4 +124,21 @@ def test_a_failing_config_ends_with_the_projects_own_words(content, capsys):
     with pytest.raises(RuntimeError, match="Failed to") as caught:
         parser.get_parsed_content("weights")
     _explain(caught.type, caught.value, caught.tb)
-    assert capsys.readouterr().err.endswith("\nValueError: a.pt: expected weights, found a damaged file.\n")
+    printed = capsys.readouterr().err
+    assert printed.startswith("Traceback") and explained(f"doing this\n{printed}") == printed.splitlines()[-1]
+    assert printed.endswith("\nValueError: a.pt: expected weights, found a damaged file.\n")
+
+
+def test_what_this_package_refuses_needs_no_traceback(capsys):
+    parser = ConfigParser({"size": "$check([1, 2])"}, globals={"check": check_roi_size})
+    with pytest.raises(RuntimeError, match="Failed to") as caught:
+        parser.get_parsed_content("size")
+    _explain(caught.type, caught.value, caught.tb)
+    words = "ValueError: roi_size must be three sizes divisible by 16, got [1, 2]."
+    assert capsys.readouterr().err == f"\n{words}\n"
+
+
+def test_what_went_wrong_of_all_that_was_printed():
+    lines = "\n".join(f"{place}.nii.gz: expected this, found that" for place in range(30))
+    assert explained(f"note: begins\n\nKeyError: 1\n\nCohortError: 30 problems:\n{lines}\n").count("\n") == 30
+    assert explained("\n".join(map(str, range(20)))) == "\n".join(map(str, range(5, 20)))

@@ -35,8 +35,14 @@ def test_all_stages_and_again_nothing(tmp_path, capsys):
 
 def test_a_stage_that_fails_says_why(tmp_path):
     write_phantom(tmp_path / "cohort", scans=3, size=32, seed=0, validation=1, test=0)
-    with pytest.raises(RuntimeError, match="size must be at least 160"):
-        sfr(tmp_path / "cohort", tmp_path / "run", labelled=1, finetune=FINETUNE | {"roi_size": [160, 32, 16]})
+    run, large = tmp_path / "it's, here", FINETUNE | {"roi_size": [160, 32, 16]}
+    with pytest.raises(RuntimeError, match="size must be at least 160") as caught:
+        sfr(tmp_path / "cohort", run, labelled=1, finetune=large)
+    first, *_, last = str(caught.value).splitlines()
+    assert first.startswith("sfr_stitch_finetune, train.json: ValueError: ") and "Traceback" not in str(caught.value)
+    assert last == f"(All that it printed is in {run / 'finetune' / 'output.txt'}.)"
+    with pytest.raises(ValueError, match="output_dir must have no # in its path"):
+        sfr(tmp_path / "cohort", tmp_path / "a#b", labelled=1, finetune=FINETUNE)
 
 
 def test_without_unlabelled_scans_nothing_is_started(tmp_path):
@@ -50,4 +56,6 @@ def test_without_unlabelled_scans_nothing_is_started(tmp_path):
 def test_a_setting_that_a_later_stage_does_not_know_starts_nothing(stage, tmp_path):
     with pytest.raises(ValueError, match=r"sfr_.* has no setting for roi_sise \(did you mean roi_size"):
         sfr(None, tmp_path / "run", **{stage: {"roi_sise": [32, 32, 32]}})
+    with pytest.raises(ValueError, match=r"json must not have seed, which the command itself sets"):
+        sfr(None, tmp_path / "run", **{stage: {"seed": 2}})
     assert not (tmp_path / "run").exists()
