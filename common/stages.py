@@ -192,7 +192,7 @@ def run_stage(
         config: its name without ``.json``.
         output: ``output_dir`` of the config, the command's folder or one in it; gets ``CONFIG_settings.json`` too.
         settings: by id, in place of the config's own.
-        what: the stage does, for the reader; warnings that it prints are passed on.
+        what: the stage does, for the reader; this package's warnings within it are passed on.
         check: called when it has run; what it raises leaves the step undone.
 
     Raises:
@@ -212,5 +212,5 @@ def run_stage(
             printed = run_bundle(find_bundle(bundle), output, [config_file(bundle, config), overlay], [])
             if check is not None:
                 check()
-            for warning in re.findall(r"(?m)^[-\d]+ [:,\d]+ - WARNING - (.+)", printed):
+            for warning in re.findall(r"(?m) - common[.\w]* - WARNING - (.+)", printed):
                 say(f"                {warning}")

@@ -164,6 +164,17 @@ def test_settings_of_stages_that_have_not_begun_can_be_corrected(begun, free, co
         assft(output_dir=run, **first)
 
 
+@pytest.mark.slow
+def test_what_a_stage_warns_of_reaches_the_reader(cohort, tmp_path, capsys):
+    network = UNet(**UNET, in_channels=1, out_channels=2)
+    for weights in network.parameters():
+        weights.data.zero_()
+    torch.save(network.state_dict(), tmp_path / "nothing.pt")
+    assft(cohort.folder, tmp_path / "run", pretrained=tmp_path / "nothing.pt", budget=1, train=TRAIN)
+    printed = capsys.readouterr().out
+    assert "NO FOREGROUND IS PREDICTED in any of 3 scans" in printed and "Not all config files" not in printed
+
+
 def test_files_for_pre_training_are_those_of_the_folder_one_is_in(cohort, tmp_path, monkeypatch):
     given = {}
     monkeypatch.setattr("common.assft.run_stage", lambda *stage: given.update(stage[4]) or no_stage())
