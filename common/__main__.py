@@ -222,7 +222,8 @@ def report(output_dir: str, dataset_dir: str | None = None, picture: str | None 
 
     Args:
         output_dir: of a run, or the folder above several.
-        dataset_dir: of the cohort, for the pictures; by default cohort or phantom in the run's folder.
+        dataset_dir: of the cohort, for the pictures; by default cohort or phantom in the run's folder, or the one that
+            assft or sfr was given.
         picture: file for the page's main picture as a PNG, if wanted.
     """
     from common.report import write_report

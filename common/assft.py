@@ -7,7 +7,7 @@ from typing import Any
 
 from common.adaptation import annotators, weights_file
 from common.cohort import AnnotationsPending, Cohort, FolderAnnotator, Ledger, open_cohort
-from common.cohort.files import read_json
+from common.cohort.files import read_json, write_json
 from common.cohort.preparation import claim
 from common.preflight import check_one_of
 from common.query import check_budget, sample_strategy
@@ -109,6 +109,7 @@ def assft(
                 "   NO PRE-TRAINED MODEL GIVEN: one is trained on MADE-UP scans; its results mean nothing for "
                 "patients. For a model of your own add --pretrained FILE."
             )
+            write_json(folder / "notes.json", {"pre-trained on": "made-up scans"})
         run_stage(steps, BUNDLE, "pretrain", folder, source, "the network on scans of another domain")
     shared = {"dataset_dir": str(cohort.folder), "pretrained": str(weights), "seed": seed}
     shared |= {"budget": budget, "query": query, "annotator": annotator}

@@ -17,6 +17,7 @@ from common.__main__ import main
 from common.assft import assft
 from common.cohort import Cohort, Ledger, LedgerEntry, write_phantom
 from common.cohort.files import write_json
+from common.report import write_report
 
 UNET = {"spatial_dims": 3, "channels": [4, 8], "strides": [2], "norm": "batch"}
 NETWORK = UNET | {"_target_": "UNet", "in_channels": "@channels", "out_channels": "@num_classes"}
@@ -58,6 +59,8 @@ def test_all_stages_and_again_nothing(cohort, tmp_path, capsys):
     assert first["scans"] == 1
     assert progress(run) == ["pretrain", "query", "train", "evaluate"]
     assert "NO PRE-TRAINED MODEL GIVEN" in capsys.readouterr().out
+    html = write_report(run).read_text(encoding="utf-8")
+    assert "made-up scans" in html and "cohort phantom" in html
     taken = {stage: json.loads((run / f"{stage}_settings.json").read_text()) for stage in progress(run)}
     assert taken["pretrain"]["max_iterations"] == 2 and "warm_up" not in taken["query"]
     for stage in taken.values():

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from common.cohort import AnnotationStore, Cohort, Ledger, Scan, read_labels_ras, read_ras
+from common.cohort.cohort import DATALIST
 from common.cohort.files import NIFTI_SUFFIXES, read_json
+from common.cohort.preparation import RECORD
 from common.cohort.volumes import spacing
 from common.handlers import read_log
 from common.metrics import MEASURES
@@ -41,7 +43,8 @@ def read_story(output_dir: str | Path, dataset_dir: str | Path | None = None) ->
 
     Args:
         output_dir: of a run (with ``log.jsonl``, ``ledger.json`` or ``query.csv``), or the folder above several.
-        dataset_dir: of the cohort; by default ``cohort`` or ``phantom`` in ``output_dir``, if one is there.
+        dataset_dir: of the cohort; by default ``cohort`` or ``phantom`` in ``output_dir``, or the one that the command
+            which made the run was given, if it is there.
 
     Raises:
         FileNotFoundError: if there is no run.
@@ -209,10 +212,17 @@ def _find_cohort(folders: list[Path], dataset_dir: str | Path | None) -> Cohort 
     if dataset_dir is not None:
         return Cohort.open(dataset_dir)
     for folder in folders:
-        for name in ("cohort", "phantom"):
-            if (folder / name / "datalist.json").is_file():
-                return Cohort.open(folder / name)
+        for place in (folder / "cohort", folder / "phantom", *_given(folder)):
+            if (place / DATALIST).is_file():
+                return Cohort.open(place)
     return None
+
+
+def _given(folder: Path) -> list[Path]:
+    """The cohort that a command over several stages was given."""
+    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    given = record.get("dataset_dir") if isinstance(record, dict) else None
+    return [Path(given)] if isinstance(given, str) else []
 
 
 def _pictures(cohort: Cohort, folders: list[Path], runs: list[RunRecord]) -> Iterator[Picture]:

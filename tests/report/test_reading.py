@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from common.cohort import Cohort, read_labels_ras
+from common.cohort.preparation import RECORD, claim
 from common.query import Rating, write_ratings
 from common.report import QueriedScan, read_query, read_run, read_scores, read_story, write_report
 from common.report.reading import widest_slices
@@ -60,6 +62,17 @@ def test_a_cohort_beside_the_run_is_found(runs: Path, cohort: Cohort, tmp_path: 
     shutil.copytree(runs / "fmabs", tmp_path / "run")
     shutil.copytree(cohort.folder, tmp_path / "run" / "phantom")
     assert read_story(tmp_path / "run").cohort is not None
+
+
+def test_the_cohort_that_a_command_was_given_is_found(runs: Path, cohort: Cohort, tmp_path: Path) -> None:
+    shutil.copytree(runs / "fmabs", tmp_path / "run")
+    claim(tmp_path / "other", {"dataset_dir": str(cohort.folder)})
+    shutil.copy(tmp_path / "other" / RECORD, tmp_path / "run")
+    found = read_story(tmp_path / "run").cohort
+    assert found is not None and found.counts["training"] == len(cohort.training)
+    for given in (str(tmp_path / "nowhere"), None):
+        (tmp_path / "run" / RECORD).write_text(json.dumps({"dataset_dir": given}))
+        assert read_story(tmp_path / "run").cohort is None
 
 
 @pytest.mark.parametrize(
