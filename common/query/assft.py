@@ -73,6 +73,7 @@ class ActiveSourceFree:
     """
 
     name = "assft"
+    unseen: Assessment | None = None
 
     def __init__(
         self,

@@ -80,10 +80,12 @@ class SampleStrategy(Protocol):
 
     Attributes:
         name: under which the ledger records the strategy.
+        unseen: what is taken for the assessment of every scan by a strategy that need not look at any; else None.
         assessed_with: the settings that an assessment depends on, by name; with others it is made anew.
     """
 
     name: str
+    unseen: Assessment | None
 
     @property
     def assessed_with(self) -> Mapping[str, Any]: ...

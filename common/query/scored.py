@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from common.query.chance import Random
 from common.query.rating import Assessment, Prediction, Rating, most_wanted_first
 from common.query.strategy import Strategy
 
@@ -14,7 +16,8 @@ from common.query.strategy import Strategy
 class ScoredQuery:
     """A :class:`common.query.SampleStrategy` that scores and chooses as a :class:`common.query.Strategy` does.
 
-    One plain inference a scan, nothing is adapted; the training's progress counts as 0.
+    One plain inference a scan, none where chance alone decides; nothing is adapted. The training's progress counts as
+    0.
 
     Args:
         strategy: scores scans and chooses some.
@@ -23,6 +26,7 @@ class ScoredQuery:
 
     def __init__(self, strategy: Strategy, seed: int = 0) -> None:
         self.name = strategy.name
+        self.unseen = Assessment({"score": 0.0}, torch.zeros(0), foreground=0) if type(strategy) is Random else None
         self.strategy = strategy
         self.seed = seed
 
