@@ -31,8 +31,8 @@ class PoolAssessment:
     For each scan, unless the strategy need not look at it: a pass of inference and, if the strategy asks for it, a few
     steps that adapt a copy of the network's normalisation layers to some of its windows
     (:func:`common.query.adapt_normalisation`), and a pass with that copy. One scan is in memory at a time. That not all
-    windows are used, and which, is ours: those in which most foreground is predicted. A network without anything to adapt
-    is taken for its own adapted copy.
+    windows are used, and which, is ours: those in which most foreground is predicted. A network without anything to
+    adapt is taken for its own adapted copy.
 
     Args:
         dataset: gives items with ``scan`` (the id) and ``image`` ``[channels, H, W, D]``.
