@@ -104,13 +104,15 @@ def assft(
         # query.json has nothing that is about training, so that the fine-tuning's iterations stay its own.
         source = {"seed": seed, "num_classes": cohort.num_classes} | known_settings(BUNDLE, "pretrain", asking)
         source |= settings["pretrain"]
-        if not source.get("dataset_dir"):
+        made_up = not source.get("dataset_dir")
+        if made_up:
             say(
                 "   NO PRE-TRAINED MODEL GIVEN: one is trained on MADE-UP scans; its results mean nothing for "
                 "patients. For a model of your own add --pretrained FILE."
             )
             write_json(folder / "notes.json", {"pre-trained on": "made-up scans"})
-        run_stage(steps, BUNDLE, "pretrain", folder, source, "the network on scans of another domain")
+        what = "the network on scans of another domain"
+        run_stage(steps, BUNDLE, "pretrain", folder, source, what, warnings=not made_up)
     shared = {"dataset_dir": str(cohort.folder), "pretrained": str(weights), "seed": seed}
     shared |= {"budget": budget, "query": query, "annotator": annotator}
     try:

@@ -183,6 +183,7 @@ def run_stage(
     what: str,
     *,
     check: Callable[[], None] | None = None,
+    warnings: bool = True,
 ) -> None:
     """Runs a config of a bundle as a step of a command, named after its folder within the command's and the config.
 
@@ -192,8 +193,9 @@ def run_stage(
         config: its name without ``.json``.
         output: ``output_dir`` of the config, the command's folder or one in it; gets ``CONFIG_settings.json`` too.
         settings: by id, in place of the config's own.
-        what: the stage does, for the reader; this package's warnings within it are passed on.
+        what: the stage does, for the reader.
         check: called when it has run; what it raises leaves the step undone.
+        warnings: whether this package's warnings within it are passed on.
 
     Raises:
         FileNotFoundError: if there is no such bundle.
@@ -212,5 +214,5 @@ def run_stage(
             printed = run_bundle(find_bundle(bundle), output, [config_file(bundle, config), overlay], [])
             if check is not None:
                 check()
-            for warning in re.findall(r"(?m) - common[.\w]* - WARNING - (.+)", printed):
+            for warning in re.findall(r"(?m) - common[.\w]* - WARNING - (.+)", printed) if warnings else ():
                 say(f"                {warning}")

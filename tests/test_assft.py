@@ -58,7 +58,8 @@ def test_all_stages_and_again_nothing(cohort, tmp_path, capsys):
     first = assft(cohort.folder, run, **settings)
     assert first["scans"] == 1
     assert progress(run) == ["pretrain", "query", "train", "evaluate"]
-    assert "NO PRE-TRAINED MODEL GIVEN" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "NO PRE-TRAINED MODEL GIVEN" in printed and "NO DATA GIVEN" not in printed
     html = write_report(run).read_text(encoding="utf-8")
     assert "made-up scans" in html and "cohort phantom" in html
     taken = {stage: json.loads((run / f"{stage}_settings.json").read_text()) for stage in progress(run)}
@@ -180,7 +181,7 @@ def test_what_a_stage_warns_of_reaches_the_reader(cohort, tmp_path, capsys):
 
 def test_files_for_pre_training_are_those_of_the_folder_one_is_in(cohort, tmp_path, monkeypatch):
     given = {}
-    monkeypatch.setattr("common.assft.run_stage", lambda *stage: given.update(stage[4]) or no_stage())
+    monkeypatch.setattr("common.assft.run_stage", lambda *stage, **more: given.update(stage[4]) or no_stage())
     monkeypatch.chdir(cohort.folder.parent)
     pretrain = {"dataset_dir": cohort.folder.name, "encoder_weights": "swin_unetr_ssl"}
     with pytest.raises(RuntimeError):
