@@ -96,11 +96,12 @@ def assft(
     training = settings["train"] | ({} if selective else LABELLED_ALONE)
     asking = known_settings(BUNDLE, "query", training)
 
-    if "query" not in steps.seconds:
-        cohort.check(channels=training.get("channels", 1), simulated=annotator == "oracle")
     say(f"ASSFT · {output_dir} · {cohort.name} · seed {seed}")
     if weights is None:
         weights = folder / "pretrained.pt"
+        if "pretrain" not in steps.seconds:
+            # Every other stage begins with this by itself; pre-training knows nothing of the cohort.
+            cohort.check(channels=training.get("channels", 1), simulated=annotator == "oracle")
         # query.json has nothing that is about training, so that the fine-tuning's iterations stay its own.
         source = {"seed": seed, "num_classes": cohort.num_classes} | known_settings(BUNDLE, "pretrain", asking)
         source |= settings["pretrain"]
@@ -110,9 +111,11 @@ def assft(
                 "   NO PRE-TRAINED MODEL GIVEN: one is trained on MADE-UP scans; its results mean nothing for "
                 "patients. For a model of your own add --pretrained FILE."
             )
-            write_json(folder / "notes.json", {"pre-trained on": "made-up scans"})
         what = "the network on scans of another domain"
         run_stage(steps, BUNDLE, "pretrain", folder, source, what, warnings=not made_up)
+        if made_up:
+            # Only now: until then a model could be given after all.
+            write_json(folder / "notes.json", {"pre-trained on": "made-up scans"})
     shared = {"dataset_dir": str(cohort.folder), "pretrained": str(weights), "seed": seed}
     shared |= {"budget": budget, "query": query, "annotator": annotator}
     try:

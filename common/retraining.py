@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from common.preflight import check_one_of
+
 logger = logging.getLogger(__name__)
 
 COMPANIONS = ("mean_teacher", "uamt", "cps", "ict", "none")
@@ -32,12 +34,8 @@ def check_retraining(
     Raises:
         ValueError: naming the setting, what was expected and what was found.
     """
-    for name, chosen, known in (
-        ("semi_supervised", semi_supervised, COMPANIONS),
-        ("pseudo_labels", pseudo_labels, MODES),
-    ):
-        if chosen not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}, got {chosen!r}.")
+    check_one_of("semi_supervised", semi_supervised, COMPANIONS)
+    check_one_of("pseudo_labels", pseudo_labels, MODES)
     if semi_supervised == "ict" and batch_unlabelled < 2:
         raise ValueError(f"batch_unlabelled must be at least 2 to be mixed (ict), got {batch_unlabelled}.")
     if pseudo_labels == "online":

@@ -150,6 +150,7 @@ def test_settings_of_stages_that_have_not_begun_can_be_corrected(begun, free, co
     first = {"dataset_dir": cohort.folder, "budget": 1, "train": TRAIN, "pretrain": PRETRAIN}
     with pytest.raises(RuntimeError, match="a stage would run"):
         assft(output_dir=run, **first)
+    assert not (run / "notes.json").exists()  # of a network that made-up scans have made
     for file in begun:
         (run / file).parent.mkdir(exist_ok=True)
         if file == "ledger.json":

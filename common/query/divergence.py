@@ -83,13 +83,15 @@ def adapt_normalisation(
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be above 0, got {learning_rate}.")
     adapted = copy.deepcopy(network).eval().requires_grad_(False)
-    layers, keepers = _normalisations(adapted)
-    if not adaptable(adapted):
+    keepers, parameters = _to_adapt(adapted)
+    if not keepers and not parameters:
+        number = len(_normalisations(network))
         raise ValueError(
             "network must have normalisation layers with running statistics or affine parameters to adapt, "
-            f"found {len(layers)} normalisation layers and neither in {type(network).__name__}."
+            f"found {number} normalisation layers and neither in {type(network).__name__}."
         )
-    parameters = [parameter.requires_grad_() for layer in layers for parameter in layer.parameters()]
+    for parameter in parameters:
+        parameter.requires_grad_()
     momenta = [layer.momentum for layer in keepers]
     for layer in keepers:
         layer.train()
@@ -115,14 +117,18 @@ def adaptable(network: nn.Module) -> bool:
 
     MONAI's instance normalisation has neither by default.
     """
-    layers, keepers = _normalisations(network)
-    return bool(keepers) or any(True for layer in layers for _ in layer.parameters())
+    return any(_to_adapt(network))
 
 
-def _normalisations(network: nn.Module) -> tuple[list[Any], list[Any]]:
-    """All normalisation layers, and those of them with running statistics."""
-    layers = [layer for layer in network.modules() if isinstance(layer, NORMALISATIONS)]
-    return layers, [layer for layer in layers if getattr(layer, "running_mean", None) is not None]
+def _to_adapt(network: nn.Module) -> tuple[list[Any], list[nn.Parameter]]:
+    """The normalisation layers with running statistics, and the parameters of all normalisation layers."""
+    layers = _normalisations(network)
+    keepers = [layer for layer in layers if getattr(layer, "running_mean", None) is not None]
+    return keepers, [parameter for layer in layers for parameter in layer.parameters()]
+
+
+def _normalisations(network: nn.Module) -> list[nn.Module]:
+    return [layer for layer in network.modules() if isinstance(layer, NORMALISATIONS)]
 
 
 def _mean_entropy(logits: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from common.preflight import check_one_of
 from common.query.assft import ActiveSourceFree
 from common.query.chance import ForegroundAwareRandom, Random
 from common.query.diversity import CoreSet, KMeansPlusPlus, Typicality
@@ -37,8 +38,7 @@ def strategy(name: str, **arguments: Any) -> Strategy:
     Raises:
         ValueError: if there is none of that name.
     """
-    if name not in STRATEGIES:
-        raise ValueError(f"query strategy must be one of {', '.join(STRATEGIES)}, got {name!r}.")
+    check_one_of("query strategy", name, STRATEGIES)
     return STRATEGIES[name](**arguments)
 
 
@@ -55,6 +55,5 @@ def sample_strategy(name: str, *, seed: int = 0, **assft: Any) -> SampleStrategy
     """
     if name == ActiveSourceFree.name:
         return ActiveSourceFree(**assft)
-    if name not in STRATEGIES:
-        raise ValueError(f"query must be one of {', '.join([ActiveSourceFree.name, *STRATEGIES])}, got {name!r}.")
+    check_one_of("query", name, [ActiveSourceFree.name, *STRATEGIES])
     return ScoredQuery(strategy(name), seed)
