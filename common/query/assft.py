@@ -1,4 +1,4 @@
-"""ASSFT's active test-time sample query: a shortlist by divergence and difficulty, of which the newest scan is picked.
+"""ASSFT's active test-time sample query: the farthest scan of a shortlist by divergence and difficulty.
 
 After Yang, Marcus and Sotiras, arXiv 2509.10784. Its abstract names the two measures; how they are joined is ours.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import torch
+from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 from torch import Tensor
 
@@ -53,13 +53,14 @@ class ActiveSourceFree:
 
     Scans are chosen one by one. Before each pick, those that are left are ranked by divergence x novelty and by
     difficulty. Those with the highest weighted means of the two ranks are on a shortlist, of which the scan is picked
-    that differs most from the known ones, or, while nothing is known, the one in the middle. It is known from then on.
+    that is farthest from the known ones (k-centre greedy; Sener and Savarese, ICLR 2018), or, while nothing is known,
+    the one nearest to the mean. It is known from then on.
     See :func:`common.query.knowledge_divergence`, :func:`common.query.novelty`,
     :func:`common.query.anatomical_difficulty` and :class:`common.query.SampleStrategy`.
 
     The shortlist is ours: scans that are hard for the same reason are alike, and a handful of them teaches less than
-    scans at random (``docs/query_probe.md``). The cosines that decide there are those of features from which the pool's
-    mean was taken: it is most of them, and hides how scans differ.
+    scans at random (``docs/query_probe.md``). The distances that decide there are Euclidean, with each feature
+    standardised over the pool and the known scans: a few large ones would decide alone.
 
     Args:
         weight: of the rank by divergence x novelty, 0 to 1.
@@ -146,13 +147,10 @@ class ActiveSourceFree:
             for scan, score in scores.items()
         )
         length = int(self.shortlist * len(ratings))
-        own, others = _from_mean(assessments, known)
-
-        def distance(rating: Rating) -> float:
-            features = own[rating.scan]
-            return novelty(features, others) if known else -features.norm().item()
-
-        return sorted(ratings[:length], key=distance, reverse=True) + ratings[length:]
+        own, others = _standardised(assessments, known)
+        listed = np.array([own[rating.scan] for rating in ratings[:length]]).reshape(length, others.shape[1])
+        wanted = cdist(listed, others).min(axis=1) if known else -np.linalg.norm(listed, axis=1)
+        return [ratings[place] for place in np.argsort(-wanted, kind="stable")] + ratings[length:]
 
     def choose(
         self, assessments: Mapping[str, Assessment], number: int, *, known: Sequence[Tensor] = ()
@@ -181,12 +179,17 @@ def _check_share(name: str, given: float) -> None:
         raise ValueError(f"{name} must lie in 0..1, got {given}.")
 
 
-def _from_mean(
+def _standardised(
     assessments: Mapping[str, Assessment], known: Sequence[Tensor]
-) -> tuple[dict[str, Tensor], list[Tensor]]:
-    """Features without the mean of all; what rounding leaves of equal ones is 0."""
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Features by scan and those of the known ones ``[known, 2F]``, each of mean 0 and variance 1 over all of them.
+
+    A feature that is the same everywhere, up to rounding, is 0.
+    """
     features = {scan: found.features for scan, found in assessments.items()}
-    together = torch.from_numpy(np.concatenate(check_features(list(features), features, known)))
-    apart = together - together.mean(dim=0)
-    apart[apart.norm(dim=1) <= SAME * together.norm(dim=1)] = 0
-    return dict(zip(features, apart, strict=False)), list(apart[len(features) :])
+    pool, labelled = check_features(list(features), features, known)
+    together = np.concatenate([pool, labelled])
+    spread = together.std(axis=0)
+    same = spread <= SAME * np.abs(together).max(axis=0)
+    apart = np.where(same, 0, (together - together.mean(axis=0)) / np.where(same, 1, spread))
+    return dict(zip(features, apart, strict=False)), apart[len(pool) :]

@@ -106,21 +106,49 @@ def test_choice_by_hand():
 
 
 def test_shortlist_by_hand():
-    picks = ActiveSourceFree(shortlist=0.75).choose(four(0.5), 4)
-    # of a, b and c, c is nearest to the middle; of a and b, equally new, a has the higher score
+    picks = ActiveSourceFree(shortlist=0.75).choose(four(0.0), 4)
+    # of a, b and c, c is nearest to the mean; of a and b, equally far, a has the higher score
     assert [pick.scan for pick in picks] == ["c", "a", "b", "d"]
     assert picks[1].numbers["novelty"] == pytest.approx(1)
-    by_novelty = ActiveSourceFree(shortlist=1).choose(four(0.5), 4)
+    by_novelty = ActiveSourceFree(shortlist=1).choose(four(0.0), 4)
     assert [pick.scan for pick in by_novelty] == ["c", "d", "a", "b"]
 
 
-def test_what_all_scans_have_in_common_does_not_count():
+def brute_force_k_centre(points, number):
+    """K-centre greedy from the scan nearest to the mean, every feature standardised by hand."""
+    columns = []
+    for column in zip(*points, strict=True):
+        mean = sum(column) / len(column)
+        spread = math.sqrt(sum((value - mean) ** 2 for value in column) / len(column))
+        columns.append([(value - mean) / spread for value in column])
+    scans = list(zip(*columns, strict=True))
+    chosen = [min(range(len(scans)), key=lambda scan: math.dist(scans[scan], [0] * len(columns)))]
+    while len(chosen) < number:
+        chosen.append(max(range(len(scans)), key=lambda scan: min(math.dist(scans[scan], scans[k]) for k in chosen)))
+    return chosen
+
+
+def test_within_the_shortlist_picks_are_k_centre_greedy():
+    generator = torch.Generator().manual_seed(3)
+    scale = torch.tensor([1.0, 100.0, 0.01, 5.0])
+    features = torch.randn(14, 4, generator=generator, dtype=torch.float64) * scale + 30
+    pool = {f"{place:02}": measured(0.5, 0.5, vector) for place, vector in enumerate(features)}
+    expected = brute_force_k_centre(features.tolist(), 6)
+    assert [int(pick.scan) for pick in ActiveSourceFree(shortlist=1).choose(pool, 6)] == expected
+    known = [features[place] for place in expected[:2]]
+    rest = {scan: found for scan, found in pool.items() if int(scan) not in expected[:2]}
+    picks = ActiveSourceFree(shortlist=1).choose(rest, 4, known=known)
+    assert [int(pick.scan) for pick in picks] == expected[2:]
+
+
+def test_units_of_features_do_not_count():
     generator = torch.Generator().manual_seed(0)
     pool = {
         f"{number}": measured(*torch.rand(2, generator=generator).tolist(), torch.randn(6, generator=generator))
         for number in range(12)
     }
-    moved = {scan: replace(found, features=found.features + 100) for scan, found in pool.items()}
+    units = torch.tensor([1e-3, 1.0, 50.0, 2.0, 1e4, 0.5])
+    moved = {scan: replace(found, features=found.features * units + 100) for scan, found in pool.items()}
     picks, others = (ActiveSourceFree(shortlist=1).choose(scans, 5) for scans in (pool, moved))
     assert [pick.scan for pick in picks] == [pick.scan for pick in others]
 
