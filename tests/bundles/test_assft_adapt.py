@@ -15,6 +15,7 @@ from monai.transforms import Compose
 from scipy.stats import spearmanr
 
 from common.cohort import AnnotationStore, Cohort, Ledger, write_datalist
+from common.losses import AnnotationTerm, RenewedPseudoLabelTerm
 from common.query import PoolAssessment
 from tests.bundles.conftest import ROOT, run, workflow
 from tests.bundles.test_fmabs import Stop, refused, stop
@@ -126,6 +127,10 @@ def test_intensities_vary_while_annotations_and_places_stay(common_settings, coh
     assert spearmanr(varied["image"].flatten(), image.flatten()).statistic > 0.95
     assert 0.7 * 0.9 < varied["image"].std() < 1.4 * 1.1
     assert not torch.allclose(varied["image"], image, atol=0.05)
+    assert torch.equal(varied["plain_image"], image)
+    turned = seen(augmentation=True)
+    assert not torch.equal(turned["plain_image"], image)
+    assert torch.equal(turned["plain_image"] > 0.5, turned["annotation"] == 1)
 
 
 def test_alone_it_pretrains_and_queries_and_says_so(train_settings, capsys):
@@ -217,6 +222,13 @@ def test_pauses_for_people_and_goes_on(name, train_settings, query_settings, coh
     assert {entry.annotator for entry in entries} == {"folder"} and all(entry.slices is None for entry in entries)
 
 
+@pytest.mark.parametrize(("pseudo_labels", "term"), [("online", RenewedPseudoLabelTerm), ("rounds", AnnotationTerm)])
+def test_pseudo_labels_come_from_the_teacher_or_from_the_last_round(pseudo_labels, term, train_settings):
+    flow = workflow(NAME, "train", train_settings | {"pseudo_labels": pseudo_labels})
+    terms = flow.parser.get_parsed_content("train#terms")
+    assert [(type(it), it.name) for it in terms] == [(AnnotationTerm, "annotation"), (term, "pseudo_label")]
+
+
 def test_resumed_run_equals_the_uninterrupted_one(train_settings):
     settings = {**train_settings, "train#handlers#2#every": 1, "freeze_encoder": True, "consistency": 0.1}
     whole = {**settings, "output_dir": settings["output_dir"] + "_whole"}
@@ -287,6 +299,7 @@ def test_images_that_the_network_cannot_take_are_named_before_any_training(
         ({"annotator": "nobody"}, "annotator must be one of oracle, folder, got 'nobody'"),
         ({"encoder": "swinViT"}, "encoder must be a part of UNet (model) or None, got 'swinViT'"),
         ({"confidence_quantile": 50}, "confidence_quantile must lie in 0..1, got 50"),
+        ({"pseudo_labels": "offline"}, "pseudo_labels must be one of online, rounds, got 'offline'"),
     ],
 )
 def test_bad_settings_are_named_before_any_training(changes, message, train_settings):
