@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.cohort.cohort import Cohort, Scan
 from common.cohort.preparation import progress_bar
 from common.cohort.volumes import read_voxels, same_grid, spacing, to_ras
+
+if TYPE_CHECKING:
+    from common.cohort.cohort import Cohort, Scan
 
 SPACING_TOLERANCE = 0.1
 """Share by which a scan's spacing may differ from the cohort's median."""

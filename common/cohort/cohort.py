@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common import IGNORE_INDEX
+from common.cohort.check import problems
 from common.cohort.errors import CohortError
 from common.cohort.files import read_json, scan_name, write_json
 
@@ -133,8 +134,6 @@ class Cohort:
         Raises:
             CohortError: see :py:func:`common.cohort.check.problems`.
         """
-        from common.cohort.check import problems
-
         if found := problems(self, channels=channels, simulated=simulated, progress=progress):
             raise CohortError(found)
 
