@@ -121,8 +121,9 @@ class ActiveSourceFree:
     def rate(self, assessments: Mapping[str, Assessment], known: Sequence[Tensor] = ()) -> list[Rating]:
         """All scans, most wanted first: the shortlist as it is picked from, then the others by their scores.
 
-        A score is the weighted mean of a scan's ranks, 0 to 1, and comes with ``divergence``, ``novelty`` and
-        ``difficulty``. Among equals the order is that of the names.
+        A score is the weighted mean of a scan's ranks, 0 to 1, and comes with ``divergence``, ``novelty``,
+        ``difficulty`` and ``distance``: to the nearest known scan or, while nothing is known, to the mean, 1 being how
+        far a scan is from the mean on the whole. Among equals the order is that of the names.
 
         Args:
             assessments: by scan.
@@ -134,6 +135,7 @@ class ActiveSourceFree:
         if not assessments:
             return []
         new = {scan: novelty(found.features, known) for scan, found in assessments.items()}
+        apart = _distances(assessments, known)
         divergence, difficulty = (
             {scan: found.numbers[name] for scan, found in assessments.items()} for name in ("divergence", "difficulty")
         )
@@ -142,15 +144,18 @@ class ActiveSourceFree:
             Rating(
                 scan,
                 score,
-                {"divergence": divergence[scan], "novelty": new[scan], "difficulty": difficulty[scan]},
+                {
+                    "divergence": divergence[scan],
+                    "novelty": new[scan],
+                    "difficulty": difficulty[scan],
+                    "distance": apart[scan],
+                },
             )
             for scan, score in scores.items()
         )
         length = int(self.shortlist * len(ratings))
-        own, others = _standardised(assessments, known)
-        listed = np.array([own[rating.scan] for rating in ratings[:length]]).reshape(length, others.shape[1])
-        wanted = cdist(listed, others).min(axis=1) if known else -np.linalg.norm(listed, axis=1)
-        return [ratings[place] for place in np.argsort(-wanted, kind="stable")] + ratings[length:]
+        shortlist = sorted(ratings[:length], key=lambda rating: rating.numbers["distance"], reverse=bool(known))
+        return shortlist + ratings[length:]
 
     def choose(
         self, assessments: Mapping[str, Assessment], number: int, *, known: Sequence[Tensor] = ()
@@ -179,12 +184,10 @@ def _check_share(name: str, given: float) -> None:
         raise ValueError(f"{name} must lie in 0..1, got {given}.")
 
 
-def _standardised(
-    assessments: Mapping[str, Assessment], known: Sequence[Tensor]
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Features by scan and those of the known ones ``[known, 2F]``, each of mean 0 and variance 1 over all of them.
+def _distances(assessments: Mapping[str, Assessment], known: Sequence[Tensor]) -> dict[str, float]:
+    """By scan, the root mean square over features of what lies between it and the nearest known scan, or the mean.
 
-    A feature that is the same everywhere, up to rounding, is 0.
+    Features are standardised over the pool and the known scans. One that is the same everywhere, up to rounding, is 0.
     """
     features = {scan: found.features for scan, found in assessments.items()}
     pool, labelled = check_features(list(features), features, known)
@@ -192,4 +195,6 @@ def _standardised(
     spread = together.std(axis=0)
     same = spread <= SAME * np.abs(together).max(axis=0)
     apart = np.where(same, 0, (together - together.mean(axis=0)) / np.where(same, 1, spread))
-    return dict(zip(features, apart, strict=False)), apart[len(pool) :]
+    own, others = apart[: len(pool)], apart[len(pool) :] if len(labelled) else np.zeros((1, apart.shape[1]))
+    nearest = cdist(own, others).min(axis=1) / np.sqrt(apart.shape[1])
+    return dict(zip(features, nearest.tolist(), strict=True))

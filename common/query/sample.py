@@ -48,8 +48,8 @@ class SampleQuery:
         store: where annotations go.
         scans: of the pool.
         budget: scans to annotate.
-        table: CSV file of all scans: ``scan, score``, the numbers that the strategy makes its score of (in ASSFT
-            ``divergence, novelty, difficulty``), ``chosen``; the chosen ones first, in the order of the picks
+        table: CSV file of all scans: ``scan, score``, the strategy's numbers of each (in ASSFT
+            ``divergence, novelty, difficulty, distance``), ``chosen``; the chosen ones first, in the order of the picks
             (``chosen`` counts them from 1) and as rated at their pick; the others as they are rated after the last
             pick, most wanted first.
 

@@ -36,7 +36,8 @@ def asked_for(run: RunRecord) -> str:
             "scan, novelty how unlike the scans already chosen it is, difficulty how uncertain the prediction is where "
             "the anatomy is. The score averages the ranks by difficulty and by divergence × novelty. Scans are "
             "picked one by one, and the others rated anew. Unless the shortlist is 0, a pick is not the highest score, "
-            "but of those with high scores the one that differs most from the chosen ones.</p>\n"
+            "but of those with high scores the one with the largest distance to the chosen ones; the first is the one "
+            "nearest to the mean.</p>\n"
         )
         caption = (
             "The chosen scans in the order of the picks, each as rated at its pick; "

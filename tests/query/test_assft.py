@@ -110,8 +110,11 @@ def test_shortlist_by_hand():
     # of a, b and c, c is nearest to the mean; of a and b, equally far, a has the higher score
     assert [pick.scan for pick in picks] == ["c", "a", "b", "d"]
     assert picks[1].numbers["novelty"] == pytest.approx(1)
-    by_novelty = ActiveSourceFree(shortlist=1).choose(four(0.0), 4)
-    assert [pick.scan for pick in by_novelty] == ["c", "d", "a", "b"]
+    # along the one feature that varies, of mean 0 and variance 1.5: c to the mean, a to c, b to a, d to c
+    distances = [pick.numbers["distance"] for pick in picks]
+    assert distances == pytest.approx([0, 1 / math.sqrt(3), 0, 2 / math.sqrt(3)])
+    farthest = ActiveSourceFree(shortlist=1).choose(four(0.0), 4)
+    assert [pick.scan for pick in farthest] == ["c", "d", "a", "b"]
 
 
 def brute_force_k_centre(points, number):
@@ -157,7 +160,7 @@ def test_rating_all_scans():
     assessments = {"b": measured(1.0, 0.1, direction(0)), "a": measured(0.5, 0.3, direction(90))}
     ratings = ActiveSourceFree().rate(assessments)
     assert [rating.scan for rating in ratings] == ["a", "b"] and ratings[0].score == ratings[1].score == 0.5
-    assert ratings[1].numbers == {"divergence": 1.0, "novelty": 1.0, "difficulty": 0.1}
+    assert ratings[1].numbers == {"divergence": 1.0, "novelty": 1.0, "difficulty": 0.1, "distance": pytest.approx(1)}
 
 
 def test_identical_scans_and_a_pool_below_the_budget():
