@@ -43,9 +43,10 @@ METHODS = {
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
 is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
-scans an iteration, and vary their intensities; ASSFT sees two of reliable scans besides, or of labelled ones while
-there are none, as before its first round after 100 iterations. Settings are in `benchmarks/assft_half/` and, for the
-rest, the bundle's own. Mean, and standard deviation over the seeds where there are several."""
+scans an iteration, and vary their intensities; ASSFT sees two of reliable scans besides, labelled by its teacher in
+that very iteration, or of labelled ones while there are none, as before its first round after 100 iterations. Settings
+are in `benchmarks/assft_half/` and, for the rest, the bundle's own. Mean, and standard deviation over the seeds where
+there are several."""
 
 
 def main(

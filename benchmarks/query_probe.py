@@ -56,7 +56,7 @@ ABOUT = (
     f"Left-atrium scans at half resolution, {BUDGET} chosen of {POOL} (drawn {{repeats}} times from the pool's 64 for "
     "each network); a perceptron on the frozen decoder features of the networks of `docs/assft_half.md` learns from "
     "them and segments the pool's others. Mean Dice [%]. The shortlist of ASSFT's query was introduced, and its share "
-    "chosen, by such probes; no scan outside the pool was used."
+    "and the pick from it chosen, by such probes; no scan outside the pool was used."
 )
 
 
@@ -180,7 +180,8 @@ def _table(scores: Mapping[str, list[float]], seeds: str, repeats: int) -> str:
     lines = [
         "# What a few scans teach, by a probe",
         "",
-        f"    python benchmarks/query_probe.py --dataset_dir COHORT --runs runs/assft_half --repeats {repeats}",
+        "    python benchmarks/query_probe.py --dataset_dir COHORT --runs runs/assft_half "
+        f"--seeds {','.join(names)} --repeats {repeats}",
         "",
         textwrap.fill(f"{date.today().isoformat()}, CPU, one thread. {ABOUT.format(repeats=repeats)}", 120),
         "",
