@@ -15,15 +15,15 @@ from common.schedules import Schedule
 class RenewedPseudoLabelTerm(LossTerm):
     """A loss with what the teacher says now of each crop that has a pseudo-label.
 
-    The pseudo-label in the batch, made at the last round, only says which scans are trusted. The teacher sees the crop
-    before its intensities were varied, the student afterwards (weak and strong augmentation; FixMatch, Sohn et al.,
-    NeurIPS 2020). Labels kept from round to round would hold on to what the teacher got wrong then.
+    The batch's ``pseudo_label``, made at the last round, only says which scans are trusted: it is 255 throughout in
+    others. The teacher sees the crop before its intensities were varied, the student afterwards (weak and strong
+    augmentation; FixMatch, Sohn et al., NeurIPS 2020). Labels kept from round to round would hold on to what the
+    teacher got wrong then.
 
     Args:
         loss: called with logits ``[B, C, H, W, D]`` and labels uint8 ``[B, 1, H, W, D]``.
         threshold: voxels whose likeliest class has a lower probability become 255; 0 to 1.
         image: the batch's entry with the crops that the teacher sees, ``[B, channels, H, W, D]``.
-        key: the batch's entry with the pseudo-labels, ``[B, 1, H, W, D]``, 255 throughout where there is none.
         name: under which the term is logged.
         weight: a number, or a schedule of the iteration.
 
@@ -37,7 +37,6 @@ class RenewedPseudoLabelTerm(LossTerm):
         *,
         threshold: float = 0.7,
         image: str = "image",
-        key: str = "pseudo_label",
         name: str = "pseudo_label",
         weight: float | Schedule = 1.0,
     ) -> None:
@@ -47,7 +46,6 @@ class RenewedPseudoLabelTerm(LossTerm):
         self.loss = loss
         self.threshold = threshold
         self.image = image
-        self.key = key
 
     def __call__(self, step: Step) -> torch.Tensor:
         return self.loss(step.student, self.labels(step))
@@ -57,8 +55,9 @@ class RenewedPseudoLabelTerm(LossTerm):
         """Labels uint8 ``[B, 1, H, W, D]``, 255 where nothing is trusted."""
         if step.teacher_network is None:
             raise ValueError("a RenewedPseudoLabelTerm needs a teacher: pass `teacher` to SemiSupervisedTrainer.")
-        labels = torch.full_like(step.batch[self.key], IGNORE_INDEX)
-        trusted = (step.batch[self.key] != IGNORE_INDEX).flatten(1).any(dim=1)
+        kept = step.batch["pseudo_label"]
+        labels = torch.full_like(kept, IGNORE_INDEX)
+        trusted = (kept != IGNORE_INDEX).flatten(1).any(dim=1)
         if trusted.any():
             logits = step.teacher_network(step.batch[self.image][trusted])
             highest, label = logits.float().softmax(dim=1).max(dim=1, keepdim=True)
