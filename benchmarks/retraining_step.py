@@ -83,7 +83,7 @@ def _seconds(network: torch.nn.Module, batch: dict[str, torch.Tensor], terms: li
         teacher=EMAHandler(student, momentum=0.01, handle_buffers="update"),
         perturb=Perturb(seed=0),
         epoch_length=steps + 1,
-        precision=best_precision(device, batch["image"].shape[2:]),
+        precision=best_precision(device),
     )
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: marks.append(clock()))
     trainer.run()

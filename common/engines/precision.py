@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+CONVOLUTIONS = (torch.conv2d, torch.conv3d)
 
 
-def autocast(device: torch.device | str, precision: str) -> torch.autocast:
+def autocast(device: torch.device | str, precision: str) -> AbstractContextManager[Any]:
     """Context in which a network runs at ``precision``: ``fp32``, ``bf16`` or ``fp16``.
+
+    Convolutions whose input is smaller than their kernel are trained at fp32 on the CPU: the gradients of their weights
+    are wrong otherwise, and memory may be overwritten (seen with torch 2.13.0). They take next to no time.
 
     Raises:
         ValueError: for another precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
-    dtype = PRECISIONS[precision]
-    return torch.autocast(torch.device(device).type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+    dtype, kind = PRECISIONS[precision], torch.device(device).type
+    context = torch.autocast(kind, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+    return _training(context) if kind == "cpu" and dtype is not None and torch.is_grad_enabled() else context
 
 
-def best_precision(device: torch.device | str, roi_size: Sequence[int] | None = None) -> str:
-    """``bf16`` where the device has instructions for it, else ``fp32``.
-
-    Args:
-        device: on which to run.
-        roi_size: of the training patches, if a network with four halvings is to be trained. On the CPU, bf16 gradients
-            of 3D convolutions are wrong where the first spatial size is 2 (seen with torch 2.13.0): ``fp32`` then.
-    """
+def best_precision(device: torch.device | str) -> str:
+    """``bf16`` where the device has instructions for it, else ``fp32``."""
     if torch.device(device).type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    if roi_size is not None and any(roi_size[0] == 2 * 2**level for level in range(5)):
-        return "fp32"
     return "bf16" if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+@contextmanager
+def _training(context: torch.autocast) -> Iterator[None]:
+    with context, _SmallConvolutions():
+        yield
+
+
+class _SmallConvolutions(TorchFunctionMode):
+    """Convolutions of fewer pixels or voxels along some axis than the kernel has run at the weights' precision."""
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        if function not in CONVOLUTIONS:
+            return function(*arguments, **(options or {}))
+        return _convolve(function, *arguments, **(options or {}))
+
+
+def _convolve(function: Callable[..., Tensor], input: Tensor, weight: Tensor, *others: Any, **options: Any) -> Tensor:
+    kernel = weight.shape[2:]
+    small = any(size < width for size, width in zip(input.shape[-len(kernel) :], kernel, strict=True))
+    with torch.autocast("cpu", enabled=False) if small else nullcontext():
+        return function(input.to(weight.dtype) if small else input, weight, *others, **options)
