@@ -45,14 +45,15 @@ benchmark's list, the results are for its last 16, with the last iteration's tea
 is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
 scans an iteration, and vary their intensities; ASSFT sees two of reliable scans besides, labelled by its teacher in
 that very iteration, or of labelled ones while there are none, as before its first round after 100 iterations. Settings
-are in `benchmarks/assft_half/` and, for the rest, the bundle's own. Mean, and standard deviation over the seeds where
-there are several."""
+are in `benchmarks/assft_half/` and, for the rest, the bundle's own. Random scans are drawn {draws} times a seed, since
+another draw is another result. Mean and standard deviation over the runs."""
 
 
 def main(
     dataset_dir: str,
     output_dir: str = "runs/assft_half",
     seeds: str = "0,1,2",
+    draws: int = 3,
     jobs: int = 2,
     table: str | None = None,
 ) -> None:
@@ -62,6 +63,7 @@ def main(
         dataset_dir: the cohort.
         output_dir: a folder for each method and seed.
         seeds: comma-separated.
+        draws: of random scans a seed.
         jobs: seeds at a time, one thread each.
         table: Markdown file to write.
     """
@@ -71,13 +73,15 @@ def main(
     with ThreadPoolExecutor(jobs) as pool:
         networks = {seed: pool.submit(_pretrain, cohort, folder, seed) for seed in numbers}
         runs = [
-            pool.submit(_adapt, cohort, folder, method, seed, after=networks[seed])
+            pool.submit(_adapt, cohort, folder, method, seed, draw, after=networks[seed])
+            for draw in range(draws)
             for method in QUERIES
             for seed in numbers
+            if draw == 0 or method == "random_plain"
         ]
         for run in runs:
             run.result()
-    text = _table(folder, numbers)
+    text = _table(folder, numbers, draws)
     print(text)
     if table:
         Path(table).write_text(text)
@@ -91,49 +95,65 @@ def _pretrain(cohort: Path, folder: Path, seed: int) -> None:
     run_stage(steps, "assft_adapt", "evaluate", network, settings, "the pre-trained network as it is")
 
 
-def _adapt(cohort: Path, folder: Path, method: str, seed: int, *, after: Future) -> None:
+def _run(folder: Path, method: str, seed: int, draw: int) -> Path:
+    return folder / (f"{method}_{seed}_{draw}" if draw else f"{method}_{seed}")
+
+
+def _adapt(cohort: Path, folder: Path, method: str, seed: int, draw: int, *, after: Future) -> None:
     """Query, fine-tuning and evaluation, once what they start from is there."""
     after.result()
     plain = method.endswith("plain")
     query, asking = QUERIES[method]
     assft(
         cohort,
-        folder / f"{method}_{seed}",
+        _run(folder, method, seed, draw),
         pretrained=folder / f"pretrained_{seed}" / "pretrained.pt",
         budget=BUDGET,
         query=query,
         selective=not plain,
-        seed=seed,
+        seed=seed + 100 * draw,
         # One pass over the pool for all methods with the same query.
         querying={"pool#folder": str(folder / f"{query}_query_{seed}")} | asking,
         train=SETTINGS["train"] | (SETTINGS["plain"] if plain else {}),
     )
 
 
-def _table(folder: Path, seeds: list[int]) -> str:
+def _table(folder: Path, seeds: list[int], draws: int) -> str:
+    results = {method: {seed: _results(folder, method, seed, draws) for seed in seeds} for method in METHODS}
     lines = [
         "# ASSFT on the left atrium at half resolution",
         "",
-        f"    python benchmarks/assft_half.py --dataset_dir COHORT --seeds {','.join(map(str, seeds))}",
+        f"    python benchmarks/assft_half.py --dataset_dir COHORT --seeds {','.join(map(str, seeds))} --draws {draws}",
         "",
         f"{date.today().isoformat()}, CPU, one thread a run, {SETTINGS['train']['max_iterations']} iterations of "
-        f"fine-tuning. {ABOUT}",
+        f"fine-tuning. {ABOUT.format(draws=draws)}",
         "",
-        "| method | " + " | ".join(METRICS.values()) + " | seeds |",
+        "| method | " + " | ".join(METRICS.values()) + " | runs |",
         "|---|" + "---|" * (len(METRICS) + 1),
     ]
     for method, title in METHODS.items():
-        paths = [folder / f"{method}_{seed}" / "evaluation" / "metrics.json" for seed in seeds]
-        results = [json.loads(path.read_text()) for path in paths if path.exists()]
-        cells = [cell([mean(result, metric) for result in results], metric) for metric in METRICS]
-        lines.append(f"| {title} | " + " | ".join(cells) + f" | {len(results)} |")
+        runs = [result for seed in seeds for result in results[method][seed]]
+        cells = [cell([mean(result, metric) for result in runs], metric) for metric in METRICS]
+        lines.append(f"| {title} | " + " | ".join(cells) + f" | {len(runs)} |")
     names = ("random + plain", "highest scores + plain", "query + plain", "ASSFT")
     lines += ["", f"| seed | {' | '.join(f'Dice, {name} [%]' for name in names)} |", "|---" * (len(names) + 1) + "|"]
     for seed in seeds:
-        paths = [folder / f"{method}_{seed}" / "evaluation" / "metrics.json" for method in list(METHODS)[1:]]
-        dice = [f"{100 * mean(json.loads(path.read_text()), 'dice'):.1f}" if path.exists() else "–" for path in paths]
-        lines.append(f"| {seed} | " + " | ".join(dice) + " |")
+        dice = [[100 * mean(result, "dice") for result in results[method][seed]] for method in list(METHODS)[1:]]
+        lines.append(f"| {seed} | " + " | ".join(map(_each, dice)) + " |")
     return "\n".join([*lines, ""])
+
+
+def _results(folder: Path, method: str, seed: int, draws: int) -> list[dict[str, Any]]:
+    paths = [_run(folder, method, seed, draw) / "evaluation" / "metrics.json" for draw in range(draws)]
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
+def _each(numbers: list[float]) -> str:
+    """The mean, and what it is the mean of."""
+    if not numbers:
+        return "–"
+    mean_of_all = f"{sum(numbers) / len(numbers):.1f}"
+    return mean_of_all if len(numbers) == 1 else f"{mean_of_all} ({', '.join(f'{number:.1f}' for number in numbers)})"
 
 
 if __name__ == "__main__":

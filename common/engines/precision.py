@@ -17,8 +17,9 @@ CONVOLUTIONS = (torch.conv2d, torch.conv3d)
 def autocast(device: torch.device | str, precision: str) -> AbstractContextManager[Any]:
     """Context in which a network runs at ``precision``: ``fp32``, ``bf16`` or ``fp16``.
 
-    Convolutions whose input is smaller than their kernel are trained at fp32 on the CPU: the gradients of their weights
-    are wrong otherwise, and memory may be overwritten (seen with torch 2.13.0). They take next to no time.
+    On the CPU, convolutions whose input is smaller than their kernel along the first spatial axis, or than half of it
+    along another, are trained at fp32: the gradients of their weights are wrong otherwise, and memory is overwritten
+    (seen with torch 2.13.0). They take next to no time.
 
     Raises:
         ValueError: for another precision.
@@ -44,7 +45,7 @@ def _training(context: torch.autocast) -> Iterator[None]:
 
 
 class _SmallConvolutions(TorchFunctionMode):
-    """Convolutions of fewer pixels or voxels along some axis than the kernel has run at the weights' precision."""
+    """Convolutions of small inputs run at the weights' precision, see :func:`autocast`."""
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         if function not in CONVOLUTIONS:
@@ -54,6 +55,7 @@ class _SmallConvolutions(TorchFunctionMode):
 
 def _convolve(function: Callable[..., Tensor], input: Tensor, weight: Tensor, *others: Any, **options: Any) -> Tensor:
     kernel = weight.shape[2:]
-    small = any(size < width for size, width in zip(input.shape[-len(kernel) :], kernel, strict=True))
+    sizes = input.shape[-len(kernel) :]
+    small = sizes[0] < kernel[0] or any(2 * size < width for size, width in zip(sizes, kernel, strict=True))
     with torch.autocast("cpu", enabled=False) if small else nullcontext():
         return function(input.to(weight.dtype) if small else input, weight, *others, **options)

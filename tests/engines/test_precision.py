@@ -34,16 +34,25 @@ def _gradients(convolution, images, precision):
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
 @pytest.mark.parametrize(
-    ("kernel", "stride", "size"),
-    [(3, 1, (2, 4, 4)), (3, 1, (8, 8, 8)), (3, 2, (8, 8, 1)), (3, 2, (4, 1, 4)), (5, 1, (4, 4, 3)), (5, 1, (8, 1, 8))],
+    ("kernel", "stride", "size", "small"),
+    [
+        (3, 1, (2, 4, 4), True),
+        (3, 1, (3, 3, 2), False),
+        (3, 2, (8, 8, 1), True),
+        (3, 2, (4, 1, 4), True),
+        (5, 1, (4, 4, 3), True),
+        (5, 1, (8, 1, 8), True),
+        (5, 1, (5, 5, 3), False),
+        (7, 1, (8, 2, 8), True),
+    ],
 )
-def test_bf16_gradients_on_the_cpu_are_those_of_fp32(kernel, stride, size, layout):
+def test_bf16_gradients_on_the_cpu_are_those_of_fp32(kernel, stride, size, small, layout):
     torch.manual_seed(0)
     convolution = nn.Conv3d(16, 16, kernel, stride=stride, padding=kernel // 2).to(memory_format=layout)
     images = torch.randn(2, 16, *size).contiguous(memory_format=layout)
     outputs, gradients = _gradients(convolution, images, "bf16")
     _, expected = _gradients(convolution, images, "fp32")
-    assert outputs.dtype == (torch.float32 if min(size) < kernel else torch.bfloat16)
+    assert outputs.dtype == (torch.float32 if small else torch.bfloat16)
     for gradient, reference in zip(gradients, expected, strict=True):
         assert (gradient - reference).norm() <= 0.02 * reference.norm()
 
