@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from ignite.engine import Events
 from ignite.handlers import EMAHandler
+from monai.data import MetaTensor
 from monai.engines import Trainer
 from monai.engines.utils import IterationEvents
 from monai.inferers import Inferer, SimpleInferer
@@ -120,7 +121,7 @@ class SemiSupervisedTrainer(Trainer):
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, float]:
         device = self.state.device
         batch = {
-            key: entry.to(device, non_blocking=True) if isinstance(entry, torch.Tensor) else entry
+            key: _without_metadata(entry).to(device, non_blocking=True) if isinstance(entry, torch.Tensor) else entry
             for key, entry in batchdata.items()
         }
         images = batch["image"]
@@ -163,6 +164,11 @@ class SemiSupervisedTrainer(Trainer):
         if not math.isfinite(numbers["loss"]):
             raise FloatingPointError(f"the loss is not finite at iteration {iteration + 1}: {numbers}.")
         return numbers
+
+
+def _without_metadata(images: torch.Tensor) -> torch.Tensor:
+    """Plain, or else every operation of the network would take metadata along."""
+    return images.as_tensor() if isinstance(images, MetaTensor) else images
 
 
 def _channels_last(network: nn.Module) -> nn.Module:

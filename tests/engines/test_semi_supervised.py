@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from ignite.handlers import EMAHandler
+from monai.data import MetaTensor
 from torch import nn
 
 from common.engines import SemiSupervisedTrainer
@@ -126,6 +127,16 @@ def test_without_annotated_voxels_nothing_moves_but_the_run_goes_on():
     assert trainer.state.output["loss"] == 0
     for old, new in zip(before, trainer.network.parameters(), strict=True):
         torch.testing.assert_close(old, new)
+
+
+def test_the_network_is_spared_the_metadata():
+    seen = []
+    network = small_network()
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(type(inputs[0])))
+    with_metadata = [{key: MetaTensor(entry) for key, entry in batch.items()} for batch in batches(2)]
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    trainer_with(train_data_loader=with_metadata, network=network, optimizer=optimizer).run()
+    assert seen == [torch.Tensor] * 2
 
 
 def test_bf16_learns_as_float32_does():
