@@ -45,15 +45,15 @@ benchmark's list, the results are for its last 16, with the last iteration's tea
 is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
 scans an iteration, and vary their intensities; ASSFT sees two of reliable scans besides, labelled by its teacher in
 that very iteration, or of labelled ones while there are none, as before its first round after 100 iterations. Settings
-are in `benchmarks/assft_half/` and, for the rest, the bundle's own. Random scans are drawn {draws} times a seed, since
-another draw is another result. Mean and standard deviation over the runs."""
+are in `benchmarks/assft_half/` and, for the rest, the bundle's own. Random scans: {draws} draws a seed, since another
+draw is another result. Mean and standard deviation over the runs."""
 
 
 def main(
     dataset_dir: str,
     output_dir: str = "runs/assft_half",
     seeds: str = "0,1,2",
-    draws: int = 3,
+    draws: int = 2,
     jobs: int = 2,
     table: str | None = None,
 ) -> None:
