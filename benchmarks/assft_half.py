@@ -26,12 +26,13 @@ ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {
     stage: read_json(ROOT / "benchmarks/assft_half" / f"{stage}.json") for stage in ("pretrain", "train", "plain")
 }
-BUDGET = 4
+BUDGET, POOL = 4, 64
 QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
     "random_plain": ("random", {}),
     "top_plain": ("assft", {"shortlist": 0}),
     "assft": ("assft", {}),
     "assft_plain": ("assft", {}),
+    "all_plain": ("random", {}),
 }
 METHODS = {
     "pretrained": "Pre-trained on phantoms, no label",
@@ -39,6 +40,7 @@ METHODS = {
     "top_plain": "4 scans with the highest scores of ASSFT's query, plain fine-tuning",
     "assft_plain": "4 scans by ASSFT's query, plain fine-tuning",
     "assft": "ASSFT: 4 scans by its query, selective semi-supervised fine-tuning",
+    "all_plain": "All 64 scans, plain fine-tuning",
 }
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
@@ -108,7 +110,7 @@ def _adapt(cohort: Path, folder: Path, method: str, seed: int, draw: int, *, aft
         cohort,
         _run(folder, method, seed, draw),
         pretrained=folder / f"pretrained_{seed}" / "pretrained.pt",
-        budget=BUDGET,
+        budget=POOL if method == "all_plain" else BUDGET,
         query=query,
         selective=not plain,
         seed=seed + 100 * draw,
@@ -135,7 +137,7 @@ def _table(folder: Path, seeds: list[int], draws: int) -> str:
         runs = [result for seed in seeds for result in results[method][seed]]
         cells = [cell([mean(result, metric) for result in runs], metric) for metric in METRICS]
         lines.append(f"| {title} | " + " | ".join(cells) + f" | {len(runs)} |")
-    names = ("random + plain", "highest scores + plain", "query + plain", "ASSFT")
+    names = ("random + plain", "highest scores + plain", "query + plain", "ASSFT", "all 64 + plain")
     lines += ["", f"| seed | {' | '.join(f'Dice, {name} [%]' for name in names)} |", "|---" * (len(names) + 1) + "|"]
     for seed in seeds:
         dice = [[100 * mean(result, "dice") for result in results[method][seed]] for method in list(METHODS)[1:]]

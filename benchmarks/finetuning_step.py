@@ -65,9 +65,9 @@ def main(
 
 def _patches(image: str, label: str, roi_size: tuple[int, int, int], number: int) -> tuple[Tensor, Tensor]:
     cut = RandCropByPosNegLabeld(["image", "label"], "label", roi_size, pos=1, neg=0, num_samples=number)
-    cut.set_random_state(0)
     load = LoadImaged(["image", "label"], ensure_channel_first=True)
-    patches = Compose([load, NormalizeIntensityd("image"), cut])({"image": image, "label": label})
+    cutting = Compose([load, NormalizeIntensityd("image"), cut]).set_random_state(0)
+    patches = cutting({"image": image, "label": label})
     images = torch.stack([patch["image"].as_tensor() for patch in patches]).float()
     return images, torch.stack([patch["label"].as_tensor() for patch in patches]).to(torch.uint8)
 
