@@ -26,13 +26,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {
     stage: read_json(ROOT / "benchmarks/assft_half" / f"{stage}.json") for stage in ("pretrain", "train", "plain")
 }
-BUDGET, POOL = 4, 64
-QUERIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "random_plain": ("random", {}),
-    "top_plain": ("assft", {"shortlist": 0}),
-    "assft": ("assft", {}),
-    "assft_plain": ("assft", {}),
-    "all_plain": ("random", {}),
+QUERIES: dict[str, tuple[str, int, dict[str, Any]]] = {
+    "random_plain": ("random", 4, {}),
+    "top_plain": ("assft", 4, {"shortlist": 0}),
+    "assft": ("assft", 4, {}),
+    "assft_plain": ("assft", 4, {}),
+    "all_plain": ("random", 64, {}),
 }
 METHODS = {
     "pretrained": "Pre-trained on phantoms, no label",
@@ -105,12 +104,12 @@ def _adapt(cohort: Path, folder: Path, method: str, seed: int, draw: int, *, aft
     """Query, fine-tuning and evaluation, once what they start from is there."""
     after.result()
     plain = method.endswith("plain")
-    query, asking = QUERIES[method]
+    query, budget, asking = QUERIES[method]
     assft(
         cohort,
         _run(folder, method, seed, draw),
         pretrained=folder / f"pretrained_{seed}" / "pretrained.pt",
-        budget=POOL if method == "all_plain" else BUDGET,
+        budget=budget,
         query=query,
         selective=not plain,
         seed=seed + 100 * draw,

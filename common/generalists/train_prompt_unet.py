@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from common.cohort.files import replacing
+from common.engines.precision import autocast
 from common.generalists.crops import CropFrames, cut
 from common.generalists.prompt_unet import CROP_SIZE, PromptUNet, prompted_crops
 from common.generalists.prompts import Prompts
@@ -194,7 +195,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, steps, peak_learning_rate)
         inputs, masks = training_batch(batch_size, seed * 1_000_003 + step + 1)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast("cpu", "bf16"):
             logits = network(inputs.contiguous(memory_format=torch.channels_last))
         loss = mask_loss(logits, masks)
         optimiser.zero_grad(set_to_none=True)
