@@ -4,11 +4,12 @@ The cohort is that of ``la_half.py``. Each seed has a Swin UNETR of its own, pre
 Every run ends with the last iteration's teacher. Can be interrupted: the same command goes on.
 
     python benchmarks/assft_half.py --dataset_dir COHORT --table docs/assft_half.md
+    python benchmarks/assft_half.py --dataset_dir COHORT --schedule long --methods random_plain,assft \\
+        --table docs/assft_half_long.md
 """
 
 from __future__ import annotations
 
-import json
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
@@ -24,13 +25,13 @@ from common.stages import Steps, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {
-    stage: read_json(ROOT / "benchmarks/assft_half" / f"{stage}.json") for stage in ("pretrain", "train", "plain")
+    name: read_json(ROOT / "benchmarks/assft_half" / f"{name}.json") for name in ("pretrain", "plain", "short", "long")
 }
 QUERIES: dict[str, tuple[str, int, dict[str, Any]]] = {
     "random_plain": ("random", 4, {}),
     "top_plain": ("assft", 4, {"shortlist": 0}),
-    "assft": ("assft", 4, {}),
     "assft_plain": ("assft", 4, {}),
+    "assft": ("assft", 4, {}),
     "all_plain": ("random", 64, {}),
 }
 METHODS = {
@@ -41,18 +42,27 @@ METHODS = {
     "assft": "ASSFT: 4 scans by its query, selective semi-supervised fine-tuning",
     "all_plain": "All 64 scans, plain fine-tuning",
 }
+COLUMNS = {
+    "random_plain": "random + plain",
+    "top_plain": "highest scores + plain",
+    "assft_plain": "query + plain",
+    "assft": "ASSFT",
+    "all_plain": "all 64 + plain",
+}
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
 is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
 scans an iteration, and vary their intensities; ASSFT sees two of reliable scans besides, labelled by its teacher in
-that very iteration, or of labelled ones while there are none, as before its first round after 100 iterations. Settings
-are in `benchmarks/assft_half/` and, for the rest, the bundle's own. Random scans: {draws} draws a seed, since another
-draw is another result. Mean and standard deviation over the runs."""
+that very iteration, or of labelled ones while there are none, as before its first round after {rounds} iterations.
+Settings are in `benchmarks/assft_half/{schedule}.json` and the other files there and, for the rest, the bundle's own.
+Random scans: {draws} draws a seed, since another draw is another result. Mean and standard deviation over the runs."""
 
 
 def main(
     dataset_dir: str,
     output_dir: str = "runs/assft_half",
+    schedule: str = "short",
+    methods: str = ",".join(QUERIES),
     seeds: str = "0,1,2",
     draws: int = 2,
     jobs: int = 2,
@@ -62,7 +72,9 @@ def main(
 
     Args:
         dataset_dir: the cohort.
-        output_dir: a folder for each method and seed.
+        output_dir: the pre-trained networks, the queries' passes, and a folder for each run.
+        schedule: ``short``, 400 iterations, or ``long``, the bundle's own 2,000.
+        methods: comma-separated, of ``QUERIES``.
         seeds: comma-separated.
         draws: of random scans a seed.
         jobs: seeds at a time, one thread each.
@@ -70,19 +82,19 @@ def main(
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     cohort, folder = Path(dataset_dir).resolve(), Path(output_dir).resolve()
-    numbers = [int(seed) for seed in words(seeds)]
+    numbers, chosen = [int(seed) for seed in words(seeds)], words(methods)
     with ThreadPoolExecutor(jobs) as pool:
         networks = {seed: pool.submit(_pretrain, cohort, folder, seed) for seed in numbers}
         runs = [
-            pool.submit(_adapt, cohort, folder, method, seed, draw, after=networks[seed])
+            pool.submit(_adapt, cohort, folder, schedule, method, seed, draw, after=networks[seed])
             for draw in range(draws)
-            for method in QUERIES
+            for method in chosen
             for seed in numbers
             if draw == 0 or method == "random_plain"
         ]
         for run in runs:
             run.result()
-    text = _table(folder, numbers, draws)
+    text = _table(folder, schedule, chosen, numbers, draws)
     print(text)
     if table:
         Path(table).write_text(text)
@@ -96,18 +108,18 @@ def _pretrain(cohort: Path, folder: Path, seed: int) -> None:
     run_stage(steps, "assft_adapt", "evaluate", network, settings, "the pre-trained network as it is")
 
 
-def _run(folder: Path, method: str, seed: int, draw: int) -> Path:
-    return folder / (f"{method}_{seed}_{draw}" if draw else f"{method}_{seed}")
+def _run(folder: Path, schedule: str, method: str, seed: int, draw: int) -> Path:
+    return folder / schedule / (f"{method}_{seed}_{draw}" if draw else f"{method}_{seed}")
 
 
-def _adapt(cohort: Path, folder: Path, method: str, seed: int, draw: int, *, after: Future) -> None:
+def _adapt(cohort: Path, folder: Path, schedule: str, method: str, seed: int, draw: int, *, after: Future) -> None:
     """Query, fine-tuning and evaluation, once what they start from is there."""
     after.result()
     plain = method.endswith("plain")
     query, budget, asking = QUERIES[method]
     assft(
         cohort,
-        _run(folder, method, seed, draw),
+        _run(folder, schedule, method, seed, draw),
         pretrained=folder / f"pretrained_{seed}" / "pretrained.pt",
         budget=budget,
         query=query,
@@ -115,38 +127,44 @@ def _adapt(cohort: Path, folder: Path, method: str, seed: int, draw: int, *, aft
         seed=seed + 100 * draw,
         # One pass over the pool for all methods with the same query.
         querying={"pool#folder": str(folder / f"{query}_query_{seed}")} | asking,
-        train=SETTINGS["train"] | (SETTINGS["plain"] if plain else {}),
+        train=SETTINGS[schedule] | (SETTINGS["plain"] if plain else {}),
     )
 
 
-def _table(folder: Path, seeds: list[int], draws: int) -> str:
-    results = {method: {seed: _results(folder, method, seed, draws) for seed in seeds} for method in METHODS}
+def _table(folder: Path, schedule: str, methods: list[str], seeds: list[int], draws: int) -> str:
+    results = {method: {seed: _results(folder, schedule, method, seed, draws) for seed in seeds} for method in methods}
+    before = {seed: [read_json(folder / f"pretrained_{seed}" / "evaluation" / "metrics.json")] for seed in seeds}
+    settings = read_json(ROOT / "bundles/assft_adapt/configs/train.json") | SETTINGS[schedule]
+    about = ABOUT.format(draws=draws, schedule=schedule, rounds=settings["round_interval"])
+    command = f"--schedule {schedule} --seeds {','.join(map(str, seeds))} --draws {draws}"
+    if methods != list(QUERIES):
+        command += f" --methods {','.join(methods)}"
     lines = [
-        "# ASSFT on the left atrium at half resolution",
+        f"# ASSFT on the left atrium at half resolution, {settings['max_iterations']} iterations",
         "",
-        f"    python benchmarks/assft_half.py --dataset_dir COHORT --seeds {','.join(map(str, seeds))} --draws {draws}",
+        f"    python benchmarks/assft_half.py --dataset_dir COHORT {command}",
         "",
-        f"{date.today().isoformat()}, CPU, one thread a run, {SETTINGS['train']['max_iterations']} iterations of "
-        f"fine-tuning. {ABOUT.format(draws=draws)}",
+        f"{date.today().isoformat()}, CPU, one thread a run, {settings['max_iterations']} iterations of fine-tuning. "
+        f"{about}",
         "",
         "| method | " + " | ".join(METRICS.values()) + " | runs |",
         "|---|" + "---|" * (len(METRICS) + 1),
     ]
-    for method, title in METHODS.items():
-        runs = [result for seed in seeds for result in results[method][seed]]
+    for method, by_seed in ({"pretrained": before} | results).items():
+        runs = [result for seed in seeds for result in by_seed[seed]]
         cells = [cell([mean(result, metric) for result in runs], metric) for metric in METRICS]
-        lines.append(f"| {title} | " + " | ".join(cells) + f" | {len(runs)} |")
-    names = ("random + plain", "highest scores + plain", "query + plain", "ASSFT", "all 64 + plain")
+        lines.append(f"| {METHODS[method]} | " + " | ".join(cells) + f" | {len(runs)} |")
+    names = [COLUMNS[method] for method in methods]
     lines += ["", f"| seed | {' | '.join(f'Dice, {name} [%]' for name in names)} |", "|---" * (len(names) + 1) + "|"]
     for seed in seeds:
-        dice = [[100 * mean(result, "dice") for result in results[method][seed]] for method in list(METHODS)[1:]]
+        dice = [[100 * mean(result, "dice") for result in results[method][seed]] for method in methods]
         lines.append(f"| {seed} | " + " | ".join(map(_each, dice)) + " |")
     return "\n".join([*lines, ""])
 
 
-def _results(folder: Path, method: str, seed: int, draws: int) -> list[dict[str, Any]]:
-    paths = [_run(folder, method, seed, draw) / "evaluation" / "metrics.json" for draw in range(draws)]
-    return [json.loads(path.read_text()) for path in paths if path.exists()]
+def _results(folder: Path, schedule: str, method: str, seed: int, draws: int) -> list[dict[str, Any]]:
+    paths = [_run(folder, schedule, method, seed, draw) / "evaluation" / "metrics.json" for draw in range(draws)]
+    return [read_json(path) for path in paths if path.exists()]
 
 
 def _each(numbers: list[float]) -> str:
