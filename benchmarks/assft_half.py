@@ -55,7 +55,7 @@ is pre-trained on phantoms of the source domain, and shared by the methods. All 
 scans an iteration, and vary their intensities; ASSFT sees two of reliable scans besides, labelled by its teacher in
 that very iteration, or of labelled ones while there are none, as before its first round after {rounds} iterations.
 Settings are in `benchmarks/assft_half/{schedule}.json` and the other files there and, for the rest, the bundle's own.
-Random scans: {draws} draws a seed, since another draw is another result. Mean and standard deviation over the runs."""
+Draws of random scans a seed: {draws}, since another is another result. Mean and standard deviation over the runs."""
 
 
 def main(
