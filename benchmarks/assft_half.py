@@ -14,41 +14,48 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fire
 from la_half import METRICS, cell, mean, words
 
 from common.assft import assft
 from common.cohort.files import read_json
+from common.preflight import check_one_of
 from common.stages import Steps, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {
     name: read_json(ROOT / "benchmarks/assft_half" / f"{name}.json") for name in ("pretrain", "plain", "short", "long")
 }
-QUERIES: dict[str, tuple[str, int, dict[str, Any]]] = {
-    "random_plain": ("random", 4, {}),
-    "top_plain": ("assft", 4, {"shortlist": 0}),
-    "assft_plain": ("assft", 4, {}),
-    "assft": ("assft", 4, {}),
-    "all_plain": ("random", 64, {}),
-}
+
+
+class Method(NamedTuple):
+    """How its scans are chosen, and how the tables call it; plain fine-tuning unless ``selective``."""
+
+    title: str
+    column: str
+    query: str
+    budget: int = 4
+    asking: dict[str, Any] | None = None
+    selective: bool = False
+
+
 METHODS = {
-    "pretrained": "Pre-trained on phantoms, no label",
-    "random_plain": "4 scans at random, plain fine-tuning",
-    "top_plain": "4 scans with the highest scores of ASSFT's query, plain fine-tuning",
-    "assft_plain": "4 scans by ASSFT's query, plain fine-tuning",
-    "assft": "ASSFT: 4 scans by its query, selective semi-supervised fine-tuning",
-    "all_plain": "All 64 scans, plain fine-tuning",
+    "random_plain": Method("4 scans at random, plain fine-tuning", "random + plain", "random"),
+    "top_plain": Method(
+        "4 scans with the highest scores of ASSFT's query, plain fine-tuning",
+        "highest scores + plain",
+        "assft",
+        asking={"shortlist": 0},
+    ),
+    "assft_plain": Method("4 scans by ASSFT's query, plain fine-tuning", "query + plain", "assft"),
+    "assft": Method(
+        "ASSFT: 4 scans by its query, selective semi-supervised fine-tuning", "ASSFT", "assft", selective=True
+    ),
+    "all_plain": Method("All 64 scans, plain fine-tuning", "all 64 + plain", "random", budget=64),
 }
-COLUMNS = {
-    "random_plain": "random + plain",
-    "top_plain": "highest scores + plain",
-    "assft_plain": "query + plain",
-    "assft": "ASSFT",
-    "all_plain": "all 64 + plain",
-}
+SCHEDULES = ("short", "long")
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
 is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
@@ -62,7 +69,7 @@ def main(
     dataset_dir: str,
     output_dir: str = "runs/assft_half",
     schedule: str = "short",
-    methods: str = ",".join(QUERIES),
+    methods: str = ",".join(METHODS),
     seeds: str = "0,1,2",
     draws: int = 2,
     jobs: int = 2,
@@ -74,7 +81,7 @@ def main(
         dataset_dir: the cohort.
         output_dir: the pre-trained networks, the queries' passes, and a folder for each run.
         schedule: ``short``, 400 iterations, or ``long``, the bundle's own 2,000.
-        methods: comma-separated, of ``QUERIES``.
+        methods: comma-separated, of ``METHODS``.
         seeds: comma-separated.
         draws: of random scans a seed.
         jobs: seeds at a time, one thread each.
@@ -83,6 +90,9 @@ def main(
     os.environ["OMP_NUM_THREADS"] = "1"
     cohort, folder = Path(dataset_dir).resolve(), Path(output_dir).resolve()
     numbers, chosen = [int(seed) for seed in words(seeds)], words(methods)
+    check_one_of("schedule", schedule, SCHEDULES)
+    for method in chosen:
+        check_one_of("methods", method, tuple(METHODS))
     with ThreadPoolExecutor(jobs) as pool:
         networks = {seed: pool.submit(_pretrain, cohort, folder, seed) for seed in numbers}
         runs = [
@@ -115,19 +125,18 @@ def _run(folder: Path, schedule: str, method: str, seed: int, draw: int) -> Path
 def _adapt(cohort: Path, folder: Path, schedule: str, method: str, seed: int, draw: int, *, after: Future) -> None:
     """Query, fine-tuning and evaluation, once what they start from is there."""
     after.result()
-    plain = method.endswith("plain")
-    query, budget, asking = QUERIES[method]
+    how = METHODS[method]
     assft(
         cohort,
         _run(folder, schedule, method, seed, draw),
         pretrained=folder / f"pretrained_{seed}" / "pretrained.pt",
-        budget=budget,
-        query=query,
-        selective=not plain,
+        budget=how.budget,
+        query=how.query,
+        selective=how.selective,
         seed=seed + 100 * draw,
         # One pass over the pool for all methods with the same query.
-        querying={"pool#folder": str(folder / f"{query}_query_{seed}")} | asking,
-        train=SETTINGS[schedule] | (SETTINGS["plain"] if plain else {}),
+        querying={"pool#folder": str(folder / f"{how.query}_query_{seed}")} | (how.asking or {}),
+        train=SETTINGS[schedule] | ({} if how.selective else SETTINGS["plain"]),
     )
 
 
@@ -137,7 +146,7 @@ def _table(folder: Path, schedule: str, methods: list[str], seeds: list[int], dr
     settings = read_json(ROOT / "bundles/assft_adapt/configs/train.json") | SETTINGS[schedule]
     about = ABOUT.format(draws=draws, schedule=schedule, rounds=settings["round_interval"])
     command = f"--schedule {schedule} --seeds {','.join(map(str, seeds))} --draws {draws}"
-    if methods != list(QUERIES):
+    if methods != list(METHODS):
         command += f" --methods {','.join(methods)}"
     lines = [
         f"# ASSFT on the left atrium at half resolution, {settings['max_iterations']} iterations",
@@ -150,11 +159,12 @@ def _table(folder: Path, schedule: str, methods: list[str], seeds: list[int], dr
         "| method | " + " | ".join(METRICS.values()) + " | runs |",
         "|---|" + "---|" * (len(METRICS) + 1),
     ]
-    for method, by_seed in ({"pretrained": before} | results).items():
+    rows = {METHODS[method].title: by_seed for method, by_seed in results.items()}
+    for title, by_seed in ({"Pre-trained on phantoms, no label": before} | rows).items():
         runs = [result for seed in seeds for result in by_seed[seed]]
         cells = [cell([mean(result, metric) for result in runs], metric) for metric in METRICS]
-        lines.append(f"| {METHODS[method]} | " + " | ".join(cells) + f" | {len(runs)} |")
-    names = [COLUMNS[method] for method in methods]
+        lines.append(f"| {title} | " + " | ".join(cells) + f" | {len(runs)} |")
+    names = [METHODS[method].column for method in methods]
     lines += ["", f"| seed | {' | '.join(f'Dice, {name} [%]' for name in names)} |", "|---" * (len(names) + 1) + "|"]
     for seed in seeds:
         dice = [[100 * mean(result, "dice") for result in results[method][seed]] for method in methods]
