@@ -125,6 +125,16 @@ def check_roi_size(roi_size: Sequence[int], divisor: int = 16) -> None:
         raise ValueError(f"roi_size must be three sizes divisible by {divisor}, got {list(roi_size)}.")
 
 
+def check_largest_volumes(largest_volumes: int | None) -> None:
+    """Refuses what is no number of components to keep.
+
+    Raises:
+        ValueError: naming the setting, what was expected and what was found.
+    """
+    if largest_volumes is not None and (type(largest_volumes) is not int or largest_volumes < 1):
+        raise ValueError(f"largest_volumes must be a whole number of at least 1 (or None), got {largest_volumes!r}.")
+
+
 def check_window(network: nn.Module, roi_size: Sequence[int], channels: int) -> None:
     """Refuses patches that a network cannot take, by one pass of an empty patch.
 

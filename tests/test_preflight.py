@@ -1,6 +1,7 @@
 """Settings that are refused before anything is computed."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from common.preflight import (
     _explain,
     check_checkpoint,
+    check_largest_volumes,
     check_one_of,
     check_overrides,
     check_roi_size,
@@ -76,6 +78,14 @@ def test_other_programs_are_left_alone(config):
 def test_bad_roi_size(size):
     with pytest.raises(ValueError, match="roi_size must be three sizes divisible by 16"):
         check_roi_size(size)
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, "1"])
+def test_a_number_of_components_that_is_none(number):
+    for fine in (None, 1, 2):
+        check_largest_volumes(fine)
+    with pytest.raises(ValueError, match=r"whole number of at least 1 \(or None\), got " + re.escape(repr(number))):
+        check_largest_volumes(number)
 
 
 @pytest.mark.parametrize(

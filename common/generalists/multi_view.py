@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from monai.transforms import KeepLargestConnectedComponent
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from common import IGNORE_INDEX
 from common.generalists.fusion import fusion as fusion_named
 from common.generalists.generalist import Generalist
 from common.generalists.prompts import Prompts, prompts_from_masks
+from common.preflight import check_largest_volumes
 from common.transforms.views import VIEWS
 
 
@@ -58,8 +59,7 @@ class MultiViewLabeler:
             raise ValueError(f"views must be some of {', '.join(VIEWS)}, got {', '.join(map(repr, views)) or 'none'}")
         if prompts_per_call < 1:
             raise ValueError(f"prompts_per_call must be at least 1, got {prompts_per_call}")
-        if largest_volumes is not None and largest_volumes < 1:
-            raise ValueError(f"largest_volumes must be at least 1 (or None), got {largest_volumes}")
+        check_largest_volumes(largest_volumes)
         if num_classes is not None and num_classes < 2:
             raise ValueError(f"num_classes counts the background and must be at least 2, got {num_classes}")
         self.generalist = generalist
@@ -196,7 +196,8 @@ class MultiViewLabeler:
                 f"got shape {tuple(similarity.shape)}"
             )
         if self.largest_volumes is not None:
-            masks = largest_components(masks, self.largest_volumes)
+            keep = KeepLargestConnectedComponent(is_onehot=False, num_components=self.largest_volumes)
+            masks = np.asarray(keep(masks[None]))[0]
         return masks, classes
 
 
@@ -209,20 +210,6 @@ def require_finite(image: Tensor) -> None:
             f"image must have finite intensities, but {int(bad.sum())} voxels are NaN or infinite, "
             f"the first at {first}: {image[first].item()}"
         )
-
-
-def largest_components(label: NDArray[np.integer], number: int) -> NDArray[np.integer]:
-    """Keeps the `number` largest 3D components (26-connected) of each class of a label map; the rest becomes 0."""
-    kept = np.zeros_like(label)
-    for value in np.unique(label):
-        if value == 0:
-            continue
-        components, count = ndimage.label(label == value, np.ones((3, 3, 3), dtype=bool))
-        sizes = np.bincount(components.ravel(), minlength=count + 1)
-        sizes[0] = 0
-        chosen = np.argsort(-sizes, kind="stable")[: min(number, count)]
-        kept[np.isin(components, chosen)] = value
-    return kept
 
 
 def _complete(probabilities: Tensor) -> None:

@@ -9,6 +9,7 @@ import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
+from monai.transforms import KeepLargestConnectedComponent
 
 from common import IGNORE_INDEX
 from common.cohort.ledger import Ledger
@@ -16,6 +17,7 @@ from common.cohort.selection import RatedScan, SelectionEntry
 from common.cohort.store import AnnotationStore
 from common.handlers.active_query import merge
 from common.handlers.pool import PoolInference, PoolScan
+from common.preflight import check_largest_volumes
 from common.query import nearest_distance, pooled_features, region_confidence, select_reliable
 
 logger = logging.getLogger(__name__)
@@ -26,8 +28,8 @@ class ReliablePseudoLabels:
 
     At every round an unlabelled scan has its teacher's prediction as its pseudo-label if its confidence is in the upper
     part and its distance to the nearest labelled scan in the lower part of all unlabelled scans
-    (:func:`common.query.select_reliable`); the others have none. Voxels of low confidence are 255. The ledger records
-    the selection with its numbers.
+    (:func:`common.query.select_reliable`); the others have none. Voxels of low confidence are 255; what anatomy rules
+    out, by the number of an organ's components, becomes background. The ledger records the selection with its numbers.
 
     Args:
         pool: whose pass feeds this handler; must give features.
@@ -36,12 +38,14 @@ class ReliablePseudoLabels:
         confidence_quantile: τ_c.
         distance_quantile: τ_d.
         threshold: voxels whose likeliest class has a lower probability become 255; 0 to 1.
+        largest_volumes: 3D components of a class that a pseudo-label keeps, largest first; all by default. The voxels
+            of the others become background, however confident the teacher was.
 
     Attributes:
         selected: the scans that have a pseudo-label since the last round; when a run goes on, those of its last one.
 
     Raises:
-        ValueError: if the pool gives no features, or the threshold is out of its range.
+        ValueError: if the pool gives no features, or the threshold or `largest_volumes` is out of its range.
     """
 
     def __init__(
@@ -53,11 +57,13 @@ class ReliablePseudoLabels:
         confidence_quantile: float = 0.5,
         distance_quantile: float = 0.5,
         threshold: float = 0.7,
+        largest_volumes: int | None = None,
     ) -> None:
         if not pool.features:
             raise ValueError("pool must give features: PoolInference(features=True), got features=False.")
         if not 0 <= threshold <= 1:
             raise ValueError(f"threshold must lie in 0..1, got {threshold}.")
+        check_largest_volumes(largest_volumes)
         select_reliable({}, {}, confidence_quantile=confidence_quantile, distance_quantile=distance_quantile)
         self.pool = pool
         self.ledger = ledger
@@ -66,6 +72,7 @@ class ReliablePseudoLabels:
         self.confidence_quantile = confidence_quantile
         self.distance_quantile = distance_quantile
         self.threshold = threshold
+        self.largest_volumes = largest_volumes
         self.selected: list[str] = []
         self._features: dict[str, torch.Tensor] = {}
         self._confidence: dict[str, float] = {}
@@ -94,6 +101,9 @@ class ReliablePseudoLabels:
             return
         self._confidence[scan.scan] = region_confidence(scan.probabilities)
         candidate = torch.where(highest < self.threshold, IGNORE_INDEX, label).to(torch.uint8)
+        if self.largest_volumes is not None:
+            keep = KeepLargestConnectedComponent(is_onehot=False, num_components=self.largest_volumes)
+            candidate[label != keep(label[None].clone())[0]] = 0
         self.candidates.write("pseudo_label", scan.scan, candidate.cpu().numpy(), scan.affine.cpu().numpy())
 
     def end(self, engine: Engine, number: int) -> None:

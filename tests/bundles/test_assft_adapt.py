@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
+from monai.networks.nets import UNet
 from monai.transforms import Compose
+from scipy import ndimage
 from scipy.stats import spearmanr
 
 from common.cohort import AnnotationStore, Cohort, Ledger, write_datalist
@@ -108,6 +110,28 @@ def test_pretrains_queries_trains_evaluates_and_infers(train_settings, query_set
         nib.load(output / "predictions" / f"{cohort.test[0].id}_seg.nii.gz").shape
         == nib.load(cohort.test[0].image).shape
     )
+
+
+def test_largest_components_alone_are_predicted_and_scored(common_settings, cohort_dir, tmp_path):
+    torch.manual_seed(0)
+    network = UNet(3, 1, 2, channels=[4, 8], strides=[2], norm="batch")
+    torch.save(network.state_dict(), tmp_path / "untrained.pt")
+    kept = {**common_settings, "dataset_dir": str(cohort_dir), "checkpoint": str(tmp_path / "untrained.pt")}
+    for name, largest_volumes in (("all", None), ("two", 2)):
+        settings = {**kept, "largest_volumes": largest_volumes}
+        run(NAME, "inference", {**settings, "prediction_dir": str(tmp_path / name)})
+        run(NAME, "evaluate", {**settings, "split": "test", "evaluation_dir": str(tmp_path / name)})
+    dice = {row["scan"]: float(row["dice"]) for row in csv.DictReader((tmp_path / "two" / "metrics.csv").open())}
+    for scan in Cohort.open(cohort_dir).test:
+        everything, two = (
+            nib.load(tmp_path / name / f"{scan.id}_seg.nii.gz").get_fdata() == 1 for name in ("all", "two")
+        )
+        components, number = ndimage.label(everything, np.ones((3, 3, 3)))
+        sizes = np.bincount(components.flat)[1:]
+        assert number > 2 and len(set(sizes)) > 2
+        np.testing.assert_array_equal(two, np.isin(components, 1 + np.argsort(sizes)[-2:]))
+        label = nib.load(scan.label).get_fdata() == 1
+        assert dice[scan.id] == pytest.approx(2 * (two & label).sum() / (two.sum() + label.sum()), abs=1e-6)
 
 
 def test_intensities_vary_while_annotations_and_places_stay(common_settings, cohort_dir):
@@ -222,9 +246,17 @@ def test_pauses_for_people_and_goes_on(name, train_settings, query_settings, coh
     assert {entry.annotator for entry in entries} == {"folder"} and all(entry.slices is None for entry in entries)
 
 
-@pytest.mark.parametrize(("pseudo_labels", "term"), [("online", RenewedPseudoLabelTerm), ("rounds", AnnotationTerm)])
-def test_pseudo_labels_come_from_the_teacher_or_from_the_last_round(pseudo_labels, term, train_settings):
-    flow = workflow(NAME, "train", train_settings | {"pseudo_labels": pseudo_labels})
+@pytest.mark.parametrize(
+    ("changes", "term"),
+    [
+        ({}, RenewedPseudoLabelTerm),
+        ({"pseudo_labels": "rounds"}, AnnotationTerm),
+        ({"largest_volumes": 1}, AnnotationTerm),
+        ({"largest_volumes": 1, "pseudo_labels": "online"}, RenewedPseudoLabelTerm),
+    ],
+)
+def test_pseudo_labels_come_from_the_teacher_or_from_the_last_round(changes, term, train_settings):
+    flow = workflow(NAME, "train", train_settings | changes)
     terms = flow.parser.get_parsed_content("train#terms")
     assert [(type(it), it.name) for it in terms] == [(AnnotationTerm, "annotation"), (term, "pseudo_label")]
 
@@ -299,6 +331,7 @@ def test_images_that_the_network_cannot_take_are_named_before_any_training(
         ({"annotator": "nobody"}, "annotator must be one of oracle, folder, got 'nobody'"),
         ({"encoder": "swinViT"}, "encoder must be a part of UNet (model) or None, got 'swinViT'"),
         ({"confidence_quantile": 50}, "confidence_quantile must lie in 0..1, got 50"),
+        ({"largest_volumes": 0}, "largest_volumes must be a whole number of at least 1 (or None), got 0"),
         ({"pseudo_labels": "offline"}, "pseudo_labels must be one of online, rounds, got 'offline'"),
     ],
 )

@@ -6,7 +6,6 @@ import torch
 from stand_ins import BoxGeneralist, ThresholdGeneralist
 
 from common.generalists import EmbeddedGeneralist, MultiViewLabeler
-from common.generalists.multi_view import largest_components
 
 
 def cuboids(classes=1):
@@ -97,11 +96,17 @@ def test_inputs_are_left_alone():
 
 
 def test_largest_volumes():
-    label = cuboids()
-    label[12, 14, 16] = 1
-    assert largest_components(label, 1)[12, 14, 16] == 0
-    assert (largest_components(label, 1)[:12] == label[:12]).all()
-    assert (largest_components(label, 5) == label).all()
+    alone = cuboids()
+    stray = alone.copy()
+    stray[12, 14, 16] = 1
+
+    def labelled(label, largest_volumes):
+        labeler = MultiViewLabeler(BoxGeneralist(), min_area_mm2=0, largest_volumes=largest_volumes)
+        return labeler(torch.zeros(label.shape), label, (1, 1, 1))
+
+    assert torch.equal(labelled(stray, 1), labelled(alone, None))
+    assert torch.equal(labelled(stray, 2), labelled(stray, None))
+    assert not torch.equal(labelled(stray, 1), labelled(stray, 2))
 
 
 class Recorder(BoxGeneralist):

@@ -93,6 +93,35 @@ def test_unsure_voxels_are_left_out(tmp_path):
     assert (unsure[:2] == 255).all() and (unsure[2:] == 0).all()
 
 
+@pytest.mark.parametrize(("largest_volumes", "kept"), [(None, {1, 2, 3}), (2, {1, 2}), (1, {1})])
+def test_smaller_components_become_background(tmp_path, largest_volumes, kept):
+    parts = torch.zeros(8, 8, 8, dtype=torch.int64)
+    parts[1:4, 1:4, 1:4] = 1
+    parts[4, 4, 4] = 1  # by its corner
+    parts[6:, :3, :3] = 2
+    parts[:2, 6:, 6] = 3
+    foreground = torch.tensor([0.01, 0.95, 0.95, 0.95])[parts]
+    foreground[6, 0, 0] = foreground[1, 1, 1] = 0.6
+    scan = PoolScan(
+        "near", torch.zeros(1, 8, 8, 8), torch.stack([1 - foreground, foreground]), torch.eye(4), POOL[1].features
+    )
+    play(handler_of(tmp_path, largest_volumes=largest_volumes), [POOL[0], scan])
+    expected = np.where(np.isin(parts, list(kept)), 1, 0)
+    expected[1, 1, 1] = 255
+    expected[6, 0, 0] = 255 if 2 in kept else 0
+    np.testing.assert_array_equal(AnnotationStore(tmp_path).read("pseudo_label", "near"), expected)
+
+
+def test_components_are_those_of_each_class(tmp_path):
+    label = torch.zeros(6, 6, 6, dtype=torch.int64)
+    label[:3, 0, 0], label[3:5, 0, 0], label[5, 5, 5], label[0, 5, 5] = 1, 2, 1, 2
+    probabilities = 0.05 + 0.85 * torch.nn.functional.one_hot(label, 3).movedim(-1, 0).float()
+    scan = PoolScan("near", torch.zeros(1, 6, 6, 6), probabilities, torch.eye(4), POOL[1].features)
+    play(handler_of(tmp_path, largest_volumes=1), [POOL[0], scan])
+    label[5, 5, 5] = label[0, 5, 5] = 0
+    np.testing.assert_array_equal(AnnotationStore(tmp_path).read("pseudo_label", "near"), label)
+
+
 def test_a_pool_that_is_labelled_altogether(tmp_path):
     play(handler_of(tmp_path), POOL[:1])
     assert [selection.scans for selection in Ledger(tmp_path).selections] == [{}]
@@ -101,6 +130,8 @@ def test_a_pool_that_is_labelled_altogether(tmp_path):
 def test_bad_arguments(tmp_path):
     with pytest.raises(ValueError, match=r"threshold must lie in 0..1, got 2"):
         handler_of(tmp_path, threshold=2)
+    with pytest.raises(ValueError, match=r"largest_volumes must be a whole number of at least 1 \(or None\), got 0"):
+        handler_of(tmp_path, largest_volumes=0)
     with pytest.raises(ValueError, match=r"confidence_quantile must lie in 0..1"):
         handler_of(tmp_path, confidence_quantile=-1)
     with pytest.raises(ValueError, match=r"features=True"):
