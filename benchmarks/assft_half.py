@@ -4,8 +4,8 @@ The cohort is that of ``la_half.py``. Each seed has a Swin UNETR of its own, pre
 Every run ends with the last iteration's teacher. Can be interrupted: the same command goes on.
 
     python benchmarks/assft_half.py --dataset_dir COHORT --table docs/assft_half.md
-    python benchmarks/assft_half.py --dataset_dir COHORT --schedule long --methods random_plain,assft \\
-        --table docs/assft_half_long.md
+    python benchmarks/assft_half.py --dataset_dir COHORT --schedule long --methods random_plain,assft --draws 1 \\
+        --results benchmarks/assft_half/results --table docs/assft_half_long.md
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import fire
 from la_half import METRICS, cell, mean, words
 
 from common.assft import assft
-from common.cohort.files import read_json
+from common.cohort.files import read_json, write_json
 from common.preflight import check_one_of
-from common.stages import Steps, run_stage
+from common.stages import Steps, known_settings, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {
@@ -55,14 +55,45 @@ METHODS = {
     ),
     "all_plain": Method("All 64 scans, plain fine-tuning", "all 64 + plain", "random", budget=64),
 }
-SCHEDULES = ("short", "long")
+LABELS = {
+    "short": "labelled by its teacher in that very iteration",
+    "long": "labelled by its teacher at the last round",
+}
+"""Schedules, and whence a reliable scan has its pseudo-label there."""
+
+ONE_PIECE = """The left atrium is one piece: of every method's predictions, and
+of pseudo-labels, the largest component is kept."""
+PRETRAINED = "pretrained"
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
 is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
-scans an iteration, and vary their intensities; ASSFT sees two of reliable scans besides, labelled by its teacher in
-that very iteration, or of labelled ones while there are none, as before its first round after {rounds} iterations.
+scans an iteration, and vary their intensities; ASSFT sees two of reliable scans besides, {labels},
+or of labelled ones while there are none, as before its first round after {rounds} iterations. {anatomy}
 Settings are in `benchmarks/assft_half/{schedule}.json` and the other files there and, for the rest, the bundle's own.
 Draws of random scans a seed: {draws}, since another is another result. Mean and standard deviation over the runs."""
+
+
+class Run(NamedTuple):
+    """One of a table's runs."""
+
+    schedule: str
+    method: str
+    seed: int
+    draw: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.schedule}/{self.method}_{self.seed}" + (f"_{self.draw}" if self.draw else "")
+
+    @property
+    def result(self) -> str:
+        """Of the file with its metrics."""
+        return f"{self.name}.json"
+
+    def network(self, folder: Path) -> Path:
+        """The pre-trained network of its seed."""
+        return folder / f"{PRETRAINED}_{self.seed}" / "pretrained.pt"
 
 
 def main(
@@ -73,6 +104,7 @@ def main(
     seeds: str = "0,1,2",
     draws: int = 2,
     jobs: int = 2,
+    results: str | None = None,
     table: str | None = None,
 ) -> None:
     """Runs what has not been run yet, prints the table, and writes it to a Markdown file.
@@ -80,6 +112,8 @@ def main(
     Args:
         dataset_dir: the cohort.
         output_dir: the pre-trained networks, the queries' passes, and a folder for each run.
+        results: the runs' `metrics.json`, each by its run's name; a run that has one is not made again. By default a
+            folder in `output_dir`.
         schedule: ``short``, 400 iterations, or ``long``, the bundle's own 2,000.
         methods: comma-separated, of ``METHODS``.
         seeds: comma-separated.
@@ -89,62 +123,81 @@ def main(
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     cohort, folder = Path(dataset_dir).resolve(), Path(output_dir).resolve()
+    kept = Path(results).resolve() if results else folder / "results"
     numbers, chosen = [int(seed) for seed in words(seeds)], words(methods)
-    check_one_of("schedule", schedule, SCHEDULES)
+    check_one_of("schedule", schedule, LABELS)
     for method in chosen:
         check_one_of("methods", method, tuple(METHODS))
+    runs = [
+        Run(schedule, method, seed, draw)
+        for draw in range(draws)
+        for method in (PRETRAINED, *chosen)
+        for seed in numbers
+        if draw == 0 or method == "random_plain"
+    ]
+    missing = [run for run in runs if not (kept / run.result).exists()]
     with ThreadPoolExecutor(jobs) as pool:
-        networks = {seed: pool.submit(_pretrain, cohort, folder, seed) for seed in numbers}
-        runs = [
-            pool.submit(_adapt, cohort, folder, schedule, method, seed, draw, after=networks[seed])
-            for draw in range(draws)
-            for method in chosen
-            for seed in numbers
-            if draw == 0 or method == "random_plain"
-        ]
-        for run in runs:
-            run.result()
-    text = _table(folder, schedule, chosen, numbers, draws)
+        networks = {seed: pool.submit(_pretrain, folder, seed) for seed in dict.fromkeys(run.seed for run in missing)}
+        for done in [pool.submit(_make, run, cohort, folder, kept, after=networks[run.seed]) for run in missing]:
+            done.result()
+    text = _table(kept, schedule, chosen, numbers, draws)
     print(text)
     if table:
         Path(table).write_text(text)
 
 
-def _pretrain(cohort: Path, folder: Path, seed: int) -> None:
+def _pretrain(folder: Path, seed: int) -> None:
     network = folder / f"pretrained_{seed}"
-    steps = Steps(network / "progress.json")
-    run_stage(steps, "assft_adapt", "pretrain", network, {"seed": seed} | SETTINGS["pretrain"], "pre-training")
-    settings = {"dataset_dir": str(cohort), "checkpoint": str(network / "pretrained.pt")}
-    run_stage(steps, "assft_adapt", "evaluate", network, settings, "the pre-trained network as it is")
+    settings = {"seed": seed} | SETTINGS["pretrain"]
+    run_stage(Steps(network / "progress.json"), "assft_adapt", "pretrain", network, settings, "pre-training")
 
 
-def _run(folder: Path, schedule: str, method: str, seed: int, draw: int) -> Path:
-    return folder / schedule / (f"{method}_{seed}_{draw}" if draw else f"{method}_{seed}")
-
-
-def _adapt(cohort: Path, folder: Path, schedule: str, method: str, seed: int, draw: int, *, after: Future) -> None:
-    """Query, fine-tuning and evaluation, once what they start from is there."""
+def _make(run: Run, cohort: Path, folder: Path, kept: Path, *, after: Future) -> None:
+    """A run, once the network that it starts from is there; its metrics go to where they are kept."""
     after.result()
-    how = METHODS[method]
+    (_evaluate if run.method == PRETRAINED else _adapt)(run, cohort, folder)
+    write_json(kept / run.result, read_json(folder / run.name / "evaluation" / "metrics.json"))
+
+
+def _evaluate(run: Run, cohort: Path, folder: Path) -> None:
+    """The pre-trained network as it is."""
+    settings = {"dataset_dir": str(cohort), "checkpoint": str(run.network(folder))}
+    settings |= known_settings("assft_adapt", "evaluate", SETTINGS[run.schedule])
+    output = folder / run.name
+    steps = Steps(output / "progress.json")
+    run_stage(steps, "assft_adapt", "evaluate", output, settings, "the pre-trained network as it is")
+
+
+def _adapt(run: Run, cohort: Path, folder: Path) -> None:
+    """Query, fine-tuning and evaluation."""
+    how = METHODS[run.method]
     assft(
         cohort,
-        _run(folder, schedule, method, seed, draw),
-        pretrained=folder / f"pretrained_{seed}" / "pretrained.pt",
+        folder / run.name,
+        pretrained=run.network(folder),
         budget=how.budget,
         query=how.query,
         selective=how.selective,
-        seed=seed + 100 * draw,
+        seed=run.seed + 100 * run.draw,
         # One pass over the pool for all methods with the same query.
-        querying={"pool#folder": str(folder / f"{how.query}_query_{seed}")} | (how.asking or {}),
-        train=SETTINGS[schedule] | ({} if how.selective else SETTINGS["plain"]),
+        querying={"pool#folder": str(folder / f"{how.query}_query_{run.seed}")} | (how.asking or {}),
+        train=SETTINGS[run.schedule] | ({} if how.selective else SETTINGS["plain"]),
     )
 
 
-def _table(folder: Path, schedule: str, methods: list[str], seeds: list[int], draws: int) -> str:
-    results = {method: {seed: _results(folder, schedule, method, seed, draws) for seed in seeds} for method in methods}
-    before = {seed: [read_json(folder / f"pretrained_{seed}" / "evaluation" / "metrics.json")] for seed in seeds}
+def _table(kept: Path, schedule: str, methods: list[str], seeds: list[int], draws: int) -> str:
+    results = {
+        method: {seed: _results(kept, schedule, method, seed, draws) for seed in seeds}
+        for method in (PRETRAINED, *methods)
+    }
     settings = read_json(ROOT / "bundles/assft_adapt/configs/train.json") | SETTINGS[schedule]
-    about = ABOUT.format(draws=draws, schedule=schedule, rounds=settings["round_interval"])
+    about = ABOUT.format(
+        draws=draws,
+        schedule=schedule,
+        rounds=settings["round_interval"],
+        labels=LABELS[schedule],
+        anatomy=ONE_PIECE if settings["largest_volumes"] else "",
+    )
     command = f"--schedule {schedule} --seeds {','.join(map(str, seeds))} --draws {draws}"
     if methods != list(METHODS):
         command += f" --methods {','.join(methods)}"
@@ -159,8 +212,8 @@ def _table(folder: Path, schedule: str, methods: list[str], seeds: list[int], dr
         "| method | " + " | ".join(METRICS.values()) + " | runs |",
         "|---|" + "---|" * (len(METRICS) + 1),
     ]
-    rows = {METHODS[method].title: by_seed for method, by_seed in results.items()}
-    for title, by_seed in ({"Pre-trained on phantoms, no label": before} | rows).items():
+    for method, by_seed in results.items():
+        title = METHODS[method].title if method in METHODS else "Pre-trained on phantoms, no label"
         runs = [result for seed in seeds for result in by_seed[seed]]
         cells = [cell([mean(result, metric) for result in runs], metric) for metric in METRICS]
         lines.append(f"| {title} | " + " | ".join(cells) + f" | {len(runs)} |")
@@ -172,8 +225,8 @@ def _table(folder: Path, schedule: str, methods: list[str], seeds: list[int], dr
     return "\n".join([*lines, ""])
 
 
-def _results(folder: Path, schedule: str, method: str, seed: int, draws: int) -> list[dict[str, Any]]:
-    paths = [_run(folder, schedule, method, seed, draw) / "evaluation" / "metrics.json" for draw in range(draws)]
+def _results(kept: Path, schedule: str, method: str, seed: int, draws: int) -> list[dict[str, Any]]:
+    paths = [kept / Run(schedule, method, seed, draw).result for draw in range(draws)]
     return [read_json(path) for path in paths if path.exists()]
 
 
