@@ -201,6 +201,8 @@ def _table(kept: Path, schedule: str, methods: list[str], seeds: list[int], draw
     command = f"--schedule {schedule} --seeds {','.join(map(str, seeds))} --draws {draws}"
     if methods != list(METHODS):
         command += f" --methods {','.join(methods)}"
+    if kept.is_relative_to(ROOT / "benchmarks"):
+        command += f" --results {kept.relative_to(ROOT)}"
     lines = [
         f"# ASSFT on the left atrium at half resolution, {settings['max_iterations']} iterations",
         "",
