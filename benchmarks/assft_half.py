@@ -11,6 +11,7 @@ Every run ends with the last iteration's teacher. Can be interrupted: the same c
 from __future__ import annotations
 
 import os
+import textwrap
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -61,8 +62,9 @@ LABELS = {
 }
 """Schedules, and whence a reliable scan has its pseudo-label there."""
 
-ONE_PIECE = """The left atrium is one piece: of every method's predictions, and
-of pseudo-labels, the largest component is kept."""
+ONE_PIECE = (
+    "The left atrium is one piece: of every method's predictions, and of pseudo-labels, the largest component is kept."
+)
 PRETRAINED = "pretrained"
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
@@ -208,8 +210,11 @@ def _table(kept: Path, schedule: str, methods: list[str], seeds: list[int], draw
         "",
         f"    python benchmarks/assft_half.py --dataset_dir COHORT {command}",
         "",
-        f"{date.today().isoformat()}, CPU, one thread a run, {settings['max_iterations']} iterations of fine-tuning. "
-        f"{about}",
+        textwrap.fill(
+            f"{date.today().isoformat()}, CPU, one thread a run, "
+            f"{settings['max_iterations']} iterations of fine-tuning. {about}",
+            width=120,
+        ),
         "",
         "| method | " + " | ".join(METRICS.values()) + " | runs |",
         "|---|" + "---|" * (len(METRICS) + 1),
