@@ -56,12 +56,7 @@ METHODS = {
     ),
     "all_plain": Method("All 64 scans, plain fine-tuning", "all 64 + plain", "random", budget=64),
 }
-LABELS = {
-    "short": "labelled by its teacher in that very iteration",
-    "long": "labelled by its teacher at the last round",
-}
-"""Schedules, and whence a reliable scan has its pseudo-label there."""
-
+SCHEDULES = ("short", "long")
 ONE_PIECE = (
     "The left atrium is one piece: of every method's predictions, and of pseudo-labels, the largest component is kept."
 )
@@ -70,7 +65,7 @@ ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
 is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
 scans an iteration, and vary their intensities; ASSFT sees two of reliable scans besides, {labels},
-or of labelled ones while there are none, as before its first round after {rounds} iterations. {anatomy}
+or of labelled ones while there are none, as before its first round after {rounds} iterations.{anatomy}
 Settings are in `benchmarks/assft_half/{schedule}.json` and the other files there and, for the rest, the bundle's own.
 Draws of random scans a seed: {draws}, since another is another result. Mean and standard deviation over the runs."""
 
@@ -92,10 +87,6 @@ class Run(NamedTuple):
     def result(self) -> str:
         """Of the file with its metrics."""
         return f"{self.name}.json"
-
-    def network(self, folder: Path) -> Path:
-        """The pre-trained network of its seed."""
-        return folder / f"{PRETRAINED}_{self.seed}" / "pretrained.pt"
 
 
 def main(
@@ -127,9 +118,9 @@ def main(
     cohort, folder = Path(dataset_dir).resolve(), Path(output_dir).resolve()
     kept = Path(results).resolve() if results else folder / "results"
     numbers, chosen = [int(seed) for seed in words(seeds)], words(methods)
-    check_one_of("schedule", schedule, LABELS)
+    check_one_of("schedule", schedule, SCHEDULES)
     for method in chosen:
-        check_one_of("methods", method, tuple(METHODS))
+        check_one_of("methods", method, METHODS)
     runs = [
         Run(schedule, method, seed, draw)
         for draw in range(draws)
@@ -149,9 +140,13 @@ def main(
 
 
 def _pretrain(folder: Path, seed: int) -> None:
-    network = folder / f"pretrained_{seed}"
+    output = _network(folder, seed).parent
     settings = {"seed": seed} | SETTINGS["pretrain"]
-    run_stage(Steps(network / "progress.json"), "assft_adapt", "pretrain", network, settings, "pre-training")
+    run_stage(Steps(output / "progress.json"), "assft_adapt", "pretrain", output, settings, "pre-training")
+
+
+def _network(folder: Path, seed: int) -> Path:
+    return folder / f"{PRETRAINED}_{seed}" / "pretrained.pt"
 
 
 def _make(run: Run, cohort: Path, folder: Path, kept: Path, *, after: Future) -> None:
@@ -163,7 +158,7 @@ def _make(run: Run, cohort: Path, folder: Path, kept: Path, *, after: Future) ->
 
 def _evaluate(run: Run, cohort: Path, folder: Path) -> None:
     """The pre-trained network as it is."""
-    settings = {"dataset_dir": str(cohort), "checkpoint": str(run.network(folder))}
+    settings = {"dataset_dir": str(cohort), "checkpoint": str(_network(folder, run.seed))}
     settings |= known_settings("assft_adapt", "evaluate", SETTINGS[run.schedule])
     output = folder / run.name
     steps = Steps(output / "progress.json")
@@ -176,7 +171,7 @@ def _adapt(run: Run, cohort: Path, folder: Path) -> None:
     assft(
         cohort,
         folder / run.name,
-        pretrained=run.network(folder),
+        pretrained=_network(folder, run.seed),
         budget=how.budget,
         query=how.query,
         selective=how.selective,
@@ -193,12 +188,13 @@ def _table(kept: Path, schedule: str, methods: list[str], seeds: list[int], draw
         for method in (PRETRAINED, *methods)
     }
     settings = read_json(ROOT / "bundles/assft_adapt/configs/train.json") | SETTINGS[schedule]
+    one_piece = settings["largest_volumes"] is not None
     about = ABOUT.format(
         draws=draws,
         schedule=schedule,
         rounds=settings["round_interval"],
-        labels=LABELS[schedule],
-        anatomy=ONE_PIECE if settings["largest_volumes"] else "",
+        labels=f"labelled by its teacher {'at the last round' if one_piece else 'in that very iteration'}",
+        anatomy=f" {ONE_PIECE}" if one_piece else "",
     )
     command = f"--schedule {schedule} --seeds {','.join(map(str, seeds))} --draws {draws}"
     if methods != list(METHODS):
