@@ -10,9 +10,11 @@ Every run ends with the last iteration's teacher. Can be interrupted: the same c
 
 from __future__ import annotations
 
+import csv
 import os
+import statistics
 import textwrap
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +23,8 @@ import fire
 from la_half import METRICS, cell, mean, words
 
 from common.assft import assft
-from common.cohort.files import read_json, write_json
+from common.cohort import Ledger
+from common.cohort.files import read_json, replacing, write_json
 from common.preflight import check_one_of
 from common.stages import Steps, known_settings, run_stage
 
@@ -68,6 +71,8 @@ scans an iteration, and vary their intensities; ASSFT sees two of reliable scans
 or of labelled ones while there are none, as before its first round after {rounds} iterations.{anatomy}
 Settings are in `benchmarks/assft_half/{schedule}.json` and the other files there and, for the rest, the bundle's own.
 Draws of random scans a seed: {draws}, since another is another result. Mean and standard deviation over the runs."""
+ABOUT_POOL = """The same networks on the scans of the pool of which none of a seed's runs here had a label. ASSFT has
+learnt from their images: this is how well a method labels the rest of its own cohort, not on others."""
 
 
 class Run(NamedTuple):
@@ -88,6 +93,15 @@ class Run(NamedTuple):
         """Of the file with its metrics."""
         return f"{self.name}.json"
 
+    @property
+    def pool(self) -> str:
+        """Of the file with the metrics of each scan of the pool that it had no label of."""
+        return f"{self.name}_pool.csv"
+
+    def is_in(self, results: Path) -> bool:
+        """Whether both files are there."""
+        return (results / self.result).exists() and (results / self.pool).exists()
+
 
 def main(
     dataset_dir: str,
@@ -105,7 +119,7 @@ def main(
     Args:
         dataset_dir: the cohort.
         output_dir: the pre-trained networks, the queries' passes, and a folder for each run.
-        results: the runs' `metrics.json`, each by its run's name; a run that has one is not made again. By default a
+        results: the runs' metrics, two files by each run's name; a run that has both is not made again. By default a
             folder in `output_dir`.
         schedule: ``short``, 400 iterations, or ``long``, the bundle's own 2,000.
         methods: comma-separated, of ``METHODS``.
@@ -128,11 +142,10 @@ def main(
         for seed in numbers
         if draw == 0 or method == "random_plain"
     ]
-    missing = [run for run in runs if not (kept / run.result).exists()]
-    with ThreadPoolExecutor(jobs) as pool:
-        networks = {seed: pool.submit(_pretrain, folder, seed) for seed in dict.fromkeys(run.seed for run in missing)}
-        for done in [pool.submit(_make, run, cohort, folder, kept, after=networks[run.seed]) for run in missing]:
-            done.result()
+    missing = [run for run in runs if not run.is_in(kept)]
+    with ThreadPoolExecutor(jobs) as workers:
+        list(workers.map(lambda seed: _pretrain(folder, seed), dict.fromkeys(run.seed for run in missing)))
+        list(workers.map(lambda run: _make(run, cohort, folder, kept), missing))
     text = _table(kept, schedule, chosen, numbers, draws)
     print(text)
     if table:
@@ -149,20 +162,27 @@ def _network(folder: Path, seed: int) -> Path:
     return folder / f"{PRETRAINED}_{seed}" / "pretrained.pt"
 
 
-def _make(run: Run, cohort: Path, folder: Path, kept: Path, *, after: Future) -> None:
-    """A run, once the network that it starts from is there; its metrics go to where they are kept."""
-    after.result()
-    (_evaluate if run.method == PRETRAINED else _adapt)(run, cohort, folder)
-    write_json(kept / run.result, read_json(folder / run.name / "evaluation" / "metrics.json"))
-
-
-def _evaluate(run: Run, cohort: Path, folder: Path) -> None:
-    """The pre-trained network as it is."""
-    settings = {"dataset_dir": str(cohort), "checkpoint": str(_network(folder, run.seed))}
-    settings |= known_settings("assft_adapt", "evaluate", SETTINGS[run.schedule])
+def _make(run: Run, cohort: Path, folder: Path, kept: Path) -> None:
+    """A run; its metrics go to where they are kept."""
     output = folder / run.name
+    if run.method == PRETRAINED:
+        checkpoint, labelled = _network(folder, run.seed), []
+        _evaluate(run, cohort, output, checkpoint, "validation")
+    else:
+        _adapt(run, cohort, folder)
+        checkpoint, labelled = output / "model.pt", Ledger(output / "ledger.json").labelled
+    _evaluate(run, cohort, output / "pool", checkpoint, "training")
+    with (output / "pool/evaluation/metrics.csv").open() as file, replacing(kept / run.pool) as temporary:
+        temporary.write_text("".join(line for line in file if line.split(",")[0] not in labelled))
+    write_json(kept / run.result, read_json(output / "evaluation/metrics.json"))
+
+
+def _evaluate(run: Run, cohort: Path, output: Path, checkpoint: Path, split: str) -> None:
+    """A network as it is, on one split."""
+    settings = {"dataset_dir": str(cohort), "checkpoint": str(checkpoint), "split": split}
+    settings |= known_settings("assft_adapt", "evaluate", SETTINGS[run.schedule])
     steps = Steps(output / "progress.json")
-    run_stage(steps, "assft_adapt", "evaluate", output, settings, "the pre-trained network as it is")
+    run_stage(steps, "assft_adapt", "evaluate", output, settings, f"{run.name} on the {split} split")
 
 
 def _adapt(run: Run, cohort: Path, folder: Path) -> None:
@@ -182,11 +202,21 @@ def _adapt(run: Run, cohort: Path, folder: Path) -> None:
     )
 
 
+Results = dict[Run, dict[str, float]]
+
+
 def _table(kept: Path, schedule: str, methods: list[str], seeds: list[int], draws: int) -> str:
-    results = {
-        method: {seed: _results(kept, schedule, method, seed, draws) for seed in seeds}
+    every = [
+        Run(schedule, method, seed, draw)
         for method in (PRETRAINED, *methods)
-    }
+        for seed in seeds
+        for draw in range(draws)
+    ]
+    runs = [run for run in every if run.is_in(kept)]
+    results = {run: _means(kept / run.result) for run in runs}
+    in_pool: Results = {}
+    for seed in seeds:
+        in_pool |= _in_pool(kept, [run for run in runs if run.seed == seed])
     settings = read_json(ROOT / "bundles/assft_adapt/configs/train.json") | SETTINGS[schedule]
     one_piece = settings["largest_volumes"] is not None
     about = ABOUT.format(
@@ -212,25 +242,60 @@ def _table(kept: Path, schedule: str, methods: list[str], seeds: list[int], draw
             width=120,
         ),
         "",
-        "| method | " + " | ".join(METRICS.values()) + " | runs |",
-        "|---|" + "---|" * (len(METRICS) + 1),
+        *_by_method(results, methods),
+        "",
+        *_by_seed(results, methods, seeds),
+        "",
+        ABOUT_POOL,
+        "",
+        *_by_method(in_pool, methods),
+        "",
+        *_by_seed(in_pool, methods, seeds),
+        "",
     ]
-    for method, by_seed in results.items():
+    return "\n".join(lines)
+
+
+def _means(path: Path) -> dict[str, float]:
+    return {metric: mean(read_json(path), metric) for metric in METRICS}
+
+
+def _in_pool(kept: Path, runs: list[Run]) -> Results:
+    """Of one seed's runs, on the scans of the pool that none of them had a label of; runs that had all are left out."""
+    tables = {run: table for run in runs if (table := _scans(kept / run.pool))}
+    scans = sorted(set.intersection(*map(set, tables.values()))) if tables else []
+    return {
+        run: {metric: statistics.mean(float(table[scan][metric]) for scan in scans) for metric in METRICS}
+        for run, table in tables.items()
+    }
+
+
+def _scans(path: Path) -> dict[str, dict[str, str]]:
+    """By scan, the metrics of the only class."""
+    with path.open(newline="") as file:
+        return {row["scan"]: row for row in csv.DictReader(file)}
+
+
+def _by_method(results: Results, methods: list[str]) -> list[str]:
+    lines = ["| method | " + " | ".join(METRICS.values()) + " | runs |", "|---|" + "---|" * (len(METRICS) + 1)]
+    for method in (PRETRAINED, *methods):
         title = METHODS[method].title if method in METHODS else "Pre-trained on phantoms, no label"
-        runs = [result for seed in seeds for result in by_seed[seed]]
-        cells = [cell([mean(result, metric) for result in runs], metric) for metric in METRICS]
+        runs = [result for run, result in results.items() if run.method == method]
+        cells = [cell([result[metric] for result in runs], metric) for metric in METRICS]
         lines.append(f"| {title} | " + " | ".join(cells) + f" | {len(runs)} |")
+    return lines
+
+
+def _by_seed(results: Results, methods: list[str], seeds: list[int]) -> list[str]:
     names = [METHODS[method].column for method in methods]
-    lines += ["", f"| seed | {' | '.join(f'Dice, {name} [%]' for name in names)} |", "|---" * (len(names) + 1) + "|"]
+    lines = [f"| seed | {' | '.join(f'Dice, {name} [%]' for name in names)} |", "|---" * (len(names) + 1) + "|"]
     for seed in seeds:
-        dice = [[100 * mean(result, "dice") for result in results[method][seed]] for method in methods]
+        dice = [
+            [100 * result["dice"] for run, result in results.items() if (run.method, run.seed) == (method, seed)]
+            for method in methods
+        ]
         lines.append(f"| {seed} | " + " | ".join(map(_each, dice)) + " |")
-    return "\n".join([*lines, ""])
-
-
-def _results(kept: Path, schedule: str, method: str, seed: int, draws: int) -> list[dict[str, Any]]:
-    paths = [kept / Run(schedule, method, seed, draw).result for draw in range(draws)]
-    return [read_json(path) for path in paths if path.exists()]
+    return lines
 
 
 def _each(numbers: list[float]) -> str:
