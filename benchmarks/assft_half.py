@@ -10,7 +10,6 @@ Every run ends with the last iteration's teacher. Can be interrupted: the same c
 
 from __future__ import annotations
 
-import csv
 import os
 import statistics
 import textwrap
@@ -26,6 +25,7 @@ from common.assft import assft
 from common.cohort import Ledger
 from common.cohort.files import read_json, replacing, write_json
 from common.preflight import check_one_of
+from common.report import read_scores
 from common.stages import Steps, known_settings, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,7 +125,7 @@ def main(
         methods: comma-separated, of ``METHODS``.
         seeds: comma-separated.
         draws: of random scans a seed.
-        jobs: seeds at a time, one thread each.
+        jobs: runs at a time, one thread each.
         table: Markdown file to write.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -146,7 +146,7 @@ def main(
     with ThreadPoolExecutor(jobs) as workers:
         list(workers.map(lambda seed: _pretrain(folder, seed), dict.fromkeys(run.seed for run in missing)))
         list(workers.map(lambda run: _make(run, cohort, folder, kept), missing))
-    text = _table(kept, schedule, chosen, numbers, draws)
+    text = _table(kept, runs, schedule, chosen, numbers, draws)
     print(text)
     if table:
         Path(table).write_text(text)
@@ -205,14 +205,7 @@ def _adapt(run: Run, cohort: Path, folder: Path) -> None:
 Results = dict[Run, dict[str, float]]
 
 
-def _table(kept: Path, schedule: str, methods: list[str], seeds: list[int], draws: int) -> str:
-    every = [
-        Run(schedule, method, seed, draw)
-        for method in (PRETRAINED, *methods)
-        for seed in seeds
-        for draw in range(draws)
-    ]
-    runs = [run for run in every if run.is_in(kept)]
+def _table(kept: Path, runs: list[Run], schedule: str, methods: list[str], seeds: list[int], draws: int) -> str:
     results = {run: _means(kept / run.result) for run in runs}
     in_pool: Results = {}
     for seed in seeds:
@@ -257,23 +250,19 @@ def _table(kept: Path, schedule: str, methods: list[str], seeds: list[int], draw
 
 
 def _means(path: Path) -> dict[str, float]:
-    return {metric: mean(read_json(path), metric) for metric in METRICS}
+    result = read_json(path)
+    return {metric: mean(result, metric) for metric in METRICS}
 
 
 def _in_pool(kept: Path, runs: list[Run]) -> Results:
     """Of one seed's runs, on the scans of the pool that none of them had a label of; runs that had all are left out."""
-    tables = {run: table for run in runs if (table := _scans(kept / run.pool))}
-    scans = sorted(set.intersection(*map(set, tables.values()))) if tables else []
+    scores = {run: {score.scan: score.values for score in read_scores(kept / run.pool)} for run in runs}
+    scores = {run: by_scan for run, by_scan in scores.items() if by_scan}
+    scans = sorted(set.intersection(*map(set, scores.values()))) if scores else []
     return {
-        run: {metric: statistics.mean(float(table[scan][metric]) for scan in scans) for metric in METRICS}
-        for run, table in tables.items()
+        run: {metric: statistics.mean(by_scan[scan][metric] for scan in scans) for metric in METRICS}
+        for run, by_scan in scores.items()
     }
-
-
-def _scans(path: Path) -> dict[str, dict[str, str]]:
-    """By scan, the metrics of the only class."""
-    with path.open(newline="") as file:
-        return {row["scan"]: row for row in csv.DictReader(file)}
 
 
 def _by_method(results: Results, methods: list[str]) -> list[str]:
