@@ -29,9 +29,7 @@ from common.report import read_scores
 from common.stages import Steps, known_settings, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = {
-    name: read_json(ROOT / "benchmarks/assft_half" / f"{name}.json") for name in ("pretrain", "plain", "short", "long")
-}
+SETTINGS = {name: read_json(ROOT / "benchmarks/assft_half" / f"{name}.json") for name in ("pretrain", "short", "long")}
 
 
 class Method(NamedTuple):
@@ -67,8 +65,8 @@ PRETRAINED = "pretrained"
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
 is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
-scans an iteration, and vary their intensities; ASSFT sees two of reliable scans besides, {labels},
-or of labelled ones while there are none, as before its first round after {rounds} iterations.{anatomy}
+scans an iteration, and vary their intensities; from its first round on, after {first} iterations, ASSFT sees two of
+reliable scans besides, {labels}.{anatomy}
 Settings are in `benchmarks/assft_half/{schedule}.json` and the other files there and, for the rest, the bundle's own.
 Draws of random scans a seed: {draws}, since another is another result. Mean and standard deviation over the runs."""
 ABOUT_POOL = """The same networks on the scans of the pool of which none of a seed's runs here had a label. ASSFT has
@@ -198,7 +196,7 @@ def _adapt(run: Run, cohort: Path, folder: Path) -> None:
         seed=run.seed + 100 * run.draw,
         # One pass over the pool for all methods with the same query.
         querying={"pool#folder": str(folder / f"{how.query}_query_{run.seed}")} | (how.asking or {}),
-        train=SETTINGS[run.schedule] | ({} if how.selective else SETTINGS["plain"]),
+        train=SETTINGS[run.schedule],
     )
 
 
@@ -215,7 +213,7 @@ def _table(kept: Path, runs: list[Run], schedule: str, methods: list[str], seeds
     about = ABOUT.format(
         draws=draws,
         schedule=schedule,
-        rounds=settings["round_interval"],
+        first=settings["first_round"],
         labels=f"labelled by its teacher {'at the last round' if one_piece else 'in that very iteration'}",
         anatomy=f" {ONE_PIECE}" if one_piece else "",
     )

@@ -15,7 +15,7 @@ from common.stages import Steps, check_stage, find_bundle, known_settings, run_s
 
 BUNDLE = "assft_adapt"
 
-LABELLED_ALONE = {"round_interval": "@max_iterations", "consistency": 0.0}
+LABELLED_ALONE = {"first_round": "@max_iterations", "consistency": 0.0}
 """Settings of ``train.json`` for plain fine-tuning: labelled scans alone, no pseudo-labels and no consistency."""
 
 OWNED = frozenset(("dataset_dir", "output_dir", "pretrained", "budget", "query", "annotator", "seed"))

@@ -31,7 +31,8 @@ class TwoStreamSampler(Sampler[list[Draw]]):
 
     A batch is a function of the seed, the iteration, the ledger and the selection alone, so that a resumed run draws
     what the uninterrupted one would have drawn. Within a stream every scan comes once before any comes again. While
-    there is no other scan to draw, the second stream draws from the labelled ones too.
+    nothing is selected a batch has its labelled scans alone. Where there is nothing else to draw, every scan being
+    labelled or `labelled` being 0, the second stream draws from the labelled ones.
 
     Args:
         scans: ids of the dataset's scans, in its order.
@@ -82,9 +83,10 @@ class TwoStreamSampler(Sampler[list[Draw]]):
             raise ValueError("no scan is labelled: the ledger is empty, so there is nothing to learn from.")
         known = set(labelled)
         wanted = self.positions if self.selection is None else self.selection.selected
-        rest = sorted({self.positions[scan] for scan in wanted} - known) or labelled
+        rest = sorted({self.positions[scan] for scan in wanted} - known)
         positions = self._stream(labelled, number=self.labelled, iteration=iteration, stream=0)
-        positions += self._stream(rest, number=self.unlabelled, iteration=iteration, stream=1)
+        if rest or self.selection is None or not positions:
+            positions += self._stream(rest or labelled, number=self.unlabelled, iteration=iteration, stream=1)
         seeds = np.random.default_rng([self.seed, iteration, idist.get_rank(), 2]).integers(2**31, size=len(positions))
         return list(zip(positions, seeds.tolist(), strict=True))
 

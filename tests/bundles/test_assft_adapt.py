@@ -64,7 +64,7 @@ def query_settings(common_settings, cohort_dir, pretrained):
 
 @pytest.fixture
 def train_settings(query_settings):
-    few = {"max_iterations": 6, "val_interval": 3, "round_interval": 2, "warm_up": 2}
+    few = {"max_iterations": 6, "val_interval": 3, "first_round": 2, "round_interval": 2, "warm_up": 2}
     return {**query_settings, **few, "encoder": "model.0"}
 
 
@@ -259,6 +259,14 @@ def test_pseudo_labels_come_from_the_teacher_or_from_the_last_round(changes, ter
     flow = workflow(NAME, "train", train_settings | changes)
     terms = flow.parser.get_parsed_content("train#terms")
     assert [(type(it), it.name) for it in terms] == [(AnnotationTerm, "annotation"), (term, "pseudo_label")]
+
+
+@pytest.mark.parametrize(("iterations", "due"), [(2000, [1000, 1200, 1400, 1600, 1800]), (5, [2]), (1, [])])
+def test_the_first_half_of_the_training_is_with_annotations_alone(iterations, due, train_settings):
+    few = {"max_iterations": iterations, "round_interval": 200}
+    kept = {name: setting for name, setting in train_settings.items() if name != "first_round"}
+    rounds = workflow(NAME, "train", kept | few).parser.get_parsed_content("train#pool#rounds")
+    assert [iteration for iteration in range(1, iterations + 1) if rounds.due(iteration)] == due
 
 
 def test_resumed_run_equals_the_uninterrupted_one(train_settings):
