@@ -40,6 +40,7 @@ class SemiSupervisedTrainer(Trainer):
             At first ``1 - α`` is ``10/t``, at most 0.5: the average reaches back over a tenth of the iterations so far,
             or else the first weights and statistics would stay in the teacher for hundreds of iterations.
         perturb: maps images and the iteration to the perturbed images which the teacher sees.
+        mix: maps the batch and the iteration to the batch that student and teacher learn from.
         inferer: runs student and teacher on the images; a plain forward pass by default.
         max_epochs: after which training ends if ``max_iterations`` is not reached before; an epoch is only a unit of
             progress here.
@@ -64,6 +65,7 @@ class SemiSupervisedTrainer(Trainer):
         terms: Sequence[LossTerm],
         teacher: EMAHandler | None = None,
         perturb: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
+        mix: Callable[[dict[str, Any], int], dict[str, Any]] | None = None,
         inferer: Inferer | None = None,
         max_epochs: int | None = None,
         epoch_length: int = 100,
@@ -93,6 +95,7 @@ class SemiSupervisedTrainer(Trainer):
         self.terms = list(terms)
         self.teacher = teacher
         self.perturb = perturb
+        self.mix = mix
         self.inferer = SimpleInferer() if inferer is None else inferer
         self.precision = precision
         self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=precision == "fp16")
@@ -124,8 +127,10 @@ class SemiSupervisedTrainer(Trainer):
             key: _without_metadata(entry).to(device, non_blocking=True) if isinstance(entry, torch.Tensor) else entry
             for key, entry in batchdata.items()
         }
-        images = batch["image"]
         iteration = self.state.iteration - 1
+        if self.mix is not None:
+            batch = self.mix(batch, iteration)
+        images = batch["image"]
         weighted = [(term, weight) for term in self.terms if (weight := term.weight_at(iteration)) != 0]
 
         self.network.train()

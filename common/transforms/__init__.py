@@ -5,6 +5,7 @@ from common.transforms.cross_label import cross_label, middle_slices
 from common.transforms.intensity_curve import RandIntensityCurved, bezier_curve, random_intensity_curves
 from common.transforms.perturb import Perturb
 from common.transforms.stitch import Stitchd, StitchLayout, stitch, unstitch
+from common.transforms.swap_boxes import SwapBoxes
 from common.transforms.views import VIEWS
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "RandIntensityCurved",
     "StitchLayout",
     "Stitchd",
+    "SwapBoxes",
     "bezier_curve",
     "cross_label",
     "middle_slices",

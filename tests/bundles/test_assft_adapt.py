@@ -261,6 +261,20 @@ def test_pseudo_labels_come_from_the_teacher_or_from_the_last_round(changes, ter
     assert [(type(it), it.name) for it in terms] == [(AnnotationTerm, "annotation"), (term, "pseudo_label")]
 
 
+@pytest.mark.parametrize(
+    ("changes", "share"),
+    [
+        ({}, None),
+        ({"largest_volumes": 1}, 2 / 3),
+        ({"pseudo_labels": "rounds", "copy_paste": 0.5}, 0.5),
+        ({"pseudo_labels": "rounds", "copy_paste": 0}, None),
+    ],
+)
+def test_boxes_are_exchanged_where_pseudo_labels_are_of_rounds(changes, share, train_settings):
+    trainer = workflow(NAME, "train", train_settings | changes).parser.get_parsed_content("train#trainer")
+    assert (trainer.mix and (trainer.mix.share, trainer.mix.labelled)) == (share and (share, 2))
+
+
 @pytest.mark.parametrize(("iterations", "due"), [(2000, [1000, 1200, 1400, 1600, 1800]), (5, [2]), (1, [])])
 def test_the_first_half_of_the_training_is_with_annotations_alone(iterations, due, train_settings):
     few = {"max_iterations": iterations, "round_interval": 200}
@@ -341,6 +355,8 @@ def test_images_that_the_network_cannot_take_are_named_before_any_training(
         ({"confidence_quantile": 50}, "confidence_quantile must lie in 0..1, got 50"),
         ({"largest_volumes": 0}, "largest_volumes must be a whole number of at least 1 (or None), got 0"),
         ({"pseudo_labels": "offline"}, "pseudo_labels must be one of online, rounds, got 'offline'"),
+        ({"largest_volumes": 1, "copy_paste": 1.0}, "copy_paste must be at least 0 and below 1, got 1.0"),
+        ({"copy_paste": 0.5}, "copy_paste needs pseudo_labels of rounds, or must be 0, got 0.5 with online ones"),
     ],
 )
 def test_bad_settings_are_named_before_any_training(changes, message, train_settings):

@@ -1,0 +1,73 @@
+"""Bidirectional copy-paste between the patches of annotated scans and those of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+
+Box = tuple[slice, ...]
+
+
+class SwapBoxes:
+    """Each patch of an annotated scan exchanges a box, at a random place, with one of another scan.
+
+    Bidirectional copy-paste (BCP; Bai et al., CVPR 2023, section 3.2): annotations and pseudo-labels move with their
+    voxels, so that a network meets both in one image and has to find an organ in surroundings of another scan. Where
+    BCP makes two images of four patches, here two patches exchange what is in the box, and no voxel is lost; what
+    annotations and pseudo-labels weigh is left to the loss terms. A pure function of the seed and the iteration, so
+    that a resumed run draws what the uninterrupted one did.
+
+    Args:
+        keys: the batch's entries whose boxes are exchanged, each ``[B, channels, H, W, D]``.
+        labelled: patches of annotated scans at the beginning of a batch. The first of them is paired with the first
+            one after them, and so on; those without a partner stay as they are.
+        share: side of a box as a share of the patch's, above 0 and below 1; BCP's is 2/3.
+        seed: of the places.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> import torch
+        >>> batch = {"image": torch.stack([torch.zeros(1, 3, 3, 3), torch.ones(1, 3, 3, 3)])}
+        >>> SwapBoxes(["image"], labelled=1)(batch, 0)["image"].sum(dim=(1, 2, 3, 4))
+        tensor([ 8., 19.])
+    """
+
+    def __init__(self, keys: Sequence[str], *, labelled: int, share: float = 2 / 3, seed: int = 0) -> None:
+        if labelled < 0:
+            raise ValueError(f"labelled must be 0 or more, got {labelled}.")
+        if not 0 < share < 1:
+            raise ValueError(f"share must lie between 0 and 1, got {share}.")
+        self.keys = list(keys)
+        self.labelled = labelled
+        self.share = share
+        self.seed = seed
+
+    def boxes(self, iteration: int, *, number: int, size: Sequence[int]) -> list[Box]:
+        """The boxes of an iteration, one a pair, in patches of a size."""
+        generator = np.random.default_rng([self.seed, iteration, idist.get_rank(), 3])
+        sides = np.maximum(1, np.rint(self.share * np.asarray(size)).astype(int))
+        starts = generator.integers(np.asarray(size) - sides + 1, size=(number, len(size)))
+        return [tuple(map(slice, start.tolist(), (start + sides).tolist())) for start in starts]
+
+    def __call__(self, batch: Mapping[str, Any], iteration: int) -> dict[str, Any]:
+        """The batch with its boxes exchanged; the tensors given are not written to.
+
+        Args:
+            batch: the labelled patches first.
+            iteration: of the training, at least 0.
+        """
+        mixed = dict(batch)
+        for key in self.keys:
+            given = batch[key]
+            pairs = min(self.labelled, len(given) - self.labelled)
+            mixed[key] = given.clone()
+            for first, box in enumerate(self.boxes(iteration, number=max(0, pairs), size=given.shape[2:])):
+                second = self.labelled + first
+                mixed[key][(first, slice(None), *box)] = given[(second, slice(None), *box)]
+                mixed[key][(second, slice(None), *box)] = given[(first, slice(None), *box)]
+        return mixed
