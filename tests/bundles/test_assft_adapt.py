@@ -283,8 +283,10 @@ def test_the_first_half_of_the_training_is_with_annotations_alone(iterations, du
     assert [iteration for iteration in range(1, iterations + 1) if rounds.due(iteration)] == due
 
 
-def test_resumed_run_equals_the_uninterrupted_one(train_settings):
-    settings = {**train_settings, "train#handlers#2#every": 1, "freeze_encoder": True, "consistency": 0.1}
+@pytest.mark.parametrize("pseudo_labels", ["online", "rounds"])
+def test_resumed_run_equals_the_uninterrupted_one(pseudo_labels, train_settings):
+    changes = {"freeze_encoder": True, "consistency": 0.1, "pseudo_labels": pseudo_labels}
+    settings = {**train_settings, "train#handlers#2#every": 1, **changes}
     whole = {**settings, "output_dir": settings["output_dir"] + "_whole"}
     run(NAME, "train", whole)
     flow = workflow(NAME, "train", settings)

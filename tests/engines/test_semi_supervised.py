@@ -30,6 +30,11 @@ def add_one(images, iteration):
     return images + 1 + iteration
 
 
+def turned(batch, iteration):
+    turns = {key: entry.roll(iteration, dims=4) for key, entry in batch.items()}
+    return {"image": turns["image"] * 2, "annotation": turns["annotation"]}
+
+
 def terms(length):
     return [
         AnnotationTerm(PartialCrossEntropyLoss(), key="annotation"),
@@ -53,6 +58,7 @@ def test_equals_the_plain_loop():
         terms=terms(number),
         teacher=teacher,
         perturb=add_one,
+        mix=turned,
         handlers=[Recorder(losses)],
     )
     trainer.run()
@@ -61,6 +67,8 @@ def test_equals_the_plain_loop():
     expected = []
     ramp = GaussianRampUp(0.5, number)
     for iteration, batch in enumerate(batches(number)):
+        batch = {key: torch.cat([it[..., 6 - iteration :], it[..., : 6 - iteration]], 4) for key, it in batch.items()}
+        batch["image"] = batch["image"] + batch["image"]
         plain.train()
         plain_teacher.eval()
         logits = plain(batch["image"])
