@@ -4,7 +4,7 @@ The cohort is that of ``la_half.py``. Each seed has a Swin UNETR of its own, pre
 Every run ends with the last iteration's teacher. Can be interrupted: the same command goes on.
 
     python benchmarks/assft_half.py --dataset_dir COHORT --table docs/assft_half.md
-    python benchmarks/assft_half.py --dataset_dir COHORT --schedule long --methods random_plain,assft --draws 1 \\
+    python benchmarks/assft_half.py --dataset_dir COHORT --schedule long --methods random_plain,assft \\
         --results benchmarks/assft_half/results --table docs/assft_half_long.md
 """
 
@@ -61,6 +61,8 @@ SCHEDULES = ("short", "long")
 ONE_PIECE = (
     "The left atrium is one piece: of every method's predictions, and of pseudo-labels, the largest component is kept."
 )
+TAUGHT_AT_ROUNDS = "labelled by its teacher at the last round, and each exchanges a box with a labelled one"
+TAUGHT_NOW = "labelled by its teacher in that very iteration"
 PRETRAINED = "pretrained"
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
@@ -214,7 +216,7 @@ def _table(kept: Path, runs: list[Run], schedule: str, methods: list[str], seeds
         draws=draws,
         schedule=schedule,
         first=settings["first_round"],
-        labels=f"labelled by its teacher {'at the last round' if one_piece else 'in that very iteration'}",
+        labels=TAUGHT_AT_ROUNDS if one_piece else TAUGHT_NOW,
         anatomy=f" {ONE_PIECE}" if one_piece else "",
     )
     command = f"--schedule {schedule} --seeds {','.join(map(str, seeds))} --draws {draws}"
