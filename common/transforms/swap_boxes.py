@@ -21,7 +21,7 @@ class SwapBoxes:
     that a resumed run draws what the uninterrupted one did.
 
     Args:
-        keys: the batch's entries whose boxes are exchanged, each ``[B, channels, H, W, D]``.
+        keys: the batch's entries whose boxes are exchanged, alike in size, each ``[B, channels, H, W, D]``.
         labelled: patches of annotated scans at the beginning of a batch. The first of them is paired with the first
             one after them, and so on; those without a partner stay as they are.
         share: side of a box as a share of the patch's, above 0 and below 1; BCP's is 2/3.
@@ -61,12 +61,14 @@ class SwapBoxes:
             batch: the labelled patches first.
             iteration: of the training, at least 0.
         """
+        shape = batch[self.keys[0]].shape
+        pairs = max(0, min(self.labelled, shape[0] - self.labelled))
+        boxes = self.boxes(iteration, number=pairs, size=shape[2:])
         mixed = dict(batch)
         for key in self.keys:
             given = batch[key]
-            pairs = min(self.labelled, len(given) - self.labelled)
             mixed[key] = given.clone()
-            for first, box in enumerate(self.boxes(iteration, number=max(0, pairs), size=given.shape[2:])):
+            for first, box in enumerate(boxes):
                 second = self.labelled + first
                 mixed[key][(first, slice(None), *box)] = given[(second, slice(None), *box)]
                 mixed[key][(second, slice(None), *box)] = given[(first, slice(None), *box)]
