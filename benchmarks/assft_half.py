@@ -33,7 +33,10 @@ SETTINGS = {name: read_json(ROOT / "benchmarks/assft_half" / f"{name}.json") for
 
 
 class Method(NamedTuple):
-    """How its scans are chosen, and how the tables call it; plain fine-tuning unless ``selective``."""
+    """How its scans are chosen, and how the tables call it; plain fine-tuning unless ``selective``.
+
+    `training` has settings of ``train.json`` that are the method's own.
+    """
 
     title: str
     column: str
@@ -41,10 +44,17 @@ class Method(NamedTuple):
     budget: int = 4
     asking: dict[str, Any] | None = None
     selective: bool = False
+    training: dict[str, Any] | None = None
 
+
+BOXES = {"pseudo_labels": "rounds", "train#mix#labelled": 1}
+"""The two annotated patches of a batch exchange a box, as an annotated and a reliable one do in ASSFT."""
 
 METHODS = {
     "random_plain": Method("4 scans at random, plain fine-tuning", "random + plain", "random"),
+    "random_boxes": Method(
+        "4 scans at random, plain fine-tuning, patches exchange boxes", "random + boxes", "random", training=BOXES
+    ),
     "top_plain": Method(
         "4 scans with the highest scores of ASSFT's query, plain fine-tuning",
         "highest scores + plain",
@@ -52,11 +62,15 @@ METHODS = {
         asking={"shortlist": 0},
     ),
     "assft_plain": Method("4 scans by ASSFT's query, plain fine-tuning", "query + plain", "assft"),
+    "assft_boxes": Method(
+        "4 scans by ASSFT's query, plain fine-tuning, patches exchange boxes", "query + boxes", "assft", training=BOXES
+    ),
     "assft": Method(
         "ASSFT: 4 scans by its query, selective semi-supervised fine-tuning", "ASSFT", "assft", selective=True
     ),
     "all_plain": Method("All 64 scans, plain fine-tuning", "all 64 + plain", "random", budget=64),
 }
+BY_DEFAULT = [name for name, method in METHODS.items() if method.training is None]
 SCHEDULES = ("short", "long")
 ONE_PIECE = (
     "The left atrium is one piece: of every method's predictions, and of pseudo-labels, the largest component is kept."
@@ -107,7 +121,7 @@ def main(
     dataset_dir: str,
     output_dir: str = "runs/assft_half",
     schedule: str = "short",
-    methods: str = ",".join(METHODS),
+    methods: str = ",".join(BY_DEFAULT),
     seeds: str = "0,1,2",
     draws: int = 2,
     jobs: int = 2,
@@ -198,7 +212,7 @@ def _adapt(run: Run, cohort: Path, folder: Path) -> None:
         seed=run.seed + 100 * run.draw,
         # One pass over the pool for all methods with the same query.
         querying={"pool#folder": str(folder / f"{how.query}_query_{run.seed}")} | (how.asking or {}),
-        train=SETTINGS[run.schedule],
+        train=SETTINGS[run.schedule] | (how.training or {}),
     )
 
 
@@ -220,7 +234,7 @@ def _table(kept: Path, runs: list[Run], schedule: str, methods: list[str], seeds
         anatomy=f" {ONE_PIECE}" if one_piece else "",
     )
     command = f"--schedule {schedule} --seeds {','.join(map(str, seeds))} --draws {draws}"
-    if methods != list(METHODS):
+    if methods != BY_DEFAULT:
         command += f" --methods {','.join(methods)}"
     if kept.is_relative_to(ROOT / "benchmarks"):
         command += f" --results {kept.relative_to(ROOT)}"
