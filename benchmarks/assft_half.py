@@ -47,42 +47,39 @@ class Method(NamedTuple):
     training: dict[str, Any] | None = None
 
 
-BOXES = {"pseudo_labels": "rounds", "train#mix#labelled": 1}
-"""The two annotated patches of a batch exchange a box, as an annotated and a reliable one do in ASSFT."""
+PLAIN = {"copy_paste": 0}
 
 METHODS = {
-    "random_plain": Method("4 scans at random, plain fine-tuning", "random + plain", "random"),
-    "random_boxes": Method(
-        "4 scans at random, plain fine-tuning, patches exchange boxes", "random + boxes", "random", training=BOXES
-    ),
+    "random_plain": Method("4 scans at random, plain fine-tuning", "random + plain", "random", training=PLAIN),
+    "random_boxes": Method("4 scans at random, fine-tuning on patches that exchange boxes", "random + boxes", "random"),
     "top_plain": Method(
         "4 scans with the highest scores of ASSFT's query, plain fine-tuning",
         "highest scores + plain",
         "assft",
         asking={"shortlist": 0},
+        training=PLAIN,
     ),
-    "assft_plain": Method("4 scans by ASSFT's query, plain fine-tuning", "query + plain", "assft"),
+    "assft_plain": Method("4 scans by ASSFT's query, plain fine-tuning", "query + plain", "assft", training=PLAIN),
     "assft_boxes": Method(
-        "4 scans by ASSFT's query, plain fine-tuning, patches exchange boxes", "query + boxes", "assft", training=BOXES
+        "4 scans by ASSFT's query, fine-tuning on patches that exchange boxes", "query + boxes", "assft"
     ),
     "assft": Method(
         "ASSFT: 4 scans by its query, selective semi-supervised fine-tuning", "ASSFT", "assft", selective=True
     ),
-    "all_plain": Method("All 64 scans, plain fine-tuning", "all 64 + plain", "random", budget=64),
+    "all_plain": Method("All 64 scans, plain fine-tuning", "all 64 + plain", "random", budget=64, training=PLAIN),
 }
-BY_DEFAULT = [name for name, method in METHODS.items() if method.training is None]
+BY_DEFAULT = ["random_plain", "top_plain", "assft_plain", "assft", "all_plain"]
 SCHEDULES = ("short", "long")
 ONE_PIECE = (
     "The left atrium is one piece: of every method's predictions, and of pseudo-labels, the largest component is kept."
 )
-TAUGHT_AT_ROUNDS = "labelled by its teacher at the last round, and each exchanges a box with a labelled one"
-TAUGHT_NOW = "labelled by its teacher in that very iteration"
 PRETRAINED = "pretrained"
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
 is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
 scans an iteration, and vary their intensities; from its first round on, after {first} iterations, ASSFT sees two of
-reliable scans besides, {labels}.{anatomy}
+reliable scans besides, labelled by its teacher at the last round. In ASSFT, and where the table says so, patches
+exchange boxes: the two labelled ones with each other, or each with a reliable one while there are such.{anatomy}
 Settings are in `benchmarks/assft_half/{schedule}.json` and the other files there and, for the rest, the bundle's own.
 Draws of random scans a seed: {draws}, since another is another result. Mean and standard deviation over the runs."""
 ABOUT_POOL = """The same networks on the scans of the pool of which none of a seed's runs here had a label. ASSFT has
@@ -230,7 +227,6 @@ def _table(kept: Path, runs: list[Run], schedule: str, methods: list[str], seeds
         draws=draws,
         schedule=schedule,
         first=settings["first_round"],
-        labels=TAUGHT_AT_ROUNDS if one_piece else TAUGHT_NOW,
         anatomy=f" {ONE_PIECE}" if one_piece else "",
     )
     command = f"--schedule {schedule} --seeds {','.join(map(str, seeds))} --draws {draws}"

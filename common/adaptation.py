@@ -31,21 +31,17 @@ def weights_file(given: str | Path) -> Path:
     return find(str(given)) if str(given) in CATALOGUE and not Path(given).is_file() else Path(given)
 
 
-def check_copy_paste(share: float, *, pseudo_labels: str) -> None:
+def check_copy_paste(share: float) -> None:
     """Refuses what :class:`common.transforms.SwapBoxes` can't do.
 
     Args:
         share: side of the boxes as a share of a patch's, below 1; 0 for no boxes.
-        pseudo_labels: ``rounds`` or ``online``.
 
     Raises:
-        ValueError: if the share is out of its range, or there are boxes and pseudo-labels are made online: those are of
-            whole crops, and a crop with a box in it is no longer one of a trusted scan.
+        ValueError: if the share is out of its range.
     """
     if not 0 <= share < 1:
         raise ValueError(f"copy_paste must be at least 0 and below 1, got {share}.")
-    if share and pseudo_labels == "online":
-        raise ValueError(f"copy_paste needs pseudo_labels of rounds, or must be 0, got {share:g} with online ones.")
 
 
 def ensure_pretrained(

@@ -10,7 +10,6 @@ from common.losses.noise_tolerant_dice import NoiseTolerantDiceLoss
 from common.losses.online_pseudo_label import OnlinePseudoLabelTerm
 from common.losses.partial_cross_entropy import PartialCrossEntropyLoss
 from common.losses.partial_dice import PartialDiceCELoss, PartialDiceLoss
-from common.losses.renewed_pseudo_label import RenewedPseudoLabelTerm
 from common.losses.step import Forward, Step
 from common.losses.terms import AnnotationTerm, ConsistencyTerm, LossTerm
 
@@ -27,7 +26,6 @@ __all__ = [
     "PartialCrossEntropyLoss",
     "PartialDiceCELoss",
     "PartialDiceLoss",
-    "RenewedPseudoLabelTerm",
     "Step",
     "UncertaintyAwareConsistencyTerm",
 ]

@@ -17,7 +17,6 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 
 from common.cohort import AnnotationStore, Cohort, Ledger, write_datalist
-from common.losses import AnnotationTerm, RenewedPseudoLabelTerm
 from common.query import PoolAssessment
 from tests.bundles.conftest import ROOT, run, workflow
 from tests.bundles.test_fmabs import Stop, refused, stop
@@ -151,10 +150,9 @@ def test_intensities_vary_while_annotations_and_places_stay(common_settings, coh
     assert spearmanr(varied["image"].flatten(), image.flatten()).statistic > 0.95
     assert 0.7 * 0.9 < varied["image"].std() < 1.4 * 1.1
     assert not torch.allclose(varied["image"], image, atol=0.05)
-    assert torch.equal(varied["plain_image"], image)
-    turned = seen(augmentation=True)
-    assert not torch.equal(turned["plain_image"], image)
-    assert torch.equal(turned["plain_image"] > 0.5, turned["annotation"] == 1)
+    turned = seen(augmentation=True, intensity_augmentation=False)
+    assert not torch.equal(turned["image"], image)
+    assert torch.equal(turned["image"] > 0.5, turned["annotation"] == 1)
 
 
 def test_alone_it_pretrains_and_queries_and_says_so(train_settings, capsys):
@@ -246,31 +244,8 @@ def test_pauses_for_people_and_goes_on(name, train_settings, query_settings, coh
     assert {entry.annotator for entry in entries} == {"folder"} and all(entry.slices is None for entry in entries)
 
 
-@pytest.mark.parametrize(
-    ("changes", "term"),
-    [
-        ({}, RenewedPseudoLabelTerm),
-        ({"pseudo_labels": "rounds"}, AnnotationTerm),
-        ({"largest_volumes": 1}, AnnotationTerm),
-        ({"largest_volumes": 1, "pseudo_labels": "online"}, RenewedPseudoLabelTerm),
-    ],
-)
-def test_pseudo_labels_come_from_the_teacher_or_from_the_last_round(changes, term, train_settings):
-    flow = workflow(NAME, "train", train_settings | changes)
-    terms = flow.parser.get_parsed_content("train#terms")
-    assert [(type(it), it.name) for it in terms] == [(AnnotationTerm, "annotation"), (term, "pseudo_label")]
-
-
-@pytest.mark.parametrize(
-    ("changes", "share"),
-    [
-        ({}, None),
-        ({"largest_volumes": 1}, 2 / 3),
-        ({"pseudo_labels": "rounds", "copy_paste": 0.5}, 0.5),
-        ({"pseudo_labels": "rounds", "copy_paste": 0}, None),
-    ],
-)
-def test_boxes_are_exchanged_where_pseudo_labels_are_of_rounds(changes, share, train_settings):
+@pytest.mark.parametrize(("changes", "share"), [({}, 2 / 3), ({"copy_paste": 0.5}, 0.5), ({"copy_paste": 0}, None)])
+def test_boxes_are_exchanged_unless_they_have_no_side(changes, share, train_settings):
     trainer = workflow(NAME, "train", train_settings | changes).parser.get_parsed_content("train#trainer")
     assert (trainer.mix and (trainer.mix.share, trainer.mix.labelled)) == (share and (share, 2))
 
@@ -283,9 +258,8 @@ def test_the_first_half_of_the_training_is_with_annotations_alone(iterations, du
     assert [iteration for iteration in range(1, iterations + 1) if rounds.due(iteration)] == due
 
 
-@pytest.mark.parametrize("pseudo_labels", ["online", "rounds"])
-def test_resumed_run_equals_the_uninterrupted_one(pseudo_labels, train_settings):
-    changes = {"freeze_encoder": True, "consistency": 0.1, "pseudo_labels": pseudo_labels}
+def test_resumed_run_equals_the_uninterrupted_one(train_settings):
+    changes = {"freeze_encoder": True, "consistency": 0.1}
     settings = {**train_settings, "train#handlers#2#every": 1, **changes}
     whole = {**settings, "output_dir": settings["output_dir"] + "_whole"}
     run(NAME, "train", whole)
@@ -356,9 +330,8 @@ def test_images_that_the_network_cannot_take_are_named_before_any_training(
         ({"encoder": "swinViT"}, "encoder must be a part of UNet (model) or None, got 'swinViT'"),
         ({"confidence_quantile": 50}, "confidence_quantile must lie in 0..1, got 50"),
         ({"largest_volumes": 0}, "largest_volumes must be a whole number of at least 1 (or None), got 0"),
-        ({"pseudo_labels": "offline"}, "pseudo_labels must be one of online, rounds, got 'offline'"),
-        ({"largest_volumes": 1, "copy_paste": 1.0}, "copy_paste must be at least 0 and below 1, got 1.0"),
-        ({"copy_paste": 0.5}, "copy_paste needs pseudo_labels of rounds, or must be 0, got 0.5 with online ones"),
+        ({"copy_paste": 1.0}, "copy_paste must be at least 0 and below 1, got 1.0"),
+        ({"copy_paste": -0.5}, "copy_paste must be at least 0 and below 1, got -0.5"),
     ],
 )
 def test_bad_settings_are_named_before_any_training(changes, message, train_settings):
