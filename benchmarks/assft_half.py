@@ -4,7 +4,7 @@ The cohort is that of ``la_half.py``. Each seed has a Swin UNETR of its own, pre
 Every run ends with the last iteration's teacher. Can be interrupted: the same command goes on.
 
     python benchmarks/assft_half.py --dataset_dir COHORT --table docs/assft_half.md
-    python benchmarks/assft_half.py --dataset_dir COHORT --schedule long --methods random_plain,assft \\
+    python benchmarks/assft_half.py --dataset_dir COHORT --schedule long --methods random_plain,random_boxes,assft \\
         --results benchmarks/assft_half/results --table docs/assft_half_long.md
 """
 
@@ -81,7 +81,8 @@ scans an iteration, and vary their intensities; from its first round on, after {
 reliable scans besides, labelled by its teacher at the last round. In ASSFT, and where the table says so, patches
 exchange boxes: the two labelled ones with each other, or each with a reliable one while there are such.{anatomy}
 Settings are in `benchmarks/assft_half/{schedule}.json` and the other files there and, for the rest, the bundle's own.
-Draws of random scans a seed: {draws}, since another is another result. Mean and standard deviation over the runs."""
+Draws of random scans a seed: {draws} with plain fine-tuning, since another is another result. Mean and standard
+deviation over the runs."""
 ABOUT_POOL = """The same networks on the scans of the pool of which none of a seed's runs here had a label. ASSFT has
 learnt from their images: this is how well a method labels the rest of its own cohort, not on others."""
 
@@ -135,7 +136,7 @@ def main(
         schedule: ``short``, 400 iterations, or ``long``, the bundle's own 2,000.
         methods: comma-separated, of ``METHODS``.
         seeds: comma-separated.
-        draws: of random scans a seed.
+        draws: of random scans a seed, with plain fine-tuning.
         jobs: runs at a time, one thread each.
         table: Markdown file to write.
     """
