@@ -47,28 +47,27 @@ class Method(NamedTuple):
     training: dict[str, Any] | None = None
 
 
-PLAIN = {"copy_paste": 0}
+BOXES = {"train#mix#labelled": 1}
+"""The two annotated patches of a batch exchange a box, as an annotated and a reliable one do in ASSFT."""
 
 METHODS = {
-    "random_plain": Method("4 scans at random, plain fine-tuning", "random + plain", "random", training=PLAIN),
-    "random_boxes": Method("4 scans at random, fine-tuning on patches that exchange boxes", "random + boxes", "random"),
+    "random_plain": Method("4 scans at random, plain fine-tuning", "random + plain", "random"),
+    "random_boxes": Method(
+        "4 scans at random, fine-tuning on patches that exchange boxes", "random + boxes", "random", training=BOXES
+    ),
     "top_plain": Method(
         "4 scans with the highest scores of ASSFT's query, plain fine-tuning",
         "highest scores + plain",
         "assft",
         asking={"shortlist": 0},
-        training=PLAIN,
     ),
-    "assft_plain": Method("4 scans by ASSFT's query, plain fine-tuning", "query + plain", "assft", training=PLAIN),
-    "assft_boxes": Method(
-        "4 scans by ASSFT's query, fine-tuning on patches that exchange boxes", "query + boxes", "assft"
-    ),
+    "assft_plain": Method("4 scans by ASSFT's query, plain fine-tuning", "query + plain", "assft"),
     "assft": Method(
         "ASSFT: 4 scans by its query, selective semi-supervised fine-tuning", "ASSFT", "assft", selective=True
     ),
-    "all_plain": Method("All 64 scans, plain fine-tuning", "all 64 + plain", "random", budget=64, training=PLAIN),
+    "all_plain": Method("All 64 scans, plain fine-tuning", "all 64 + plain", "random", budget=64),
 }
-BY_DEFAULT = ["random_plain", "top_plain", "assft_plain", "assft", "all_plain"]
+BY_DEFAULT = [name for name, method in METHODS.items() if method.training is None]
 SCHEDULES = ("short", "long")
 ONE_PIECE = (
     "The left atrium is one piece: of every method's predictions, and of pseudo-labels, the largest component is kept."
@@ -78,8 +77,8 @@ ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
 is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
 scans an iteration, and vary their intensities; from its first round on, after {first} iterations, ASSFT sees two of
-reliable scans besides, labelled by its teacher at the last round. In ASSFT, and where the table says so, patches
-exchange boxes: the two labelled ones with each other, or each with a reliable one while there are such.{anatomy}
+reliable scans besides, labelled by its teacher at the last round, and each exchanges a box with a labelled one. Where
+the table says so, fine-tuning on labelled scans alone exchanges boxes too, between its two patches.{anatomy}
 Settings are in `benchmarks/assft_half/{schedule}.json` and the other files there and, for the rest, the bundle's own.
 Draws of random scans a seed: {draws} with plain fine-tuning, since another is another result. Mean and standard
 deviation over the runs."""

@@ -1,4 +1,4 @@
-"""Bidirectional copy-paste between the patches of a batch."""
+"""Bidirectional copy-paste between the patches of annotated scans and those of the others."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ Box = tuple[slice, ...]
 
 
 class SwapBoxes:
-    """Patches exchange a box at a random place, those of annotated scans with those of the others.
+    """Each patch of an annotated scan exchanges a box, at a random place, with one of another scan.
 
     Bidirectional copy-paste (BCP; Bai et al., CVPR 2023, section 3.2): annotations and pseudo-labels move with their
     voxels, so that a network meets both in one image and has to find an organ in surroundings of another scan. Where
     BCP makes two images of four patches, here two patches exchange what is in the box, and no voxel is lost; what
-    annotations and pseudo-labels weigh is left to the loss terms. As in BCP's pre-training, annotated patches exchange
-    boxes with each other where there are no others. A pure function of the seed and the iteration, so that a resumed
-    run draws what the uninterrupted one did.
+    annotations and pseudo-labels weigh is left to the loss terms. A pure function of the seed and the iteration, so
+    that a resumed run draws what the uninterrupted one did.
 
     Args:
         keys: the batch's entries whose boxes are exchanged, alike in size, each ``[B, channels, H, W, D]``.
-        labelled: patches of annotated scans at the beginning of a batch, see :meth:`pairs`.
+        labelled: patches of annotated scans at the beginning of a batch. The first of them is paired with the first
+            one after them, and so on; those without a partner stay as they are.
         share: side of a box as a share of the patch's, above 0 and below 1; BCP's is 2/3.
         seed: of the places.
 
@@ -47,17 +47,6 @@ class SwapBoxes:
         self.share = share
         self.seed = seed
 
-    def pairs(self, patches: int) -> list[tuple[int, int]]:
-        """Which of a batch's patches exchange boxes; each is in one pair at most.
-
-        The first annotated one and the first one after them, and so on; annotated ones that are left, each with the
-        next. What is left then has no partner, and stays as it is.
-        """
-        annotated = min(self.labelled, patches)
-        across = list(zip(range(annotated), range(annotated, patches), strict=False))
-        left = range(len(across), annotated)
-        return across + list(zip(left[::2], left[1::2], strict=False))
-
     def boxes(self, iteration: int, *, number: int, size: Sequence[int]) -> list[Box]:
         """The boxes of an iteration, one a pair, in patches of a size."""
         generator = np.random.default_rng([self.seed, iteration, idist.get_rank(), 3])
@@ -73,13 +62,14 @@ class SwapBoxes:
             iteration: of the training, at least 0.
         """
         shape = batch[self.keys[0]].shape
-        pairs = self.pairs(shape[0])
-        boxes = self.boxes(iteration, number=len(pairs), size=shape[2:])
+        pairs = max(0, min(self.labelled, shape[0] - self.labelled))
+        boxes = self.boxes(iteration, number=pairs, size=shape[2:])
         mixed = dict(batch)
         for key in self.keys:
             given = batch[key]
             mixed[key] = given.clone()
-            for (first, second), box in zip(pairs, boxes, strict=True):
+            for first, box in enumerate(boxes):
+                second = self.labelled + first
                 mixed[key][(first, slice(None), *box)] = given[(second, slice(None), *box)]
                 mixed[key][(second, slice(None), *box)] = given[(first, slice(None), *box)]
         return mixed
