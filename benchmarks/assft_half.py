@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 import fire
 from la_half import METRICS, cell, mean, words
 
-from common.assft import assft
-from common.cohort import Ledger
-from common.cohort.files import read_json, replacing, write_json
-from common.preflight import check_one_of
+from common.annotations import Ledger
+from common.checks import check_one_of
+from common.commands.assft import assft
+from common.commands.stages import Steps, known_settings, run_stage
+from common.files import read_json, replacing, write_json
 from common.report import read_scores
-from common.stages import Steps, known_settings, run_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {name: read_json(ROOT / "benchmarks/assft_half" / f"{name}.json") for name in ("pretrain", "short", "long")}

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from common.cohort import Cohort, read_labels_ras
-from common.cohort.files import read_json
+from common.files import read_json
 
 
 def main(dataset_dir: str, pseudo_labels: str) -> None:

@@ -13,10 +13,9 @@ import fire
 import torch
 
 from common.engines import autocast, best_precision
-from common.generalists import add_lora
-from common.generalists.sam_models import KINDS
+from common.generalists.sam import StitchedSam, add_lora
+from common.generalists.sam.models import KINDS
 from common.losses import PartialDiceCELoss
-from common.networks import StitchedSam
 
 
 def main(device: str = "cpu", sam: str = "sam_vit_b", save_memory: bool = True, precision: str | None = None) -> None:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scans import labelled_scans
 from scipy import ndimage
 
+from common.annotations.cross_label import cross_label, middle_slices
+from common.cohort.views import VIEWS
 from common.generalists import FUSIONS, MultiViewLabeler, Propagation, open_generalist
-from common.transforms.cross_label import cross_label, middle_slices
-from common.transforms.views import VIEWS
 
 
 def main(

@@ -17,11 +17,11 @@ import torch
 from scans import LabelledScan, labelled_scans
 from torch import Tensor
 
+from common.cohort.views import VIEWS
 from common.generalists import EmbeddedGeneralist, MultiViewLabeler, prompts_from_masks
-from common.generalists.crops import CropFrames, paste
-from common.generalists.embedded import load_prompt_unet
-from common.generalists.prompt_unet import CROP_SIZE, prompted_crops
-from common.transforms.views import VIEWS
+from common.generalists.embedded.crops import CropFrames, paste
+from common.generalists.embedded.generalist import load_prompt_unet
+from common.generalists.embedded.prompt_unet import CROP_SIZE, prompted_crops
 
 
 def main(data: str | None = None, repeat: int = 3, threads: int = 1) -> None:

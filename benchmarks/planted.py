@@ -3,7 +3,7 @@
     python benchmarks/planted.py --seeds 0,1,2 [--norm instance]
 
 For each seed a small U-Net is trained on ``source`` phantoms. Further patients are assessed as they look in four
-domains (``common.cohort.phantom.DOMAINS``): ``source``, ``unlike_source`` (black blood instead of bright),
+domains (``common.prepare.phantom.DOMAINS``): ``source``, ``unlike_source`` (black blood instead of bright),
 ``hard_organ`` (the atrium's border fades) and ``hard_background`` (noise far from the atrium). Diversified knowledge
 divergence (DKD) should prefer the second, anatomical difficulty (ASD) the third, and ASD should ignore the fourth,
 which raises the mean entropy of the whole scan.
@@ -32,11 +32,11 @@ from monai.transforms import NormalizeIntensity
 from scipy.stats import binomtest, combine_pvalues, mannwhitneyu, wilcoxon
 from torch import Tensor, nn
 
-from common.cohort import phantom_volume
-from common.cohort.files import read_json
 from common.engines import BottleneckInferer
+from common.files import read_json
 from common.losses import PartialDiceCELoss
-from common.query import ActiveSourceFree, Assessment, Prediction, adapt_normalisation
+from common.prepare import phantom_volume
+from common.query.one_shot import ActiveSourceFree, Assessment, Prediction, adapt_normalisation
 from common.schedules import PolynomialDecay
 
 GROUPS = ("source", "unlike_source", "hard_organ", "hard_background")

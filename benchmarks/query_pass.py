@@ -13,8 +13,8 @@ import fire
 import torch
 from monai.bundle import ConfigWorkflow
 
+from common.commands.stages import find_bundle
 from common.networks import load_pretrained
-from common.stages import find_bundle
 
 
 def main(

@@ -30,10 +30,10 @@ from monai.transforms import (
 )
 from torch import Tensor, nn
 
-from common.checkpoints import read_checkpoint
 from common.cohort import Cohort
+from common.files import read_checkpoint
 from common.networks import load_pretrained
-from common.query import ActiveSourceFree, Assessment, SampleStrategy, sample_strategy
+from common.query.one_shot import ActiveSourceFree, Assessment, SampleStrategy, sample_strategy
 
 BUDGET = 4
 POOL = 48

@@ -28,11 +28,12 @@ import matplotlib.pyplot as plt
 from la_half import words
 from query_comparison import areas, curve, wins
 
-from common.cohort import Cohort, Ledger, read_labels_ras, write_phantom
-from common.cohort.files import read_json
-from common.cohort.preparation import claim
+from common.annotations import Ledger
+from common.cohort import Cohort, read_labels_ras
+from common.commands.stages import find_bundle, known_settings, run_workflow
+from common.files import claim, read_json
+from common.prepare import write_phantom
 from common.query import STRATEGIES
-from common.stages import find_bundle, known_settings, run_workflow
 
 HERE = Path(__file__).resolve().parent
 BUNDLE = "assft_adapt"

@@ -19,10 +19,11 @@ from ignite.engine import Events
 from ignite.handlers import EMAHandler
 
 from common.engines import SemiSupervisedTrainer, best_precision
-from common.generalists.sam_models import KINDS
+from common.generalists.sam import StitchedSam
+from common.generalists.sam.models import KINDS
 from common.losses import AnnotationTerm, ConsistencyLoss, ConsistencyTerm, LossTerm, OnlinePseudoLabelTerm
 from common.losses import PartialDiceCELoss as Loss
-from common.networks import StitchedSam, VNet
+from common.networks import VNet
 from common.transforms import Perturb
 
 

@@ -20,9 +20,9 @@ import fire
 from confidence import score, summary
 from la_half import METRICS, cell, mean, words
 
-from common.cohort.files import read_json, write_json
-from common.sfr import sfr
-from common.stages import run_bundle
+from common.commands.sfr import sfr
+from common.commands.stages import run_bundle
+from common.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("finetune", "pseudo_label", "retrain")

@@ -30,19 +30,19 @@ from monai.transforms import (
     SpatialPadd,
 )
 
-from common.cohort import (
+from common.annotations import (
     AnnotationStore,
     Ledger,
     LedgerEntry,
+    LoadAnnotationsd,
     OracleAnnotator,
     ScanDataset,
     TwoStreamSampler,
-    open_cohort,
 )
 from common.engines import SemiSupervisedTrainer, autocast, best_precision
 from common.losses import AnnotationTerm, PartialCrossEntropyLoss
 from common.networks import VNet
-from common.transforms import LoadAnnotationsd
+from common.prepare import open_cohort
 
 KEYS = ["image", "annotation", "pseudo_label"]
 

@@ -85,7 +85,7 @@ class Prepare:
             spacing: to resample to, in millimetres (1.25 halves the resolution); by default the scans' own 0.625.
             validation: how many of the list's last cases are for validation.
         """
-        from common.cohort import prepare_la
+        from common.prepare import prepare_la
 
         _say(prepare_la(source, target, spacing, validation))
 
@@ -102,7 +102,7 @@ class Prepare:
             validation: how many of the last patients by name are for validation.
             modality: first part of the image's file name.
         """
-        from common.cohort import prepare_brats
+        from common.prepare import prepare_brats
 
         _say(prepare_brats(source, target, spacing, validation, modality=modality))
 
@@ -130,7 +130,7 @@ class Prepare:
             classes: names of the classes 1, 2, …, separated by commas.
             name: of the study.
         """
-        from common.cohort import prepare_nifti
+        from common.prepare import prepare_nifti
 
         names = classes.split(",") if isinstance(classes, str) else classes
         _say(prepare_nifti(images, target, labels, spacing, validation, test, classes=names, name=name))
@@ -197,7 +197,7 @@ def phantom(
         test: how many are for testing; by default a sixth.
         domain: whose scanner and patients, e.g. source for those that a model is pre-trained on.
     """
-    from common.cohort import write_phantom
+    from common.prepare import write_phantom
 
     _say(write_phantom(target, scans, size, seed, validation=validation, test=test, domain=domain, progress=True))
 
@@ -210,8 +210,8 @@ def demo(output_dir: str = "runs/demo", seed: int = 0) -> None:
         output_dir: gets report.html, metrics.json, the scans, and a folder a method; the same command again goes on.
         seed: of the scans and of the trainings.
     """
-    from common.demo import DemoSettings
-    from common.demo import demo as run
+    from common.commands.demo import DemoSettings
+    from common.commands.demo import demo as run
 
     run(output_dir, DemoSettings(seed=seed))
 
@@ -260,7 +260,7 @@ def assft(
         querying: JSON file with settings for its query.json.
         train: JSON file with settings for its train.json.
     """
-    from common.assft import assft as run
+    from common.commands.assft import assft as run
 
     run(
         dataset_dir,
@@ -304,7 +304,7 @@ def sfr(
         pseudo_label: JSON file with settings for its pseudo_label.json.
         retrain: JSON file with settings for sfr_retrain's train.json.
     """
-    from common.sfr import sfr as run
+    from common.commands.sfr import sfr as run
 
     settings = _settings(finetune=finetune, pseudo_label=pseudo_label, retrain=retrain)
     settings["finetune"] = {"sam": sam} | settings["finetune"]
@@ -322,7 +322,7 @@ def sfr(
 
 def _settings(**files: str | None) -> dict[str, Any]:
     """What is in JSON files of settings, by the stage they are for."""
-    from common.cohort.files import read_json
+    from common.files import read_json
 
     settings = {stage: {} if file is None else read_json(file) for stage, file in files.items()}
     for stage, file in files.items():

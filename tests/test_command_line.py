@@ -58,7 +58,7 @@ def test_settings_that_are_no_settings(tmp_path):
 )
 def test_words_are_of_the_kind_that_an_argument_is(word, selective, monkeypatch):
     calls = []
-    monkeypatch.setattr("common.assft.assft", lambda *given, **named: calls.append((given, named)))
+    monkeypatch.setattr("common.commands.assft.assft", lambda *given, **named: calls.append((given, named)))
     main(["assft", "--output_dir", "7", "--budget", "3", *(["--selective", word] if word else [])])
     (((cohort, folder), named),) = calls
     assert cohort is None and folder == "7"
@@ -84,7 +84,7 @@ def test_a_command_that_is_interrupted_says_so(monkeypatch, capsys):
     def interrupted(*given, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("common.assft.assft", interrupted)
+    monkeypatch.setattr("common.commands.assft.assft", interrupted)
     with pytest.raises(SystemExit) as caught:
         main(["assft", "--output_dir", "x"])
     assert caught.value.code == 130 and "the same command goes on" in capsys.readouterr().err

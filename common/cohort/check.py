@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from tqdm import tqdm
 
-from common.cohort.preparation import progress_bar
+from common.cohort.cohort import Cohort, Scan
+from common.cohort.errors import CohortError
 from common.cohort.volumes import read_voxels, same_grid, spacing, to_ras
-
-if TYPE_CHECKING:
-    from common.cohort.cohort import Cohort, Scan
 
 SPACING_TOLERANCE = 0.1
 """Share by which a scan's spacing may differ from the cohort's median."""
+
+
+def check_cohort(cohort: Cohort, *, channels: int = 1, simulated: bool = False, progress: bool = True) -> None:
+    """Reads every file of a cohort once and reports everything that is wrong with any of them.
+
+    Args:
+        cohort: The cohort to look at.
+        channels: Number of channels of the images; several lie along a fourth axis.
+        simulated: Whether training scans need a label too, because annotators are simulated.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        CohortError: If anything is wrong; see :func:`common.cohort.check.problems`.
+    """
+    if found := problems(cohort, channels=channels, simulated=simulated, progress=progress):
+        raise CohortError(found)
 
 
 def problems(cohort: Cohort, *, channels: int = 1, simulated: bool = False, progress: bool = True) -> list[str]:
@@ -35,7 +49,7 @@ def problems(cohort: Cohort, *, channels: int = 1, simulated: bool = False, prog
     found: list[str] = []
     grids: dict[str, _Grid] = {}
     needed = {scan.id for scan in cohort.validation + (cohort.training if simulated else ())}
-    for scan in progress_bar(cohort.scans, "check", progress):
+    for scan in tqdm(cohort.scans, desc="check", unit="scan", disable=not progress):
         grid = _Grid()
         found += _attempt(_image_problems, scan.image, grid, channels)
         if scan.label is not None:

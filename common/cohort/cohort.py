@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from common import IGNORE_INDEX
-from common.cohort.check import problems
 from common.cohort.errors import CohortError
-from common.cohort.files import read_json, scan_name, write_json
+from common.files import read_json, scan_name, write_json
 
 DATALIST = "datalist.json"
 SPLITS = ("training", "validation", "test")
@@ -59,7 +58,8 @@ class Cohort:
 
     @classmethod
     def open(cls, dataset_dir: str | Path) -> Cohort:
-        """Reads ``datalist.json`` of a folder; the scans themselves are looked at by :py:meth:`check`.
+        """Reads ``datalist.json`` of a folder; the scans themselves are looked at by
+        :func:`common.cohort.check_cohort`.
 
         Raises:
             FileNotFoundError: if the folder or its datalist does not exist.
@@ -122,20 +122,6 @@ class Cohort:
             if scan.id == scan_id:
                 return scan
         raise KeyError(f"{scan_id}: no scan of the cohort {self.folder} has this id.")
-
-    def check(self, *, channels: int = 1, simulated: bool = False, progress: bool = True) -> None:
-        """Reads every file once and reports everything that is wrong with any of them.
-
-        Args:
-            channels: of the images; several lie along a fourth axis.
-            simulated: training scans need a label too, because annotators are simulated.
-            progress: show a progress bar.
-
-        Raises:
-            CohortError: see :py:func:`common.cohort.check.problems`.
-        """
-        if found := problems(self, channels=channels, simulated=simulated, progress=progress):
-            raise CohortError(found)
 
 
 def write_datalist(

@@ -7,7 +7,7 @@ from pathlib import Path
 from common.cohort.check import image_problems
 from common.cohort.cohort import DATALIST, Cohort
 from common.cohort.errors import CohortError
-from common.cohort.files import scan_name
+from common.files import scan_name
 
 
 def check_images(folder: str | Path, *, channels: int = 1) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from common.generalists.embedded import EmbeddedGeneralist
-from common.generalists.embeddings import EmbeddingCache
+from common.generalists.embedded.generalist import EmbeddedGeneralist
 from common.generalists.generalist import Generalist
-from common.generalists.sam import SamGeneralist
-from common.generalists.sam_models import KINDS, load_sam
+from common.generalists.sam.embeddings import EmbeddingCache
+from common.generalists.sam.generalist import SamGeneralist
+from common.generalists.sam.models import KINDS, load_sam
 
 EMBEDDED = "embedded"
 

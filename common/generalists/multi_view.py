@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common import IGNORE_INDEX
+from common.checks import check_largest_volumes
+from common.cohort.views import VIEWS
 from common.generalists.fusion import fusion as fusion_named
 from common.generalists.generalist import Generalist
 from common.generalists.prompts import Prompts, prompts_from_masks
-from common.preflight import check_largest_volumes
-from common.transforms.views import VIEWS
 
 
 class MultiViewLabeler:

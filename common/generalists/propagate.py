@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common import IGNORE_INDEX
+from common.cohort.views import VIEWS
 from common.generalists.generalist import Generalist
 from common.generalists.multi_view import require_finite
 from common.generalists.prompts import Prompts, prompts_from_masks
-from common.transforms.views import VIEWS
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 
-from common.cohort.annotation import Annotator
+from common.annotations.annotation import Annotator
+from common.annotations.cross_label import middle_slices
+from common.annotations.folder import AnnotationsPending
+from common.annotations.ledger import Ledger, LedgerEntry
+from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Scan
-from common.cohort.folder_annotator import AnnotationsPending
-from common.cohort.ledger import Ledger, LedgerEntry
-from common.cohort.store import AnnotationStore
 from common.handlers.pool import PoolInference, PoolScan
-from common.query import Strategy, pooled_features
-from common.transforms.cross_label import middle_slices
+from common.query import Strategy
+from common.query.one_shot import pooled_features
 
 logger = logging.getLogger(__name__)
 

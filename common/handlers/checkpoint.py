@@ -12,7 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from common.cohort.files import replacing
+from common.files import replacing
 from common.handlers.pool import RoundEvents
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from common.cohort.files import replacing
+from common.files import replacing
 from common.handlers.pool import RoundEvents
 
 

@@ -14,7 +14,7 @@ from monai.inferers import Inferer
 from torch import nn
 from tqdm import tqdm
 
-from common.cohort.streams import ScanDataset
+from common.annotations.streams import ScanDataset
 from common.engines.inferer import ProbabilityInferer
 
 Item = TypeVar("Item")

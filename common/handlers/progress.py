@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from common.cohort.files import replacing
+from common.files import replacing
 
 
 class RoundProgress:

@@ -13,11 +13,11 @@ from ignite.engine import Engine, Events
 from monai.utils.dist import evenly_divisible_all_gather
 
 from common import IGNORE_INDEX
-from common.cohort.ledger import Ledger
-from common.cohort.store import AnnotationStore
+from common.annotations.ledger import Ledger
+from common.annotations.store import AnnotationStore
 from common.cohort.volumes import spacing
+from common.files import digest
 from common.generalists.denoise import confident_learning_filter
-from common.generalists.embeddings import digest
 from common.generalists.prototypes import prototype_similarity
 from common.handlers.pool import PoolInference, PoolScan
 from common.handlers.progress import RoundProgress

@@ -12,13 +12,14 @@ from ignite.engine import Engine, Events
 from monai.transforms import KeepLargestConnectedComponent
 
 from common import IGNORE_INDEX
-from common.cohort.ledger import Ledger
-from common.cohort.selection import RatedScan, SelectionEntry
-from common.cohort.store import AnnotationStore
+from common.annotations.ledger import Ledger
+from common.annotations.store import AnnotationStore
+from common.annotations.trust import RatedScan, SelectionEntry
+from common.checks import check_largest_volumes
 from common.handlers.active_query import merge
 from common.handlers.pool import PoolInference, PoolScan
-from common.preflight import check_largest_volumes
-from common.query import nearest_distance, pooled_features, region_confidence, select_reliable
+from common.pseudo_labels import nearest_distance, region_confidence, select_reliable
+from common.query.one_shot import pooled_features
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +29,9 @@ class ReliablePseudoLabels:
 
     At every round an unlabelled scan has its teacher's prediction as its pseudo-label if its confidence is in the upper
     part and its distance to the nearest labelled scan in the lower part of all unlabelled scans
-    (:func:`common.query.select_reliable`); the others have none. Voxels of low confidence are 255; what anatomy rules
-    out, by the number of an organ's components, becomes background. The ledger records the selection with its numbers.
+    (:func:`common.pseudo_labels.select_reliable`); the others have none. Voxels of low confidence are 255; what
+    anatomy rules out, by the number of an organ's components, becomes background. The ledger records the selection with
+    its numbers.
 
     Args:
         pool: whose pass feeds this handler; must give features.

@@ -14,7 +14,7 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
-from common.cohort.files import replacing, scan_name, write_json
+from common.files import replacing, scan_name, write_json
 from common.metrics.scores import Scores, segmentation_scores
 from common.metrics.summary import MEASURES, summarise
 

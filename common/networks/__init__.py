@@ -2,7 +2,6 @@
 
 from common.networks.learning_rates import parameter_groups
 from common.networks.pretrained import Fit, load_pretrained
-from common.networks.stitched_sam import StitchedSam
 from common.networks.vnet import VNet
 
-__all__ = ["Fit", "StitchedSam", "VNet", "load_pretrained", "parameter_groups"]
+__all__ = ["Fit", "VNet", "load_pretrained", "parameter_groups"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from common.checkpoints import read_checkpoint
+from common.files import read_checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,17 @@
-"""Pseudo-labels of whole scans, made once and kept with their confidence."""
+"""Pseudo-labels of whole scans: how sure a model is of them, which of them to trust, and where they are kept."""
 
-from common.networks.stitched_sam import CONFIDENCE_VIEWS
 from common.pseudo_labels.confidence import Confidence, confidence
 from common.pseudo_labels.files import PseudoLabelFolder, take_pseudo_labels
 from common.pseudo_labels.label_scans import PseudoLabelling
+from common.pseudo_labels.reliability import nearest_distance, region_confidence, select_reliable
 
-__all__ = ["CONFIDENCE_VIEWS", "Confidence", "PseudoLabelFolder", "PseudoLabelling", "confidence", "take_pseudo_labels"]
+__all__ = [
+    "Confidence",
+    "PseudoLabelFolder",
+    "PseudoLabelling",
+    "confidence",
+    "nearest_distance",
+    "region_confidence",
+    "select_reliable",
+    "take_pseudo_labels",
+]

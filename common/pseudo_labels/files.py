@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from common import IGNORE_INDEX
+from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Scan
-from common.cohort.files import read_json, write_json, write_nifti
-from common.cohort.store import AnnotationStore
 from common.cohort.volumes import read_labels_ras
+from common.files import read_json, write_json, write_nifti
 
 INDEX = "pseudo_labels.json"
 VERSION = 1

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from common import IGNORE_INDEX
 from common.cohort.volumes import spacing
 from common.engines.inferer import ProbabilityInferer
-from common.generalists.embeddings import digest
+from common.files import digest
 from common.generalists.multi_view import MultiViewLabeler
-from common.networks.stitched_sam import StitchedSam, StitchedView
+from common.generalists.sam.stitched import StitchedSam, StitchedView
 from common.pseudo_labels.confidence import confidence
 from common.pseudo_labels.files import PseudoLabelFolder
 

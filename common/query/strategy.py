@@ -46,7 +46,7 @@ class Strategy(Protocol):
             scores: by scan; their order does not matter.
             number: 0 to the number of scans.
             seed: of the choice, if it has chance in it.
-            features: by scan, each ``[F]``; see :func:`common.query.pooled_features`.
+            features: by scan, each ``[F]``; see :func:`common.query.one_shot.pooled_features`.
             known: features of the labelled scans, each ``[F]``.
 
         Raises:

@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from common.cohort import LedgerEntry
-from common.transforms.views import VIEWS
+from common.annotations import LedgerEntry
+from common.cohort.views import VIEWS
 
 WIDTH = 10.0
 """Of a figure, in inches; on the page it is as wide as the text."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from common.cohort import SelectionEntry
-from common.query import select_reliable
+from common.annotations import SelectionEntry
+from common.pseudo_labels import select_reliable
 from common.report.elements import Cell, count, figure, folded, table
 from common.report.query_figures import ROWS, Point, in_ranks, most_trusted, ranked, scatter, trusted_by_round
 from common.report.story import QueriedScan, RunRecord

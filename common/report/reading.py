@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.cohort import AnnotationStore, Cohort, Ledger, Scan, read_labels_ras, read_ras
+from common.annotations import AnnotationStore, Ledger
+from common.cohort import Cohort, Scan, read_labels_ras, read_ras
 from common.cohort.cohort import DATALIST
-from common.cohort.files import NIFTI_SUFFIXES, read_json
-from common.cohort.preparation import RECORD
 from common.cohort.volumes import spacing
+from common.files import NIFTI_SUFFIXES, RECORD, read_json
 from common.handlers import read_log
 from common.metrics import MEASURES
 from common.report.story import CohortSummary, Picture, QueriedScan, RunRecord, ScanScore, Story
@@ -110,7 +110,7 @@ def read_scores(path: str | Path) -> list[ScanScore]:
 
 
 def read_query(path: str | Path) -> list[QueriedScan]:
-    """Reads ``query.csv`` of :py:class:`common.query.SampleQuery`, in its order; empty if there is none.
+    """Reads ``query.csv`` of :py:class:`common.query.one_shot.SampleQuery`, in its order; empty if there is none.
 
     Its columns are ``scan, score, <numbers…>, chosen``.
 

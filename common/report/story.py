@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from common.cohort import LedgerEntry, SelectionEntry
+from common.annotations import LedgerEntry, SelectionEntry
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.cohort.files import replacing
+from common.files import replacing
 from common.report.figures import png
 from common.report.page import page
 from common.report.picture import picture

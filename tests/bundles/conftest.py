@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigWorkflow
 
-from common.cohort import write_phantom
+from common.prepare import write_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,8 +16,9 @@ from monai.transforms import Compose
 from scipy import ndimage
 from scipy.stats import spearmanr
 
-from common.cohort import AnnotationStore, Cohort, Ledger, write_datalist
-from common.query import PoolAssessment
+from common.annotations import AnnotationStore, Ledger
+from common.cohort import Cohort, write_datalist
+from common.query.one_shot import PoolAssessment
 from tests.bundles.conftest import ROOT, run, workflow
 from tests.bundles.test_fmabs import Stop, refused, stop
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from common.cohort import Cohort, Ledger
+from common.annotations import Ledger
+from common.cohort import Cohort
 from common.generalists import SamGeneralist
-from common.generalists.sam_models import KINDS, SamKind, build_vit_sam
+from common.generalists.sam.models import KINDS, SamKind, build_vit_sam
 from common.handlers import read_log
 from tests.bundles.conftest import ROOT, run, workflow
 

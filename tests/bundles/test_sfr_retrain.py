@@ -10,8 +10,9 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from common.cohort import AnnotationStore, Cohort, Ledger, read_labels_ras
-from common.cohort.files import write_json
+from common.annotations import AnnotationStore, Ledger
+from common.cohort import Cohort, read_labels_ras
+from common.files import write_json
 from common.handlers import read_log
 from tests.bundles.conftest import run, workflow
 from tests.bundles.test_fmabs import Stop, refused, stop

@@ -9,9 +9,10 @@ import pytest
 import torch
 from ignite.engine import Events
 
-from common.cohort import AnnotationStore, Cohort, Ledger
-from common.generalists import add_lora, load_adapter, merge_lora
-from common.generalists.sam_models import KINDS, SamKind, build_vit_sam
+from common.annotations import AnnotationStore, Ledger
+from common.cohort import Cohort
+from common.generalists.sam import add_lora, load_adapter, merge_lora
+from common.generalists.sam.models import KINDS, SamKind, build_vit_sam
 from tests.bundles.conftest import run, workflow
 from tests.bundles.test_fmabs import Stop, refused, stop
 

@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from common.cohort import Cohort, CohortError
-from tests.cohort.samples import save
+from common.cohort import Cohort, CohortError, check_cohort
+from tests.samples import save
 
 SHAPE = (6, 7, 8)
 LABEL = np.pad(np.ones((2, 3, 3), np.uint8), ((2, 2), (2, 2), (3, 2)))
@@ -16,12 +16,12 @@ LABEL = np.pad(np.ones((2, 3, 3), np.uint8), ((2, 2), (2, 2), (3, 2)))
 
 def problems(folder, **options):
     with pytest.raises(CohortError) as caught:
-        Cohort.open(folder).check(progress=False, **options)
+        check_cohort(Cohort.open(folder), progress=False, **options)
     return caught.value.problems
 
 
 def test_a_healthy_cohort_passes(make_cohort):
-    Cohort.open(make_cohort()).check(progress=False)
+    check_cohort(Cohort.open(make_cohort()), progress=False)
 
 
 def _remove(folder):
@@ -102,7 +102,7 @@ def test_a_scan_of_another_spacing_is_named_with_the_remedy(make_cohort):
     image = np.zeros(SHAPE, np.float32)
     save(folder / "images/scan_2.nii.gz", image, np.diag([1.05, 1, 1, 1]))
     save(folder / "labels/scan_2.nii.gz", LABEL, np.diag([1.05, 1, 1, 1]))
-    Cohort.open(folder).check(progress=False)
+    check_cohort(Cohort.open(folder), progress=False)
     save(folder / "images/scan_2.nii.gz", image, np.diag([1, 1, 1.2, 1]))
     save(folder / "labels/scan_2.nii.gz", LABEL, np.diag([1, 1, 1.2, 1]))
     (problem,) = problems(folder)
@@ -117,7 +117,7 @@ def test_spacings_are_compared_in_ras_order(make_cohort):
         affine[:3, :3] = np.diag([1.0, 1.0, 3.0])[:, order]
         save(folder / f"images/scan_{number}.nii.gz", np.zeros(SHAPE, np.float32).transpose(order), affine)
         save(folder / f"labels/scan_{number}.nii.gz", LABEL.transpose(order), affine)
-    Cohort.open(folder).check(progress=False)
+    check_cohort(Cohort.open(folder), progress=False)
 
 
 def test_labels_where_they_are_needed(make_cohort):
@@ -126,7 +126,7 @@ def test_labels_where_they_are_needed(make_cohort):
     for item in content["training"]:
         del item["label"]
     (folder / "datalist.json").write_text(json.dumps(content))
-    Cohort.open(folder).check(progress=False)
+    check_cohort(Cohort.open(folder), progress=False)
     assert len(problems(folder, simulated=True)) == 3
     content["validation"] = [content["training"].pop()]
     (folder / "datalist.json").write_text(json.dumps(content))
@@ -138,14 +138,14 @@ def test_a_trailing_axis_of_one_and_a_label_in_float_are_fine(make_cohort):
     folder = make_cohort()
     _image(folder, np.zeros((*SHAPE, 1), np.float32))
     _label(folder, LABEL.astype(np.float64))
-    Cohort.open(folder).check(progress=False)
+    check_cohort(Cohort.open(folder), progress=False)
 
 
 def test_images_of_several_channels(make_cohort):
     folder = make_cohort(2)
     for number in range(2):
         save(folder / f"images/scan_{number}.nii.gz", np.zeros((*SHAPE, 4), np.float32))
-    Cohort.open(folder).check(channels=4, progress=False)
+    check_cohort(Cohort.open(folder), channels=4, progress=False)
     assert len(problems(folder)) == 2
     _image(folder, np.zeros(SHAPE, np.float32))
     (problem,) = problems(folder, channels=4)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.cohort.volumes import read_labels_ras, read_ras, same_grid, spacing, to_ras
-from tests.cohort.samples import save
+from tests.samples import save
 
 CODES = ["".join(code) for axes in itertools.permutations(("RL", "AP", "SI")) for code in itertools.product(*axes)]
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from stand_ins import BoxGeneralist, ThresholdGeneralist
 
 from common.generalists import EmbeddedGeneralist, MultiViewLabeler
+from tests.generalists.stand_ins import BoxGeneralist, ThresholdGeneralist
 
 
 def cuboids(classes=1):

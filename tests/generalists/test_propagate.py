@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from stand_ins import ThresholdGeneralist
 
+from common.annotations.cross_label import cross_label, middle_slices
 from common.generalists import Propagation
-from common.transforms.cross_label import cross_label, middle_slices
+from tests.generalists.stand_ins import ThresholdGeneralist
 
 
 def ball(shape=(24, 26, 28), centre=(12, 13, 14), radius=8):

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from common.cohort import AnnotationStore, Ledger, Scan
-from common.cohort.annotation import Annotation
+from common.annotations import AnnotationStore, Ledger
+from common.annotations.annotation import Annotation
+from common.cohort import Scan
 from common.handlers import ActiveQueryHandler, PoolScan
-from common.query import pooled_features, strategy
+from common.query import strategy
+from common.query.one_shot import pooled_features
 
 
 class Recorder:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.cohort import AnnotationStore
+from common.annotations import AnnotationStore
 from common.generalists import confident_learning_filter, prototype_similarity
 from common.handlers import PoolScan, PseudoLabelHandler, annotated_dice
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.cohort import AnnotationStore, Ledger, LedgerEntry
+from common.annotations import AnnotationStore, Ledger, LedgerEntry
 from common.handlers import PoolScan, ReliablePseudoLabels
 
 ENGINE = SimpleNamespace(state=SimpleNamespace(iteration=7, metrics={}))

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from common.cohort import AnnotationStore
+from common.annotations import AnnotationStore
 from common.cohort.cohort import Scan
 from common.pseudo_labels import PseudoLabelFolder, take_pseudo_labels
 

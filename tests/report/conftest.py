@@ -10,19 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from common.cohort import (
-    AnnotationStore,
-    Cohort,
-    Ledger,
-    LedgerEntry,
-    RatedScan,
-    SelectionEntry,
-    read_labels_ras,
-    write_phantom,
-)
-from common.cohort.files import write_nifti
+from common.annotations import AnnotationStore, Ledger, LedgerEntry, RatedScan, SelectionEntry
+from common.annotations.cross_label import cross_label, middle_slices
+from common.cohort import Cohort, read_labels_ras
+from common.files import write_nifti
 from common.metrics import MEASURES, segmentation_scores
-from common.transforms.cross_label import cross_label, middle_slices
+from common.prepare import write_phantom
 
 
 @pytest.fixture(scope="session")

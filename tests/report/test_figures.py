@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from common.cohort import LedgerEntry, phantom_volume
+from common.annotations import LedgerEntry
+from common.prepare import phantom_volume
 from common.report import figures
 
 CUTS = {"axial": 12, "coronal": 10, "sagittal": 8}

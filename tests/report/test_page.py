@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from common.cohort import LedgerEntry
+from common.annotations import LedgerEntry
 from common.metrics import MEASURES
 from common.report import CohortSummary, Picture, RunRecord, ScanScore, Story, page
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.cohort import RatedScan, SelectionEntry
+from common.annotations import RatedScan, SelectionEntry
 from common.report import QueriedScan, RunRecord, Story, page, read_run, write_report
 from common.report.query_sections import asked_for, thresholds, trusted
 from tests.report.test_page import Text

@@ -1,0 +1,32 @@
+"""What people and models have drawn on scans: annotators, the store and the ledger, and batches drawn by them."""
+
+from common.annotations.annotation import Annotation, Annotator, Suggestions
+from common.annotations.cross_label import cross_label, middle_slices
+from common.annotations.dense import annotate_densely
+from common.annotations.folder import AnnotationsPending, FolderAnnotator
+from common.annotations.ledger import Ledger, LedgerEntry
+from common.annotations.load import LoadAnnotationsd
+from common.annotations.oracle import OracleAnnotator
+from common.annotations.store import AnnotationStore
+from common.annotations.streams import ScanDataset, TwoStreamSampler
+from common.annotations.trust import RatedScan, SelectionEntry
+
+__all__ = [
+    "Annotation",
+    "AnnotationStore",
+    "AnnotationsPending",
+    "Annotator",
+    "FolderAnnotator",
+    "Ledger",
+    "LedgerEntry",
+    "LoadAnnotationsd",
+    "OracleAnnotator",
+    "RatedScan",
+    "ScanDataset",
+    "SelectionEntry",
+    "Suggestions",
+    "TwoStreamSampler",
+    "annotate_densely",
+    "cross_label",
+    "middle_slices",
+]

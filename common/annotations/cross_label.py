@@ -1,0 +1,82 @@
+"""Cross-labels: annotations of one slice a view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common import IGNORE_INDEX
+from common.cohort.views import VIEWS
+
+
+def middle_slices(label: NDArray[np.generic]) -> dict[str, int]:
+    """The slice of each view through the middle of the foreground's bounding box.
+
+    Args:
+        label: label map ``[H, W, D]`` in RAS orientation; foreground is what is neither 0 nor 255.
+
+    Returns:
+        Index of the slice by view, ``(first + last) // 2`` of the slices that hold foreground.
+
+    Raises:
+        ValueError: if the label is not 3D or has no foreground.
+
+    Example:
+        >>> label = np.zeros((4, 6, 8), np.uint8)
+        >>> label[1:3, 2:5, 7] = 1
+        >>> middle_slices(label)
+        {'axial': 7, 'coronal': 3, 'sagittal': 1}
+    """
+    _require_3d(label)
+    foreground = (label != 0) & (label != IGNORE_INDEX)
+    if not foreground.any():
+        raise ValueError("a cross-label needs foreground to go through, but the label is empty.")
+    middle = {}
+    for view, axis in VIEWS.items():
+        others = tuple(other for other in range(3) if other != axis)
+        occupied = np.flatnonzero(foreground.any(axis=others))
+        middle[view] = int(occupied[0] + occupied[-1]) // 2
+    return middle
+
+
+def cross_label(
+    label: NDArray[np.generic], slices: Mapping[str, int], ignore_index: int = IGNORE_INDEX
+) -> NDArray[np.uint8]:
+    """Keeps a dense label on the given slices alone.
+
+    Args:
+        label: label map ``[H, W, D]`` in RAS orientation, whole numbers from 0 to 255; left as it is.
+        slices: index of the annotated slice by view (``axial``, ``coronal``, ``sagittal``), at least one.
+        ignore_index: value of the voxels that no slice goes through.
+
+    Returns:
+        The annotation ``[H, W, D]``.
+
+    Raises:
+        ValueError: if the label is not 3D or does not fit uint8, a view is unknown, or an index lies outside the label.
+    """
+    _require_3d(label)
+    if not slices:
+        raise ValueError(f"a cross-label needs a slice of at least one view of {', '.join(VIEWS)}, got none.")
+    narrow = label.astype(np.uint8)
+    if not np.array_equal(narrow, label):
+        raise ValueError(f"label values must be whole numbers from 0 to 255, found {label.min()} to {label.max()}.")
+    annotation = np.full(label.shape, ignore_index, np.uint8)
+    for view, index in slices.items():
+        if view not in VIEWS:
+            raise ValueError(f"view must be one of {', '.join(VIEWS)}, got {view!r}.")
+        axis = VIEWS[view]
+        if not 0 <= index < label.shape[axis]:
+            raise ValueError(
+                f"{view} slice must lie in 0..{label.shape[axis] - 1} (label of shape {label.shape}), got {index}."
+            )
+        plane = tuple(index if other == axis else slice(None) for other in range(3))
+        annotation[plane] = narrow[plane]
+    return annotation
+
+
+def _require_3d(label: NDArray[np.generic]) -> None:
+    if label.ndim != 3:
+        raise ValueError(f"label must be [H, W, D], got an array of shape {label.shape}.")

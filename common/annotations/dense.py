@@ -1,0 +1,88 @@
+"""Dense labels of some scans, before training starts."""
+
+from __future__ import annotations
+
+import logging
+
+import ignite.distributed as idist
+import numpy as np
+
+from common.annotations.ledger import Ledger, LedgerEntry
+from common.annotations.oracle import OracleAnnotator
+from common.annotations.store import AnnotationStore
+from common.cohort.cohort import Cohort
+
+logger = logging.getLogger(__name__)
+
+
+def annotate_densely(
+    cohort: Cohort, *, ledger: Ledger, store: AnnotationStore, number: int | None = None, leave_unlabelled: bool = False
+) -> list[str]:
+    """Labels the first training scans densely, as the semi-supervised literature does; the rest counts as unlabelled.
+
+    Doing it again changes nothing. Warns of each class that no labelled scan has.
+
+    Args:
+        cohort: whose training scans they are.
+        ledger: records them, as round 0.
+        store: gets their dense labels.
+        number: of scans, the first ones that have a label; None for all of them.
+        leave_unlabelled: whether some training scan must be left without a label.
+
+    Returns:
+        Their ids, in the datalist's order.
+
+    Raises:
+        ValueError: if too few scans have a label, none is left unlabelled where some must be, or the ledger has
+            annotated other scans.
+        CohortError: if a label is empty or cannot be read.
+    """
+    available = [scan for scan in cohort.training if scan.label is not None]
+    if not available:
+        raise ValueError(
+            f"{cohort.folder}: expected at least one training scan with a label, found none to learn from."
+        )
+    if number is not None and not 1 <= number <= len(available):
+        raise ValueError(
+            f"labelled must lie in 1..{len(available)}, the training scans of {cohort.folder} that have a label, "
+            f"got {number}."
+        )
+    chosen = available[:number]
+    if leave_unlabelled and len(chosen) == len(cohort.training):
+        raise ValueError(
+            f"{cohort.folder}: expected unlabelled training scans, found labels of all {len(chosen)}; use fewer "
+            "(--labelled N), or draw no unlabelled scans (--batch_unlabelled 0)."
+        )
+    wanted = [scan.id for scan in chosen]
+    if ledger.labelled and ledger.labelled != wanted:
+        raise ValueError(
+            f"{ledger.path}: expected the labelled scans {', '.join(wanted)}, found {', '.join(ledger.labelled)}; "
+            "use the settings of the run that wrote it, or another --output_dir."
+        )
+    if not ledger.labelled and idist.get_rank() == 0:
+        annotations = OracleAnnotator(dense=True).annotate(chosen, round=0)
+        for scan, annotation in annotations.items():
+            store.write("annotation", scan, annotation.array, annotation.affine)
+        ledger.add(
+            LedgerEntry(
+                scan=scan,
+                round=0,
+                iteration=0,
+                strategy="first",
+                score=None,
+                slices=None,
+                voxels=annotation.voxels,
+                annotator=annotation.annotator,
+            )
+            for scan, annotation in annotations.items()
+        )
+    idist.barrier()
+    ledger.reload()
+    labels = [store.read("annotation", scan) for scan in wanted]
+    present = {int(index) for label in labels if label is not None for index in np.unique(label)}
+    for index, name in cohort.labels.items():
+        if index not in present:
+            logger.warning("NO LABELLED SCAN HAS ANY %s (class %d): it cannot be learnt.", name, index)
+    rest = len(cohort.training) - len(wanted)
+    logger.info("%d training scans are labelled densely (%s), %d are not.", len(wanted), ", ".join(wanted), rest)
+    return wanted

@@ -1,0 +1,289 @@
+"""People who annotate, by way of a folder: requests go out, drawings come back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import io_orientation
+
+from common import IGNORE_INDEX
+from common.annotations.annotation import Annotation, Suggestions
+from common.cohort.check import grid_text
+from common.cohort.cohort import Scan
+from common.cohort.errors import CohortError
+from common.cohort.views import VIEWS
+from common.cohort.volumes import integer_labels, open_nifti, read_voxels, same_grid, to_ras
+from common.files import read_json, write_json, write_nifti
+
+AXES = ("first (i)", "second (j)", "third (k)")
+DIRECTIONS = ("left to right", "posterior to anterior", "inferior to superior")
+
+
+class AnnotationsPending(Exception):
+    """Somebody has to draw before the run can go on; the message says what and where.
+
+    Attributes:
+        scans: ids of the scans that wait for an annotation.
+        request: file that lists them.
+    """
+
+    def __init__(self, scans: Sequence[str], request: Path, message: str) -> None:
+        super().__init__(message)
+        self.scans = list(scans)
+        self.request = request
+
+
+@dataclass(frozen=True)
+class SliceRequest:
+    """One slice to draw on.
+
+    Attributes:
+        view: "axial", "coronal" or "sagittal".
+        ras_index: index along the view's axis of the scan's RAS grid, from 0.
+        file_axis: axis of the file's own voxel array, 0 to 2.
+        file_index: index along that axis, from 0.
+        millimetres: world coordinate (RAS+) of the middle of the slice, along the view's axis.
+    """
+
+    view: str
+    ras_index: int
+    file_axis: int
+    file_index: int
+    millimetres: float
+
+
+def slice_request(view: str, ras_index: int, shape: Sequence[int], affine: np.ndarray) -> SliceRequest:
+    """Where a slice of the RAS grid lies in the file.
+
+    Args:
+        view: of the slice.
+        ras_index: of the slice.
+        shape: of the file's voxel array.
+        affine: of the file.
+
+    Raises:
+        ValueError: if the view is unknown or the scan has no such slice.
+    """
+    if view not in VIEWS:
+        raise ValueError(f"view must be one of {', '.join(VIEWS)}, got {view!r}.")
+    orientation = io_orientation(affine)
+    file_axis = int(np.flatnonzero(orientation[:, 0] == VIEWS[view])[0])
+    if not 0 <= ras_index < shape[file_axis]:
+        raise ValueError(f"{view} slice must lie in 0..{shape[file_axis] - 1}, got {ras_index}.")
+    file_index = ras_index if orientation[file_axis, 1] > 0 else shape[file_axis] - 1 - ras_index
+    middle = (np.asarray(shape, float) - 1) / 2
+    middle[file_axis] = file_index
+    world = affine @ np.array([*middle, 1.0])
+    return SliceRequest(view, int(ras_index), file_axis, int(file_index), round(float(world[VIEWS[view]]), 2))
+
+
+class FolderAnnotator:
+    """Asks for annotations in a folder and takes them in when they are there.
+
+    A round's request is ``requests/round_03.json``, and beside it ``requests/round_03/SCAN.nii.gz``, one template a
+    scan on the scan's own grid, filled with 255. People draw in the templates. What is there is never overwritten.
+
+    Args:
+        folder: of the requests and templates.
+        labels: name of each class 1..K (:py:attr:`common.cohort.Cohort.labels`).
+        dense: ask for whole scans instead of three slices of each, and take no less.
+        query: strategy that asks; a request says so, and one of another strategy is refused.
+    """
+
+    name = "folder"
+
+    def __init__(
+        self, folder: str | Path, labels: Mapping[int, str], dense: bool = False, query: str | None = None
+    ) -> None:
+        self.dense = dense
+        self.query = query
+        self.folder = Path(folder)
+        self.labels = dict(labels)
+
+    def request_path(self, round: int) -> Path:
+        """The file that says what to draw in a round."""
+        return self.folder / "requests" / f"round_{round:02d}.json"
+
+    def template_path(self, round: int, scan_id: str) -> Path:
+        """The file that a scan's annotation is drawn in."""
+        return self.request_path(round).with_suffix("") / f"{scan_id}.nii.gz"
+
+    def requested(self, round: int) -> list[str] | None:
+        """Ids of the scans that a round has asked for, None if it has not: a resumed round keeps to them.
+
+        Raises:
+            ValueError: if the request is damaged, or of another strategy.
+        """
+        path = self.request_path(round)
+        return [scan["scan"] for scan in self._request(path)["scans"]] if path.is_file() else None
+
+    def annotate(
+        self, scans: Sequence[Scan], *, round: int, suggestions: Suggestions | None = None
+    ) -> dict[str, Annotation]:
+        """Takes the annotations in, or asks for them.
+
+        Args:
+            scans: to annotate.
+            round: of the query that chose them.
+            suggestions: slice to draw on in each view, indices of the scan's RAS grid; the middle of the volume where
+                there is none. Those of the first call for a round count.
+
+        Returns:
+            Annotation by scan. ``slices`` are those drawn on: of each view the completely annotated slice, the one
+            closest to the request if there are several.
+
+        Raises:
+            AnnotationsPending: if any scan has no annotation yet, after the request and the templates are written.
+            CohortError: if drawings are not as asked for; all of them.
+            ValueError: if the round has asked for other scans.
+        """
+        request = self._write_request(scans, round, suggestions or {})
+        wanted = {scan["scan"]: {item["view"]: item["ras_index"] for item in scan["slices"]} for scan in request}
+        annotations: dict[str, Annotation] = {}
+        wrong: list[str] = []
+        for scan in scans:
+            try:
+                annotation = self._collect(scan, self.template_path(round, scan.id), wanted[scan.id])
+            except (CohortError, ValueError) as error:
+                wrong += error.problems if isinstance(error, CohortError) else [str(error)]
+                continue
+            if annotation is not None:
+                annotations[scan.id] = annotation
+        if wrong:
+            raise CohortError(wrong)
+        pending = [scan for scan in request if scan["scan"] not in annotations]
+        if pending:
+            names = [scan["scan"] for scan in pending]
+            raise AnnotationsPending(names, self.request_path(round), self._message(pending, round))
+        return annotations
+
+    def _write_request(self, scans: Sequence[Scan], round: int, suggestions: Suggestions) -> list[dict[str, Any]]:
+        """The round's request, written if it is new, and the templates that are not there."""
+        path = self.request_path(round)
+        former = self.requested(round)
+        ids = [scan.id for scan in scans]
+        if former is not None and sorted(former) != sorted(ids):
+            raise ValueError(
+                f"{path}: expected a request for {', '.join(ids)}, found one for {', '.join(former)}; continue the run "
+                "that asked for them, or use another folder."
+            )
+        if former is None:
+            content = [self._scan_request(scan, round, suggestions.get(scan.id, {})) for scan in scans]
+            values = {"0": "background", **{str(value): name for value, name in self.labels.items()}}
+            values[str(IGNORE_INDEX)] = "not annotated"
+            by = {} if self.query is None else {"query": self.query}
+            write_json(path, {"round": round, **by, "values": values, "scans": content})
+        for scan in scans:
+            template = self.template_path(round, scan.id)
+            if not template.exists():
+                image = open_nifti(scan.image)
+                empty = np.full(image.shape[:3], IGNORE_INDEX, np.uint8)
+                write_nifti(template, empty, image.affine, _plain_header(image))
+        return self._request(path)["scans"]
+
+    def _scan_request(self, scan: Scan, round: int, suggested: Mapping[str, int]) -> dict[str, Any]:
+        image = open_nifti(scan.image)
+        ras_shape = to_ras(np.empty(image.shape[:3], bool), image.affine)[0].shape
+        views = {} if self.dense else VIEWS
+        slices = {view: suggested.get(view, ras_shape[axis] // 2) for view, axis in views.items()}
+        return {
+            "scan": scan.id,
+            "image": str(scan.image),
+            "draw_in": str(self.template_path(round, scan.id)),
+            "slices": [
+                vars(slice_request(view, int(index), image.shape[:3], image.affine)) for view, index in slices.items()
+            ],
+        }
+
+    def _request(self, path: Path) -> dict[str, Any]:
+        content = read_json(path)
+        scans = content.get("scans") if isinstance(content, dict) else None
+        if not isinstance(scans, list) or not all(isinstance(scan, dict) and "scan" in scan for scan in scans):
+            raise ValueError(f"{path}: expected a request with `scans`, found something else; delete it to ask again.")
+        by = content.get("query", self.query)
+        if by != self.query:
+            raise ValueError(
+                f"{path}: expected a request by the query {self.query}, found one by {by}; continue with "
+                "that query, or use another folder."
+            )
+        return content
+
+    def _collect(self, scan: Scan, path: Path, wanted: Mapping[str, int]) -> Annotation | None:
+        """The annotation drawn in ``path``; None if nothing is drawn yet."""
+        voxels, drawing = read_voxels(path)
+        image = open_nifti(scan.image)
+        if not same_grid(image.shape[:3], image.affine, voxels.shape, drawing.affine):
+            raise ValueError(
+                f"{path}: expected the grid of {scan.image.name}, {grid_text(image.shape[:3], image.affine)}, found "
+                f"{grid_text(voxels.shape, drawing.affine)}; save the drawing without resampling or cropping."
+            )
+        array, affine = to_ras(integer_labels(voxels, path), drawing.affine)
+        array = np.ascontiguousarray(array)
+        values = np.unique(array).tolist()
+        if values == [IGNORE_INDEX]:
+            return None
+        allowed = f"0 background, {_names(self.labels)} and {IGNORE_INDEX} not annotated"
+        unknown = [value for value in values if value not in (0, *self.labels, IGNORE_INDEX)]
+        if unknown:
+            raise ValueError(f"{path}: expected {allowed}, found {', '.join(map(str, unknown[:5]))}.")
+        if 0 not in values or not any(value in self.labels for value in values):
+            present = "only background" if 0 in values else "no background"
+            raise ValueError(
+                f"{path}: expected background (0) and foreground ({_names(self.labels)}), found {present}."
+            )
+        if self.dense and IGNORE_INDEX in values:
+            left = int((array == IGNORE_INDEX).sum())
+            raise ValueError(f"{path}: expected every voxel to be set, found {left:,} at {IGNORE_INDEX}.")
+        slices = None if IGNORE_INDEX not in values else _complete_slices(array, wanted)
+        return Annotation(array, affine, slices, self.name)
+
+    def _message(self, pending: Sequence[dict[str, Any]], round: int) -> str:
+        count = f"{len(pending)} annotation{'s' * (len(pending) > 1)}"
+        how = "all of" if self.dense else "(slices are counted from 0):"
+        lines = [f"Round {round} waits for {count}. Please draw {how}"]
+        for scan in pending:
+            lines += ["", f"{scan['scan']}", f"  image:   {scan['image']}", f"  draw in: {scan['draw_in']}"]
+            lines += [f"  {_slice_text(SliceRequest(**item))}" for item in scan["slices"]]
+        rest = f"Leave the rest at {IGNORE_INDEX}. Other slices, or more of them, are welcome too."
+        lines += [
+            "",
+            f"{'Set' if self.dense else 'On each of these slices set'} every voxel: 0 background, "
+            f"{_names(self.labels)}. {'' if self.dense else rest}".rstrip(),
+            "Save in place, then run the same command again: it continues from here.",
+        ]
+        return "\n".join(lines)
+
+
+def _complete_slices(array: np.ndarray, wanted: Mapping[str, int]) -> dict[str, int]:
+    """Of each view the completely annotated slice that is closest to the wanted one; views without any are left out."""
+    annotated = array != IGNORE_INDEX
+    slices = {}
+    for view, axis in VIEWS.items():
+        complete = np.flatnonzero(annotated.all(axis=tuple(other for other in range(3) if other != axis)))
+        if complete.size:
+            slices[view] = int(complete[np.argmin(abs(complete - wanted.get(view, array.shape[axis] // 2)))])
+    return slices
+
+
+def _plain_header(image: nib.Nifti1Image) -> nib.Nifti1Header:
+    header = image.header.copy()
+    header.set_data_dtype(np.uint8)
+    header["cal_min"] = header["cal_max"] = 0
+    return header
+
+
+def _names(labels: Mapping[int, str]) -> str:
+    return ", ".join(f"{value} {name}" for value, name in labels.items())
+
+
+def _slice_text(item: SliceRequest) -> str:
+    axis = VIEWS[item.view]
+    return (
+        f"{item.view + ':':9} slice {item.file_index} along the file's {AXES[item.file_axis]} axis, at {'xyz'[axis]} = "
+        f"{item.millimetres:g} mm (slice {item.ras_index} counted from {DIRECTIONS[axis]})"
+    )

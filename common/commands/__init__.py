@@ -1,0 +1,1 @@
+"""What the command line does: chains of bundles' stages, and the checks of settings that people type."""

@@ -1,0 +1,119 @@
+"""Both stages of SFR, one after the other: what ``python -m common sfr`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from common.commands.stages import Steps, check_stage, known_settings, run_stage, say
+from common.files import claim, read_json
+from common.prepare import open_cohort
+
+OWNED = ("dataset_dir", "output_dir", "labelled", "seed")
+"""Settings that all stages share."""
+
+
+def sfr(
+    dataset_dir: str | Path | None,
+    output_dir: str | Path,
+    *,
+    labelled: int | None = None,
+    plus: bool = False,
+    share: float = 0.5,
+    threshold: float = 0.8,
+    seed: int = 0,
+    finetuned: str | Path | None = None,
+    finetune: dict[str, Any] | None = None,
+    pseudo_label: dict[str, Any] | None = None,
+    retrain: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fine-tunes SAM on stitched slices, labels the other scans, trains a 3D network on all; evaluates it.
+
+    The same call again goes on where it stopped, between stages and within them.
+
+    Args:
+        dataset_dir: a cohort; None for made-up scans.
+        output_dir: gets a folder a stage.
+        labelled: only the first so many training scans' labels are used; by default all that there are (4 of made-up
+            scans, which all have one).
+        plus: SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their confidence.
+        share: of the unlabelled scans that join the second fine-tuning.
+        threshold: voxels with a lower confidence are left out (SFR+).
+        seed: of all.
+        finetuned: folder of a finished fine-tuning with its pseudo-labels, to go on from instead of the first stage.
+        finetune: settings of `sfr_stitch_finetune`'s `train.json`, by id.
+        pseudo_label: settings of its `pseudo_label.json`.
+        retrain: settings of `sfr_retrain`'s `train.json`.
+
+    Returns:
+        The evaluation's `metrics.json`.
+
+    Raises:
+        RuntimeError: if a stage fails, with what went wrong.
+        ValueError: if the folder holds something else, or a run with other settings, or no scan is unlabelled.
+    """
+    settings: dict[str, Any] = {
+        "made by": "sfr",
+        "dataset_dir": None if dataset_dir is None else str(Path(dataset_dir).resolve()),
+        "labelled": labelled,
+        "plus": plus,
+        "share": share,
+        "threshold": threshold,
+        "seed": seed,
+        "finetuned": None if finetuned is None else str(Path(finetuned).resolve()),
+        "finetune": finetune or {},
+        "pseudo_label": pseudo_label or {},
+        "retrain": retrain or {},
+    }
+    check_stage("sfr_stitch_finetune", "train", settings["finetune"], owned=OWNED)
+    check_stage("sfr_stitch_finetune", "pseudo_label", settings["pseudo_label"], owned=OWNED)
+    check_stage("sfr_retrain", "train", settings["retrain"], owned=OWNED)
+    folder = claim(output_dir, settings).resolve()
+    if dataset_dir is None and labelled is None:
+        labelled = 4
+    cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))
+    known = sum(scan.label is not None for scan in cohort.training)
+    if min(known, labelled or known) == len(cohort.training):
+        raise ValueError(
+            f"{cohort.folder}: expected unlabelled training scans, found labels of all {known}; use fewer (labelled)."
+        )
+    shared = {"dataset_dir": str(cohort.folder), "labelled": labelled, "seed": seed}
+    steps = Steps(folder / "progress.json")
+
+    say(f"SFR{'+' if plus else ''} · {output_dir} · {cohort.name} · seed {seed}")
+    if finetuned is None:
+        tuned, labels = _finetune(steps, folder / "finetune", shared | settings["finetune"], settings["pseudo_label"])
+    else:
+        tuned, labels = Path(settings["finetuned"]), Path(settings["finetuned"]) / "pseudo_labels"
+    if plus:
+        again = {"pseudo_label_dir": str(labels), "share": share, "threshold": threshold}
+        again["initial_checkpoint"] = str(tuned / "model.pt")
+        selected = shared | settings["finetune"] | again
+        tuned, labels = _finetune(steps, folder / "finetune_selected", selected, settings["pseudo_label"])
+    weighing = {"weigh_scans": True, "threshold": threshold} if plus else {}
+    network = folder / "retrain"
+    run_stage(
+        steps,
+        "sfr_retrain",
+        "train",
+        network,
+        shared | {"pseudo_label_dir": str(labels)} | weighing | settings["retrain"],
+        "the 3D network on labels and pseudo-labels",
+    )
+    if cohort.evaluation_split is None:
+        return {}
+    kept = known_settings("sfr_retrain", "evaluate", settings["retrain"])
+    run_stage(steps, "sfr_retrain", "evaluate", network, {"dataset_dir": str(cohort.folder)} | kept, "evaluation")
+    metrics: dict[str, Any] = read_json(network / "evaluation" / "metrics.json")
+    say(f"Dice {100 * metrics['mean']['dice']['mean']:.1f} % on {metrics['scans']} scans: {network / 'evaluation'}")
+    return metrics
+
+
+def _finetune(steps: Steps, output: Path, settings: dict[str, Any], labelling: dict[str, Any]) -> tuple[Path, Path]:
+    """Folder of the fine-tuned SAM and of its pseudo-labels."""
+    bundle = "sfr_stitch_finetune"
+    run_stage(steps, bundle, "train", output, settings, "SAM on stitched slices")
+    kept = known_settings(bundle, "pseudo_label", settings)
+    kept.pop("pseudo_label_dir", None)
+    run_stage(steps, bundle, "pseudo_label", output, kept | labelling, "pseudo-labels with their confidence")
+    return output, output / "pseudo_labels"

@@ -1,0 +1,20 @@
+"""The SAM family: as a generalist, fine-tuned by LoRA, and as a network for volumes whose slices are stitched."""
+
+from common.generalists.sam.embeddings import EmbeddingCache
+from common.generalists.sam.generalist import SamGeneralist
+from common.generalists.sam.lora import add_lora, load_adapter, merge_lora, save_adapter
+from common.generalists.sam.stitched import CONFIDENCE_VIEWS, StitchedSam, StitchedView
+from common.generalists.sam.trainable import trainable_sam
+
+__all__ = [
+    "CONFIDENCE_VIEWS",
+    "EmbeddingCache",
+    "SamGeneralist",
+    "StitchedSam",
+    "StitchedView",
+    "add_lora",
+    "load_adapter",
+    "merge_lora",
+    "save_adapter",
+    "trainable_sam",
+]

@@ -1,0 +1,208 @@
+"""SAM and its relatives as generalists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common.engines.precision import PRECISIONS, autocast, best_precision
+from common.files import digest
+from common.generalists.multi_view import require_finite
+from common.generalists.prompts import Prompts
+from common.generalists.sam.canvas import Canvas
+from common.generalists.sam.embeddings import EmbeddingCache
+from common.generalists.sam.models import Usage
+
+PREPARATION = "1"
+"""To be raised with every change of how slices are prepared, so that no older embedding is taken for a new one."""
+
+
+class SamGeneralist:
+    """A model of the SAM family (a `Generalist`), prompted as FM-ABS does: a box and points an object.
+
+    Each slice is scaled to 0..255 by its own range and enlarged to the model's input; of the three masks the one with
+    the highest predicted IoU is taken (`Usage` says what MedSAM does instead). Slices and prompts pass in batches, the
+    prompts of several slices in one batch; results are those of `segment_anything.SamPredictor`, slice by slice.
+
+    Args:
+        model: a `segment_anything.modeling.Sam`, e.g. by `load_sam`; moved to the device.
+        device: where it runs.
+        usage: how the model expects to be used.
+        precision: `fp32`, `bf16` or `fp16`; by default the fastest the device computes natively.
+        slices_per_pass: slices of a view that share one pass of the encoder, at most: a square number. Neighbours lie
+            in a grid, each as large as fits; fewer share a pass where they would have to be shrunk.
+        encoder_batch: images a pass of the encoder, which bounds memory.
+        decoder_batch: prompts a pass of the decoder, which bounds memory.
+        cache: keeps the encoder's results for later rounds.
+
+    Raises:
+        ValueError: if a setting makes no sense.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device | str = "cpu",
+        *,
+        usage: Usage | None = None,
+        precision: str | None = None,
+        slices_per_pass: int = 1,
+        encoder_batch: int | None = None,
+        decoder_batch: int | None = None,
+        cache: EmbeddingCache | None = None,
+    ) -> None:
+        self.device = torch.device(device)
+        on_gpu = self.device.type == "cuda"
+        self.encoder_batch = (8 if on_gpu else 1) if encoder_batch is None else encoder_batch
+        self.decoder_batch = (64 if on_gpu else 4) if decoder_batch is None else decoder_batch
+        if self.encoder_batch < 1 or self.decoder_batch < 1:
+            raise ValueError(
+                f"encoder_batch and decoder_batch must be at least 1, got {encoder_batch} and {decoder_batch}"
+            )
+        self.precision = precision or best_precision(self.device)
+        autocast(self.device, self.precision)
+        self.model: Any = model.to(self.device).eval().requires_grad_(False)
+        # All of the decoder at this precision: under autocast it would spend much of its time on conversions.
+        self._decoder_type = PRECISIONS[self.precision] or torch.float32
+        self._decoder: Any = deepcopy(self.model.mask_decoder).to(self._decoder_type)
+        self.usage = usage or Usage()
+        self.slices_per_pass = slices_per_pass
+        prompt_encoder: Any = model.prompt_encoder
+        self.side = int(prompt_encoder.input_image_size[0])
+        self._embedding_shape = (prompt_encoder.embed_dim, *prompt_encoder.image_embedding_size)
+        self.cache = cache
+        self.canvas((1, 1))
+
+    def canvas(self, shape: tuple[int, int]) -> Canvas:
+        """How slices of a shape lie on the encoder's input."""
+        return Canvas.fitting(self.side, shape, self.slices_per_pass, stretch=self.usage.stretch)
+
+    @torch.inference_mode()
+    def segment(self, images: Tensor, prompts: Prompts, spacing: tuple[float, float] = (1.0, 1.0)) -> Tensor:
+        """Probabilities of the prompted objects: see `Generalist.segment`.
+
+        Boxes are clipped to the slice, points outside it are left out; an object whose box lies outside gets 0
+        everywhere.
+
+        Raises:
+            ValueError: if a slice that is looked at has NaN or infinite intensities.
+        """
+        shape = (images.shape[1], images.shape[2])
+        found = torch.zeros((len(prompts), *shape), device=images.device)
+        canvas = self.canvas(shape)
+        inside, kept = _within(prompts.to("cpu"), shape)
+        if not len(inside):
+            return found
+        for chosen, embeddings in self._embedded(images, inside.slice_index // canvas.slices, canvas):
+            for part in _alike(inside.point_labels[chosen], self.decoder_batch):
+                masks = self._decode(embeddings[part], inside[chosen[part]], canvas)
+                found[kept[chosen[part]]] = masks.to(found)
+        return found
+
+    def _embedded(self, images: Tensor, passes: Tensor, canvas: Canvas) -> Iterator[tuple[Tensor, Tensor]]:
+        """Positions of some of the prompts and, for each, the embedding of its canvas, until all have been given.
+
+        Args:
+            images: slices `[S, Hs, Ws]`.
+            passes: number of each prompt's canvas, `[P]`.
+            canvas: how slices lie on it.
+        """
+        wanted = passes.unique()
+        key = self._key(images, canvas) if self.cache else ""
+        for batch in wanted.split(max(self.encoder_batch, self.decoder_batch)):
+            numbers = batch.tolist()
+            known = self.cache.load(key, self._embedding_shape, numbers) if self.cache else {}
+            missing = torch.tensor([number for number in numbers if number not in known])
+            for some in missing.split(self.encoder_batch) if len(missing) else ():
+                encoded = self._encode(images, some, canvas)
+                # Halved for the cache at once, so that the first round sees what later ones see.
+                fresh = dict(zip(some.tolist(), encoded.half() if self.cache else encoded, strict=True))
+                if self.cache:
+                    self.cache.save(key, fresh)
+                known |= fresh
+            embeddings = torch.stack([known[number].to(self.device) for number in numbers]).float()
+            chosen = torch.isin(passes, batch).nonzero()[:, 0]
+            for some in chosen.split(self.decoder_batch * 4):
+                yield some, embeddings[torch.searchsorted(batch, passes[some]).to(self.device)]
+
+    def _encode(self, images: Tensor, passes: Tensor, canvas: Canvas) -> Tensor:
+        """Embeddings of canvases: float32 `[N, 256, side / 16, side / 16]`."""
+        index = (passes[:, None] * canvas.slices + torch.arange(canvas.slices)).flatten()
+        there = index < len(images)
+        scaled = self._prepare(images[index[there].to(images.device)].to(self.device, torch.float32), canvas)
+        tiles = scaled.new_zeros(len(index), *scaled.shape[1:])
+        tiles[there.to(self.device)] = scaled
+        with autocast(self.device, self.precision):
+            embeddings: Tensor = self.model.image_encoder(canvas.lay_out(tiles))
+        return embeddings.float()
+
+    def _prepare(self, slices: Tensor, canvas: Canvas) -> Tensor:
+        """Slices `[S, Hs, Ws]` as the encoder takes them: `[S, 3, h, w]`."""
+        require_finite(slices)
+        grey = canvas.enlarge((255 * _unit_range(slices)).round())
+        if self.usage.unit_range:
+            return _unit_range(grey)[:, None].expand(-1, 3, -1, -1)
+        return (grey[:, None] - self.model.pixel_mean) / self.model.pixel_std
+
+    def _decode(self, embeddings: Tensor, prompts: Prompts, canvas: Canvas) -> Tensor:
+        """Probabilities `[P, Hs, Ws]` of prompts with equally many points, each with the embedding of its canvas."""
+        # Boxes are half-open here; SAM names the pixels of the corners, and adds half a pixel itself.
+        corners = prompts.boxes.view(-1, 2, 2) - torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+        boxes = canvas.move(corners, prompts.slice_index).flatten(1).to(self.device)
+        points = None
+        if self.usage.points and prompts.points.shape[1]:
+            order = (prompts.point_labels == -1).long().argsort(dim=1, stable=True)
+            number = int((prompts.point_labels[:1] != -1).sum())
+            labels = prompts.point_labels.gather(1, order)[:, :number]
+            places = canvas.move(prompts.points, prompts.slice_index).gather(1, order[..., None].expand(-1, -1, 2))
+            points = (places[:, :number].to(self.device), labels.to(self.device)) if number else None
+        sparse, dense = self.model.prompt_encoder(points=points, boxes=boxes, masks=None)
+        # The decoder repeats one image's embedding for all prompts and adds the dense one of each prompt: with a zero
+        # for the former and the sum as the latter, every prompt may lie on another image.
+        images = (embeddings + dense).to(self._decoder_type)
+        masks, quality = self._decoder(
+            image_embeddings=torch.zeros_like(images[:1]),
+            image_pe=self.model.prompt_encoder.get_dense_pe().to(self._decoder_type),
+            sparse_prompt_embeddings=sparse.to(self._decoder_type),
+            dense_prompt_embeddings=images,
+            multimask_output=self.usage.best_of_three,
+        )
+        best = masks[torch.arange(len(masks), device=masks.device), quality.argmax(dim=1)]
+        return canvas.cut(best.float(), prompts.slice_index)
+
+    def _key(self, images: Tensor, canvas: Canvas) -> str:
+        return digest(PREPARATION, self._fingerprint, repr(self.usage), repr(canvas), self.precision, images)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        state = self.model.state_dict()
+        return digest(*(part for name in sorted(state) for part in (name, state[name])))
+
+
+def _unit_range(slices: Tensor) -> Tensor:
+    """Each slice scaled to 0..1 by its own range; a constant one becomes 0."""
+    low, high = slices.amin(dim=(1, 2), keepdim=True), slices.amax(dim=(1, 2), keepdim=True)
+    return (slices - low) / (high - low).clamp(min=torch.finfo(slices.dtype).tiny)
+
+
+def _within(prompts: Prompts, shape: tuple[int, int]) -> tuple[Prompts, Tensor]:
+    """Prompts whose boxes meet the slice, clipped to it, and their positions among all."""
+    limit = torch.tensor([shape[1], shape[0]] * 2, dtype=prompts.boxes.dtype)
+    boxes = torch.minimum(prompts.boxes.clamp(min=0), limit)
+    kept = (boxes[:, 2:] > boxes[:, :2]).all(dim=1).nonzero()[:, 0]
+    outside = ((prompts.points < 0) | (prompts.points >= limit[:2])).any(dim=2)
+    labels = prompts.point_labels.masked_fill(outside, -1)
+    return replace(prompts, boxes=boxes, point_labels=labels)[kept], kept
+
+
+def _alike(point_labels: Tensor, size: int) -> Iterator[Tensor]:
+    """Positions of prompts with equally many points, at most `size` at a time: padding is no neutral point to SAM."""
+    number = (point_labels != -1).sum(dim=1)
+    for count in number.unique():
+        yield from (number == count).nonzero()[:, 0].split(size)

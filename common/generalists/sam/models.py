@@ -1,0 +1,238 @@
+"""The models of the SAM family: how each is built, used and loaded."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from common import weights
+from common.files import read_checkpoint
+from common.generalists.sam.tiny_vit import TinyViT
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How a model expects to be used, by its authors' own code.
+
+    Attributes:
+        stretch: slices fill the square input, else they keep their aspect and are padded.
+        unit_range: intensities are scaled to 0..1, else the model's pixel mean and deviation are used.
+        points: whether points are used beside the box.
+        best_of_three: of the decoder's three masks the one of the highest predicted IoU is used, else its single mask.
+    """
+
+    stretch: bool = False
+    unit_range: bool = False
+    points: bool = True
+    best_of_three: bool = True
+
+
+@dataclass(frozen=True)
+class SamKind:
+    """A kind of SAM.
+
+    Attributes:
+        build: makes the model with random weights.
+        usage: how it is used.
+    """
+
+    build: Callable[[], nn.Module]
+    usage: Usage = Usage()
+
+
+def build_sam(image_encoder: nn.Module, image_size: int = 1024) -> nn.Module:
+    """SAM's prompt encoder and mask decoder on an image encoder (Kirillov et al., ICCV 2023).
+
+    Args:
+        image_encoder: `[B, 3, image_size, image_size]` to `[B, 256, image_size / 16, image_size / 16]`.
+        image_size: side of the square input in pixels.
+
+    Returns:
+        A `segment_anything.modeling.Sam` in evaluation mode.
+    """
+    modeling = _modeling()
+    side = image_size // 16
+    sam: nn.Module = modeling.Sam(
+        image_encoder=image_encoder,
+        prompt_encoder=modeling.PromptEncoder(
+            embed_dim=256,
+            image_embedding_size=(side, side),
+            input_image_size=(image_size, image_size),
+            mask_in_chans=16,
+        ),
+        mask_decoder=_mask_decoder(3),
+    )
+    return sam.eval()
+
+
+def with_masks(sam: nn.Module, number: int) -> nn.Module:
+    """The SAM, with a decoder of at least so many masks beside the single one; what a smaller one knows is kept."""
+    former: Any = sam.mask_decoder
+    if number <= former.num_mask_tokens - 1:
+        return sam
+    decoder = _mask_decoder(number).to(former.iou_token.weight)
+    known = former.state_dict()
+    for name, value in decoder.state_dict().items():
+        if name in known:
+            value[: len(known[name])] = known[name]
+    sam.mask_decoder = decoder
+    return sam
+
+
+def _mask_decoder(masks: int) -> nn.Module:
+    modeling = _modeling()
+    decoder: nn.Module = modeling.MaskDecoder(
+        num_multimask_outputs=masks,
+        transformer=modeling.TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
+        transformer_dim=256,
+        iou_head_depth=3,
+        iou_head_hidden_dim=256,
+    )
+    return decoder
+
+
+def build_vit_sam(
+    width: int, depth: int, heads: int, global_blocks: Sequence[int], image_size: int = 1024, window: int = 14
+) -> nn.Module:
+    """SAM with a plain vision transformer as its image encoder.
+
+    Args:
+        width: of the tokens.
+        depth: number of blocks.
+        heads: of the attention.
+        global_blocks: those that attend to the whole image, not only within windows.
+        image_size: side of the square input in pixels.
+        window: side of an attention window in patches of 16 pixels.
+    """
+    encoder = _modeling().ImageEncoderViT(
+        img_size=image_size,
+        embed_dim=width,
+        depth=depth,
+        num_heads=heads,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=window,
+        global_attn_indexes=tuple(global_blocks),
+        out_chans=256,
+    )
+    return build_sam(encoder, image_size)
+
+
+def _vit_b() -> nn.Module:
+    return build_vit_sam(768, 12, 12, (2, 5, 8, 11))
+
+
+def _vit_l() -> nn.Module:
+    return build_vit_sam(1024, 24, 16, (5, 11, 17, 23))
+
+
+def _vit_h() -> nn.Module:
+    return build_vit_sam(1280, 32, 16, (7, 15, 23, 31))
+
+
+def small_sam(image_size: int) -> nn.Module:
+    """A SAM of 6 blocks of width 192, for training from nothing where there are no weights."""
+    return build_vit_sam(192, 6, 6, (2, 5), image_size)
+
+
+def _vit_t() -> nn.Module:
+    return build_sam(TinyViT())
+
+
+KINDS: dict[str, SamKind] = {
+    "mobile_sam": SamKind(_vit_t),
+    "sam_vit_b": SamKind(_vit_b),
+    "sam_vit_l": SamKind(_vit_l),
+    "sam_vit_h": SamKind(_vit_h),
+    "medsam": SamKind(_vit_b, Usage(stretch=True, unit_range=True, points=False, best_of_three=False)),
+}
+"""The kinds by name; MedSAM (Ma et al., Nature Communications 2024) is a ViT-B that is used in another way."""
+
+
+def load_sam(kind: str, checkpoint: str | Path | None = None) -> nn.Module:
+    """A model with the weights of a checkpoint, frozen, in evaluation mode, on the CPU.
+
+    Args:
+        kind: one of `KINDS`.
+        checkpoint: a state dict's file; by default where `python -m common weights fetch KIND` puts it.
+
+    Raises:
+        FileNotFoundError: if there is no such file; it says how to get it.
+        ValueError: for an unknown kind, or a file that holds no weights of it; it says what they look like.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    file = weights.find(kind) if checkpoint is None else Path(checkpoint)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such checkpoint; `python -m common weights fetch {kind}` downloads one")
+    state = _read(file)
+    found = recognise(state)
+    sam = KINDS[kind].build()
+    expected = {name: tuple(value.shape) for name, value in sam.state_dict().items()}
+    shapes = {name: tuple(value.shape) for name, value in state.items() if isinstance(value, torch.Tensor)}
+    if shapes != expected:
+        raise ValueError(
+            f"{file}: expected the weights of {kind}, found what looks like {found or 'none of the known kinds'}: "
+            + _difference(expected, shapes)
+        )
+    sam.load_state_dict(state)
+    return sam.eval().requires_grad_(False)
+
+
+def recognise(state: dict[str, Any]) -> str | None:
+    """What a state dict looks like, by its keys and shapes; None if it is none of the known kinds."""
+    position = state.get("image_encoder.pos_embed")
+    if isinstance(position, torch.Tensor):
+        known = {768: "sam_vit_b (or medsam)", 1024: "sam_vit_l", 1280: "sam_vit_h"}
+        return known.get(position.shape[-1], f"SAM with a vision transformer of width {position.shape[-1]}")
+    if "image_encoder.patch_embed.seq.0.c.weight" in state:
+        return "mobile_sam"
+    if "down.0.0.weight" in state and "head.weight" in state:
+        return "the embedded generalist"
+    return None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    state = read_checkpoint(file, expected="a checkpoint of plain tensors", found="one that does not load")
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]
+    if not isinstance(state, dict):
+        raise ValueError(f"{file}: expected a state dict, found a {type(state).__name__}")
+    return state
+
+
+def _difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
+    missing = [name for name in expected if name not in found]
+    surplus = [name for name in found if name not in expected]
+    other = [name for name in expected if name in found and found[name] != expected[name]]
+    parts = []
+    for names, what in ((missing, "missing"), (surplus, "unknown"), (other, "of another shape")):
+        if names:
+            parts.append(f"{len(names)} tensors are {what} ({names[0]}{', …' if len(names) > 1 else ''})")
+    return "; ".join(parts)
+
+
+def _modeling() -> ModuleType:
+    """`segment_anything.modeling`, without the package's `__init__`, which imports torchvision."""
+    if "segment_anything" in sys.modules:
+        return importlib.import_module("segment_anything.modeling")
+    found = importlib.util.find_spec("segment_anything")
+    if found is None or found.submodule_search_locations is None:
+        raise ImportError("the SAM family needs the package segment-anything: `pip install segment-anything`")
+    package = ModuleType("segment_anything")
+    package.__path__ = list(found.submodule_search_locations)
+    sys.modules["segment_anything"] = package
+    try:
+        return importlib.import_module("segment_anything.modeling")
+    finally:
+        del sys.modules["segment_anything"]

@@ -1,0 +1,130 @@
+"""SAM as a network for volumes: their slices stitched into one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from common.generalists.sam.models import with_masks
+from common.networks.pretrained import load_pretrained
+from common.transforms.stitch import stitch, unstitch
+
+
+@dataclass(frozen=True)
+class StitchedView:
+    """How a stitched image is turned before SAM sees it; the prediction is turned back.
+
+    Attributes:
+        turns: quarter turns.
+        flip: whether it is mirrored after that.
+        reverse: whether slices are laid out from last to first.
+    """
+
+    turns: int = 0
+    flip: bool = False
+    reverse: bool = False
+
+    def turn(self, image: Tensor) -> Tensor:
+        """`[..., S, S]` as SAM sees it."""
+        turned = image.rot90(self.turns, (-2, -1))
+        return turned.flip(-1) if self.flip else turned
+
+    def turn_back(self, image: Tensor) -> Tensor:
+        """The inverse of `turn`."""
+        straight = image.flip(-1) if self.flip else image
+        return straight.rot90(-self.turns, (-2, -1))
+
+
+CONFIDENCE_VIEWS = (StitchedView(), StitchedView(2), StitchedView(1, flip=True), StitchedView(reverse=True))
+"""Those whose agreement SFR+ takes for confidence: two orders of slices, turns and a flip."""
+
+
+class StitchedSam(nn.Module):
+    """Segments a volume as one image (SFR, IEEE TMI 2025): slices are stitched, SAM segments them without a prompt.
+
+    Of SAM's mask tokens, the first of the multimask output are the classes, background included (`with_masks` adds
+    some where there are more classes): our choice. Being a network for volumes, it is trained, slid over whole scans
+    and evaluated like any other; margins of the stitched image take part in no loss because they are not in the result.
+
+    Args:
+        sam: a `segment_anything.modeling.Sam`, perhaps with LoRA.
+        num_classes: C, background included.
+        enlarge: factor by which slices are enlarged before they are stitched; 1 in the paper. The masks of SAM have a
+            quarter of the image's resolution.
+        augment: while training, turn and mirror the stitched image at random.
+        save_memory: compute activations of the encoder's blocks anew in the backward pass instead of keeping them.
+        weights: file of a state dict to start from; errors as for :func:`common.networks.load_pretrained`.
+
+    Shapes: ``[B, 1, H, W, D]``, normalised to mean 0 and deviation 1 (SAM's own input is about that), to logits
+    ``[B, C, H, W, D]``.
+
+    Attributes:
+        view: how the image is turned in evaluation.
+    """
+
+    def __init__(
+        self,
+        sam: nn.Module,
+        num_classes: int = 2,
+        *,
+        enlarge: int = 1,
+        augment: bool = True,
+        save_memory: bool = False,
+        weights: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        model: Any = with_masks(sam, num_classes)
+        self.sam = model
+        self.num_classes = num_classes
+        self.enlarge = enlarge
+        self.augment = augment
+        self.side = int(model.prompt_encoder.input_image_size[0])
+        self.view = StitchedView()
+        if weights is not None:
+            load_pretrained(self, weights)
+        if save_memory:
+            for stage in model.image_encoder.modules():
+                for block in getattr(stage, "blocks", ()):
+                    block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        view = self._random_view() if self.training and self.augment else self.view
+        ordered = x.flip(-1) if view.reverse else x
+        image, layout = stitch(self._resized(ordered, self.enlarge), self.side)
+        logits = view.turn_back(self._segment(view.turn(image)))
+        volume = self._resized(unstitch(logits, layout), 1 / self.enlarge, x.shape[2:4])
+        return volume.flip(-1) if view.reverse else volume
+
+    def _segment(self, image: Tensor) -> Tensor:
+        """`[B, N, 1, S, S]` to logits `[B, N, C, S, S]`."""
+        batch, number = image.shape[:2]
+        rgb = image.flatten(0, 1).expand(-1, 3, -1, -1)
+        embeddings = self.sam.image_encoder(rgb)
+        sparse, dense = self.sam.prompt_encoder(points=None, boxes=None, masks=None)
+        masks, _ = self.sam.mask_decoder(
+            image_embeddings=torch.zeros_like(embeddings[:1]),
+            image_pe=self.sam.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse.expand(len(embeddings), -1, -1),
+            dense_prompt_embeddings=embeddings + dense,
+            multimask_output=True,
+        )
+        logits = F.interpolate(masks[:, : self.num_classes], image.shape[-2:], mode="bilinear", align_corners=False)
+        return logits.unflatten(0, (batch, number))
+
+    def _random_view(self) -> StitchedView:
+        turns, flip, reverse = torch.randint(4, (1,)), torch.randint(2, (1,)), torch.randint(2, (1,))
+        return StitchedView(int(turns), bool(flip), bool(reverse))
+
+    def _resized(self, volume: Tensor, factor: float, size: torch.Size | None = None) -> Tensor:
+        """Slices of `[B, C, H, W, D]` scaled in their plane."""
+        if factor == 1:
+            return volume
+        rows, columns = size or [round(factor * side) for side in volume.shape[2:4]]
+        return F.interpolate(volume, (rows, columns, volume.shape[4]), mode="trilinear", align_corners=False)

@@ -1,0 +1,9 @@
+"""Other data turned into cohorts, and made-up scans (phantoms) where there are none."""
+
+from common.prepare.brats import prepare_brats
+from common.prepare.la import prepare_la
+from common.prepare.nifti import prepare_nifti
+from common.prepare.open_cohort import open_cohort
+from common.prepare.phantom import phantom_volume, write_phantom
+
+__all__ = ["open_cohort", "phantom_volume", "prepare_brats", "prepare_la", "prepare_nifti", "write_phantom"]

@@ -1,0 +1,60 @@
+"""BraTS folders as a cohort for whole-tumour segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.cohort.cohort import Cohort, write_datalist
+from common.prepare.convert import Source, convert_all
+
+
+def prepare_brats(
+    source: str | Path,
+    target: str | Path,
+    spacing: float | Sequence[float] | None = None,
+    validation: int = 1,
+    *,
+    modality: str = "Flair",
+    progress: bool = True,
+) -> Cohort:
+    """Turns ``source/PATIENT/{Flair_subtrMeanDivStd,OTMultiClass}.nii.gz`` into a cohort with the whole tumour as 1.
+
+    Patients are sorted by name. Doing it again changes nothing, and continues what was interrupted.
+
+    Args:
+        source: folder with a folder for each patient (skull-stripped, z-scored BraTS 2013/2015).
+        target: folder of the cohort.
+        spacing: to resample to, in millimetres; by default the scans' own.
+        validation: how many of the last patients are for validation.
+        modality: whose ``…_subtrMeanDivStd.nii.gz`` is the image, e.g. "Flair".
+        progress: show a progress bar.
+
+    Raises:
+        FileNotFoundError: if there is no patient.
+        CohortError: if files are missing, truncated or not as expected; what headers tell, before anything is
+            written.
+        ValueError: if ``validation`` leaves no scan for training, or the target holds anything else.
+    """
+    source = Path(source)
+    patients = sorted(path.parent for path in source.glob("*/OTMultiClass.nii.gz"))
+    if not patients:
+        raise FileNotFoundError(f"{source}: expected patients' folders with OTMultiClass.nii.gz, found none.")
+    if not 0 <= validation < len(patients):
+        raise ValueError(
+            f"validation must be 0 to {len(patients) - 1} of the {len(patients)} patients, got {validation}."
+        )
+    sources = [
+        Source(folder.name, folder / f"{modality}_subtrMeanDivStd.nii.gz", folder / "OTMultiClass.nii.gz")
+        for folder in patients
+    ]
+    settings = {"made by": "prepare brats", "modality": modality, "validation": validation}
+    items = convert_all(sources, target, settings, spacing=spacing, merge_classes=True, progress=progress)
+    training = len(items) - validation
+    write_datalist(
+        target,
+        name=f"brain tumour ({modality})",
+        labels={1: "whole tumour"},
+        splits={"training": items[:training], "validation": items[training:]},
+    )
+    return Cohort.open(target)

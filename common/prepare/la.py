@@ -1,0 +1,132 @@
+"""The left-atrium benchmark's h5 files as a cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from common.cohort.cohort import Cohort, write_datalist
+from common.cohort.errors import CohortError
+from common.files import claim, write_nifti
+from common.prepare.resample import resample_image, resample_label
+
+SPACING = 0.625
+"""Of the benchmark's scans in millimetres (Xiong et al., Medical Image Analysis 67, 2021); the h5 files keep none."""
+
+H5_FILE = "mri_norm2.h5"
+
+
+def prepare_la(
+    source: str | Path,
+    target: str | Path,
+    spacing: float | Sequence[float] | None = None,
+    validation: int = 16,
+    *,
+    progress: bool = True,
+) -> Cohort:
+    """Turns ``source/CASE/mri_norm2.h5`` of the cases in ``source/train.list`` into a cohort of NIfTI files.
+
+    The order of the list is kept. If there is a ``test.list`` too, its cases make the test split. Doing it again
+    changes nothing, and continues what was interrupted.
+
+    Args:
+        source: the benchmark's folder.
+        target: folder of the cohort.
+        spacing: to resample to, in millimetres; by default the scans' own 0.625.
+        validation: how many of the list's last cases are for validation.
+        progress: show a progress bar.
+
+    Raises:
+        FileNotFoundError: if there is no ``train.list``.
+        CohortError: if h5 files are missing, truncated or not as expected; all of them, before anything is written.
+        ValueError: if ``validation`` leaves no scan for training, or the target holds anything else.
+        ImportError: if h5py is not installed.
+    """
+    source = Path(source)
+    cases = _read_list(source / "train.list")
+    test = _read_list(source / "test.list") if (source / "test.list").is_file() else []
+    if not 0 <= validation < len(cases):
+        raise ValueError(f"validation must be 0 to {len(cases) - 1} of the {len(cases)} cases, got {validation}.")
+    problems = [problem for case in cases + test if (problem := _problem(source / case / H5_FILE))]
+    if problems:
+        raise CohortError(problems)
+    settings = {"made by": "prepare la", "source": str(source.resolve()), "spacing": spacing, "validation": validation}
+    folder = claim(target, {**settings, "cases": cases, "test cases": test})
+    items = {case: {"image": f"images/{case}.nii.gz", "label": f"labels/{case}.nii.gz"} for case in cases + test}
+    for case in tqdm(items, desc="prepare la", unit="scan", disable=not progress):
+        if not all((folder / path).is_file() for path in items[case].values()):
+            _convert(source / case / H5_FILE, folder / items[case]["image"], folder / items[case]["label"], spacing)
+    training = cases[: len(cases) - validation]
+    parts = {"training": training, "validation": cases[len(training) :], "test": test}
+    write_datalist(
+        folder,
+        name="left atrium",
+        labels={1: "left atrium"},
+        splits={split: [items[case] for case in part] for split, part in parts.items()},
+    )
+    return Cohort.open(folder)
+
+
+def _convert(source: Path, image_path: Path, label_path: Path, spacing: float | Sequence[float] | None) -> None:
+    image, label = _read(source)
+    affine = np.diag([SPACING, SPACING, SPACING, 1.0])
+    new_affine = affine
+    if spacing is not None:
+        image, new_affine = resample_image(image, affine, spacing)
+        label, _ = resample_label(label, affine, spacing)
+    write_nifti(image_path, image, new_affine)
+    write_nifti(label_path, label, new_affine)
+
+
+def _read_list(path: Path) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected the benchmark's list of cases, one a line.")
+    cases = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if len(set(cases)) < len(cases):
+        raise ValueError(f"{path}: expected every case once, found {len(cases) - len(set(cases))} again.")
+    return cases
+
+
+def _problem(path: Path) -> str | None:
+    """What is wrong with an h5 file as far as it shows without reading the voxels."""
+    h5py = _h5py()
+    if not path.is_file():
+        return f"{path}: no such file, though its case is listed."
+    try:
+        with h5py.File(path) as file:
+            shapes = {name: getattr(file.get(name), "shape", None) for name in ("image", "label")}
+    except OSError as error:
+        return f"{path}: expected a complete h5 file, found a truncated or damaged one ({error}); copy it again."
+    if shapes["image"] is None or shapes["image"] != shapes["label"] or len(shapes["image"]) != 3:
+        return f"{path}: expected 3D `image` and `label` of one shape, found {shapes['image']} and {shapes['label']}."
+    return None
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Image, float32, and label, uint8."""
+    try:
+        with _h5py().File(path) as file:
+            image, label = file["image"][:].astype(np.float32), file["label"][:]
+    except OSError as error:
+        raise CohortError(
+            [f"{path}: expected a complete h5 file, found a truncated or damaged one ({error}); copy it again."]
+        ) from error
+    wrong = []
+    if not np.isfinite(image).all():
+        wrong.append(f"{path}: expected finite intensities, found {np.count_nonzero(~np.isfinite(image))} others.")
+    if not np.isin(label, (0, 1)).all():
+        wrong.append(f"{path}: expected labels 0 and 1, found {np.unique(label)[:5].tolist()}.")
+    if wrong:
+        raise CohortError(wrong)
+    return image, label.astype(np.uint8)
+
+
+def _h5py():  # type: ignore[no-untyped-def]
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError("h5py is needed to read the benchmark's files: python -m pip install h5py") from error
+    return h5py

@@ -1,0 +1,113 @@
+"""A user's own NIfTI files as a cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common.cohort.cohort import Cohort, write_datalist
+from common.cohort.errors import CohortError
+from common.files import NIFTI_SUFFIXES, scan_name
+from common.prepare.convert import Source, convert_all
+
+
+def prepare_nifti(
+    images: str | Path,
+    target: str | Path,
+    labels: str | Path | None = None,
+    spacing: float | Sequence[float] | None = None,
+    validation: int = 0,
+    test: int = 0,
+    *,
+    classes: Mapping[int, str] | Sequence[str] | str = "foreground",
+    name: str | None = None,
+    progress: bool = True,
+) -> Cohort:
+    """Brings a folder of NIfTI images, and of labels with the same file names, into a cohort.
+
+    Doing it again changes nothing, and continues what was interrupted.
+
+    Args:
+        images: folder with one .nii or .nii.gz a scan.
+        target: folder of the cohort.
+        labels: folder with the label of each scan that has one, under the image's file name.
+        spacing: to resample to, in millimetres; by default the scans' own.
+        validation: how many of the labelled scans, the last ones by name, are for validation.
+        test: how many scans are for testing: labelled ones before the validation scans, or else any.
+        classes: name of each class 1..K, or one name.
+        name: of the study; by default the target's.
+        progress: show a progress bar.
+
+    Raises:
+        FileNotFoundError: if a folder does not exist or there is no image in it.
+        CohortError: if labels have no image, names come twice, or files are not as expected; all of them.
+        ValueError: if too few scans are left, or the target holds anything else.
+    """
+    image_files = _nifti_files(images)
+    label_files = _nifti_files(labels) if labels is not None else {}
+    orphans = [
+        f"{path}: expected an image of this name in {images}, found none; rename the label or leave it out."
+        for key, path in label_files.items()
+        if key not in image_files
+    ]
+    if orphans:
+        raise CohortError(orphans)
+    names = _class_names(classes)
+    sources = [Source(key, path, label_files.get(key)) for key, path in image_files.items()]
+    labelled = [source.id for source in sources if source.label]
+    if not 0 <= validation <= len(labelled):
+        raise ValueError(f"validation must be 0 to {len(labelled)}, the number of labelled scans, got {validation}.")
+    if not 0 <= test < len(sources) - validation:
+        raise ValueError(
+            f"test must be 0 to {len(sources) - validation - 1}, so that one scan is left for training, got {test}."
+        )
+    splits = _splits(list(image_files), labelled, validation, test)
+    settings = {"made by": "prepare nifti", "validation": validation, "test": test, "classes": names, "name": name}
+    items = convert_all(sources, target, settings, spacing=spacing, progress=progress)
+    by_id = dict(zip(image_files, items, strict=True))
+    write_datalist(
+        target,
+        name=name or Path(target).name,
+        labels=names,
+        splits={split: [by_id[key] for key in keys] for split, keys in splits.items()},
+    )
+    return Cohort.open(target)
+
+
+def _splits(ids: Sequence[str], labelled: Sequence[str], validation: int, test: int) -> dict[str, list[str]]:
+    last = list(labelled[len(labelled) - validation :])
+    rest = [key for key in ids if key not in last]
+    held_out = [key for key in rest if key in labelled][-test:] if test else []
+    held_out += [key for key in reversed(rest) if key not in labelled][: test - len(held_out)]
+    return {
+        "training": [key for key in rest if key not in held_out],
+        "validation": last,
+        "test": sorted(held_out),
+    }
+
+
+def _nifti_files(folder: str | Path) -> dict[str, Path]:
+    """NIfTI files of a folder by id, sorted."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder.")
+    paths = sorted(path for path in folder.iterdir() if path.name.endswith(NIFTI_SUFFIXES) and path.name[0] != ".")
+    if not paths:
+        raise FileNotFoundError(f"{folder}: expected NIfTI files (.nii, .nii.gz), found none.")
+    files: dict[str, Path] = {}
+    twice = []
+    for path in paths:
+        if scan_name(path) in files:
+            twice.append(f"{path}: expected a name of its own, found {files[scan_name(path)].name} too; remove one.")
+        files[scan_name(path)] = path
+    if twice:
+        raise CohortError(twice)
+    return files
+
+
+def _class_names(classes: Mapping[int, str] | Sequence[str] | str) -> dict[int, str]:
+    if isinstance(classes, str):
+        return {1: classes}
+    if isinstance(classes, Mapping):
+        return {int(value): str(text) for value, text in classes.items()}
+    return {value: str(text) for value, text in enumerate(classes, start=1)}

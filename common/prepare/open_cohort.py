@@ -1,0 +1,43 @@
+"""The user's scans, or phantoms where none are given."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.cohort.cohort import Cohort
+from common.prepare.phantom import write_phantom
+
+logger = logging.getLogger(__name__)
+
+
+def open_cohort(
+    dataset_dir: str | Path | None,
+    *,
+    phantom_dir: str | Path,
+    scans: int = 42,
+    size: int | Sequence[int] = 64,
+    seed: int = 0,
+    domain: str = "target",
+) -> Cohort:
+    """Opens a cohort; without one, writes phantoms once and says so.
+
+    Args:
+        dataset_dir: the cohort's folder, or None (or "") for phantoms.
+        phantom_dir: where the phantoms go.
+        scans, size, seed, domain: of the phantoms, see :py:func:`common.prepare.write_phantom`.
+
+    Raises:
+        FileNotFoundError, CohortError: see :py:meth:`common.cohort.Cohort.open`.
+        ValueError: if ``phantom_dir`` holds anything but these phantoms.
+    """
+    if dataset_dir:
+        return Cohort.open(dataset_dir)
+    logger.warning(
+        "NO DATA GIVEN: this is a PHANTOM cohort of %d made-up scans in %s; its results mean nothing for patients. "
+        "For your own scans add --dataset_dir DIR.",
+        scans,
+        phantom_dir,
+    )
+    return write_phantom(phantom_dir, scans, size, seed, domain=domain, progress=True)

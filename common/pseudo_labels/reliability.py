@@ -1,0 +1,95 @@
+"""Selective semi-supervised fine-tuning: the unlabelled scans whose pseudo-label can be trusted.
+
+After ASSFT (Yang, Marcus and Sotiras, arXiv 2509.10784), whose abstract says that reliable scans are found among those
+not queried; the two criteria are ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from common.query.one_shot.difficulty import region_of_interest
+from common.query.one_shot.divergence import novelty
+from common.query.strategy import check_probabilities
+
+
+def region_confidence(probabilities: Tensor, *, dilation: int = 2, floor: float = 0.05) -> float:
+    """The mean probability of the likeliest class within the regions of interest of all classes.
+
+    Args:
+        probabilities: ``[C, H, W, D]``, summing to 1 over C; class 0 is the background.
+        dilation: of the regions, in voxels.
+        floor: see :func:`common.query.one_shot.region_of_interest`.
+
+    Returns:
+        1/C to 1, or 0 if no class exceeds the floor anywhere: there is nothing to trust.
+
+    Raises:
+        ValueError: if the probabilities are not ``[C, H, W, D]`` with C >= 2, or an argument is out of its range.
+    """
+    given = check_probabilities(probabilities)
+    regions = [region_of_interest(probability, dilation=dilation, floor=floor) for probability in given[1:]]
+    region = torch.stack(regions).any(dim=0)
+    return given.amax(dim=0)[region].mean(dtype=torch.float64).item() if region.any() else 0.0
+
+
+def nearest_distance(features: Mapping[str, Tensor], labelled: Sequence[Tensor]) -> dict[str, float]:
+    """Cosine distance of each scan's features to those of the nearest labelled scan.
+
+    Args:
+        features: by scan, each ``[F]``; see :func:`common.query.one_shot.pooled_features`.
+        labelled: each ``[F]``, at least one.
+
+    Returns:
+        By scan, 0 to 2.
+
+    Raises:
+        ValueError: if no scan is labelled, or not all are finite vectors of one length.
+    """
+    if not labelled:
+        raise ValueError("labelled must hold the features of at least one scan, got none.")
+    return {scan: novelty(found, labelled) for scan, found in features.items()}
+
+
+def select_reliable(
+    confidence: Mapping[str, float],
+    distance: Mapping[str, float],
+    *,
+    confidence_quantile: float = 0.5,
+    distance_quantile: float = 0.5,
+) -> list[str]:
+    """The scans with a confidence in the upper part and a distance to the labelled scans in the lower part.
+
+    Args:
+        confidence: by scan; see :func:`region_confidence`.
+        distance: of the same scans; see :func:`nearest_distance`.
+        confidence_quantile: τ_c, 0 to 1: a confidence must reach this quantile of all; 0 lets every scan in.
+        distance_quantile: τ_d, 0 to 1: a distance must not exceed this quantile of all; 1 lets every scan in.
+
+    Returns:
+        The scans by name, possibly none.
+
+    Raises:
+        ValueError: if the scans differ, a number is not finite or a quantile is out of its range.
+    """
+    for name, quantile in (("confidence_quantile", confidence_quantile), ("distance_quantile", distance_quantile)):
+        if not 0 <= quantile <= 1:
+            raise ValueError(f"{name} must lie in 0..1, got {quantile}.")
+    if confidence.keys() != distance.keys():
+        raise ValueError(
+            f"confidence and distance must be of the same scans, got {sorted(confidence)} and {sorted(distance)}."
+        )
+    for name, numbers in (("confidence", confidence), ("distance", distance)):
+        bad = sorted(scan for scan, given in numbers.items() if not math.isfinite(given))
+        if bad:
+            raise ValueError(f"{name} must be finite, but that of {', '.join(bad)} is not.")
+    if not confidence:
+        return []
+    least = np.quantile(list(confidence.values()), confidence_quantile)
+    farthest = np.quantile(list(distance.values()), distance_quantile)
+    return sorted(scan for scan in confidence if confidence[scan] >= least and distance[scan] <= farthest)

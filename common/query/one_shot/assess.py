@@ -1,0 +1,186 @@
+"""One streamed pass over the pool, for a query that spends its budget at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from monai.data import Dataset, MetaTensor, dense_patch_slices
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from common.engines.bottleneck import BottleneckInferer
+from common.files import digest, read_checkpoint, replacing
+from common.query.one_shot.divergence import adapt_normalisation, adaptable
+from common.query.one_shot.rating import Assessment, Prediction, SampleStrategy
+
+logger = logging.getLogger(__name__)
+
+
+class PoolAssessment:
+    """Assesses every scan of a pool; what is done is kept on disk, so that an interrupted pass goes on.
+
+    For each scan, unless the strategy need not look at it: a pass of inference and, if the strategy asks for it, a few
+    steps that adapt a copy of the network's normalisation layers to some of its windows
+    (:func:`common.query.one_shot.adapt_normalisation`), and a pass with that copy. One scan is in memory at a time.
+    That not all windows are used, and which, is ours: those in which most foreground is predicted. A network without
+    anything to adapt is taken for its own adapted copy.
+
+    Args:
+        dataset: gives items with ``scan`` (the id) and ``image`` ``[channels, H, W, D]``.
+        network: the pre-trained model.
+        strategy: what is measured.
+        inferer: gives probabilities and features.
+        folder: gets a file a scan.
+        device: on which to run.
+        window_share: of a scan's windows that the copy is adapted on; at least one window.
+        max_windows: that are adapted on at most, since all go through at once.
+        steps: of adaptation.
+        learning_rate: of adaptation.
+        progress: whether to show a progress bar.
+
+    Raises:
+        ValueError: if ``window_share`` or ``max_windows`` is out of its range.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        network: nn.Module,
+        strategy: SampleStrategy,
+        inferer: BottleneckInferer,
+        folder: str | Path,
+        device: torch.device | str,
+        window_share: float = 0.15,
+        max_windows: int = 4,
+        steps: int = 2,
+        learning_rate: float = 1e-3,
+        progress: bool = True,
+    ) -> None:
+        if not 0 < window_share <= 1:
+            raise ValueError(f"window_share must lie in (0, 1], got {window_share}.")
+        if max_windows < 1:
+            raise ValueError(f"max_windows must be at least 1, got {max_windows}.")
+        self.dataset = dataset
+        self.network = network
+        self.strategy = strategy
+        self.inferer = inferer
+        self.folder = Path(folder)
+        self.device = torch.device(device)
+        self.window_share = window_share
+        self.max_windows = max_windows
+        self.steps = steps
+        self.learning_rate = learning_rate
+        self.progress = progress
+
+    def run(self) -> dict[str, Assessment]:
+        """Assessment by scan."""
+        if self.strategy.unseen is not None:
+            return {item["scan"]: self.strategy.unseen for item in self.dataset.data}
+        self.network.eval()
+        settings = {
+            "strategy": [self.strategy.name, self.strategy.assessed_with],
+            "roi_size": self.inferer.window,
+            "overlap": list(self.inferer.overlaps),
+            "feature_layer": self.inferer.feature_layer,
+            "adaptation": [self.window_share, self.max_windows, self.steps, self.learning_rate],
+            "precision": self.inferer.precision,
+        }
+        model = digest(json.dumps(settings, sort_keys=True, default=vars), *self.network.state_dict().values())
+        found = {}
+        for position in tqdm(range(len(self.dataset)), desc="query: pool", unit="scan", disable=not self.progress):
+            item = self.dataset[position]
+            path = self.folder / f"{item['scan']}.pt"
+            made_by = digest(model, item["image"])
+            kept = _kept(path, made_by)
+            if kept is None:
+                kept = self.assess(item["image"])
+                with replacing(path) as temporary:
+                    torch.save({"made_by": made_by, **asdict(kept)}, temporary)
+            found[item["scan"]] = kept
+        _warn(list(found.values()))
+        return found
+
+    def assess(self, image: Tensor) -> Assessment:
+        """What the query needs to know of one scan, ``[channels, H, W, D]``."""
+        plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+        inputs = plain[None].float().to(self.device)
+        before = self._predict(inputs, self.network)
+
+        def adapt() -> Prediction:
+            if not self._adaptable:
+                return before
+            windows = self._windows(inputs[0], 1 - before.probabilities[0])
+            adapted = adapt_normalisation(self.network, windows, steps=self.steps, learning_rate=self.learning_rate)
+            return self._predict(inputs, adapted)
+
+        return self.strategy.assess(before, adapt)
+
+    @cached_property
+    def _adaptable(self) -> bool:
+        found = adaptable(self.network)
+        if not found:
+            logger.warning(
+                "NOTHING TO ADAPT: no normalisation layer of the %s has running statistics or affine parameters. Every "
+                "scan's divergence is 0, and does not count in the choice.",
+                type(self.network).__name__,
+            )
+        return found
+
+    def _predict(self, inputs: Tensor, network: nn.Module) -> Prediction:
+        probabilities, features = self.inferer.with_features(inputs, network)
+        return Prediction(probabilities[0], features[0])
+
+    def _windows(self, image: Tensor, foreground: Tensor) -> Tensor:
+        """The windows of an image in which most foreground is predicted, ``[N, channels, h, w, d]``."""
+        roi = self.inferer.window
+        pads = [max(size - side, 0) for size, side in zip(roi, image.shape[1:], strict=True)]
+        edges = [edge for pad in reversed(pads) for edge in (pad // 2, pad - pad // 2)]
+        image, foreground = (nn.functional.pad(it, edges) for it in (image, foreground))
+        intervals = [
+            size if size == side else max(int(size * (1 - share)), 1)
+            for size, side, share in zip(roi, image.shape[1:], self.inferer.overlaps, strict=True)
+        ]
+        places = dense_patch_slices(image.shape[1:], roi, intervals)
+        number = min(max(1, int(self.window_share * len(places))), self.max_windows)
+        shares = torch.stack([foreground[place].mean() for place in places])
+        best = shares.sort(descending=True, stable=True).indices[:number].tolist()
+        return torch.stack([image[(slice(None), *places[index])] for index in best])
+
+
+def _warn(found: Sequence[Assessment]) -> None:
+    """Says so if the model tells a query little or nothing."""
+    if found and not any(it.foreground for it in found):
+        logger.warning(
+            "NO FOREGROUND IS PREDICTED in any of %d scans: the model tells little about them. Do the scans look like "
+            "those that it was trained on?",
+            len(found),
+        )
+    if len(found) > 1 and all(_alike(it, found[0]) for it in found):
+        logger.warning("ALL %d SCANS ARE ALIKE to the model: only names or chance are left to choose by.", len(found))
+
+
+def _alike(one: Assessment, other: Assessment) -> bool:
+    same = all(math.isclose(number, other.numbers[name], rel_tol=1e-6) for name, number in one.numbers.items())
+    return same and torch.allclose(one.features, other.features, rtol=1e-6)
+
+
+def _kept(path: Path, made_by: str) -> Assessment | None:
+    """What was found before in the same image, by the same model with the same settings."""
+    if not path.is_file():
+        return None
+    try:
+        content = read_checkpoint(path, expected="an assessment", found="a damaged file")
+    except ValueError:
+        logger.warning("%s cannot be read; the scan is assessed again.", path)
+        return None
+    if not isinstance(content, dict) or content.pop("made_by", None) != made_by:
+        return None
+    return Assessment(**content)

@@ -1,0 +1,164 @@
+"""A query that spends its budget at once: assess all scans, choose some, have them annotated."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common.annotations.annotation import Annotator
+from common.annotations.folder import AnnotationsPending
+from common.annotations.ledger import Ledger, LedgerEntry
+from common.annotations.store import AnnotationStore
+from common.cohort.cohort import Scan
+from common.files import replacing
+from common.query.one_shot.assess import PoolAssessment
+from common.query.one_shot.rating import Assessment, Rating, SampleStrategy
+
+logger = logging.getLogger(__name__)
+
+
+def check_budget(budget: int, scans: Sequence[Scan], ledger: Ledger) -> None:
+    """Refuses a budget that the pool does not have, or other than the one that has been spent.
+
+    Raises:
+        ValueError: naming the setting, or the ledger, what was expected and what was found.
+    """
+    if not 1 <= budget <= len(scans):
+        raise ValueError(f"budget must lie in 1..{len(scans)}, the scans of the pool, got {budget}.")
+    if ledger.entries and ledger.budget_used != budget:
+        raise ValueError(
+            f"{ledger.path}: expected {budget} annotated scans, as budget says, found {ledger.budget_used}; "
+            "use that budget, or another --output_dir."
+        )
+
+
+class SampleQuery:
+    """Spends an annotation budget at once, on densely annotated scans.
+
+    Everything it decides is in the ledger, as round 0, and in a table of all scans. Doing it again changes nothing. If
+    an annotator cannot deliver yet, it says what is to be drawn where and ends; the same command goes on.
+
+    Args:
+        pool: assesses the scans.
+        strategy: chooses.
+        annotator: turns scans into annotations.
+        ledger: what has been annotated.
+        store: where annotations go.
+        scans: of the pool.
+        budget: scans to annotate.
+        table: CSV file of all scans: ``scan, score``, the strategy's numbers of each (in ASSFT
+            ``divergence, novelty, difficulty, distance``), ``chosen``; the chosen ones first, in the order of the picks
+            (``chosen`` counts them from 1) and as rated at their pick; the others as they are rated after the last
+            pick, most wanted first.
+
+    Raises:
+        ValueError: if the budget does not fit the pool, or the ledger or a pending request was made with another budget
+            or strategy, or other scans.
+    """
+
+    def __init__(
+        self,
+        pool: PoolAssessment,
+        *,
+        strategy: SampleStrategy,
+        annotator: Annotator,
+        ledger: Ledger,
+        store: AnnotationStore,
+        scans: Sequence[Scan],
+        budget: int,
+        table: str | Path,
+    ) -> None:
+        check_budget(budget, scans, ledger)
+        others = sorted({entry.strategy for entry in ledger.entries} - {strategy.name})
+        if others:
+            raise ValueError(
+                f"{ledger.path}: expected scans chosen by {strategy.name}, found those of {', '.join(others)}; use "
+                "another --output_dir."
+            )
+        self.pool = pool
+        self.strategy = strategy
+        self.annotator = annotator
+        self.ledger = ledger
+        self.store = store
+        self.scans = {scan.id: scan for scan in scans}
+        self.budget = budget
+        self.table = Path(table)
+
+    def run(self) -> list[str]:
+        """The chosen scans that are annotated; none while annotations are awaited."""
+        if self.ledger.entries:
+            logger.info("%s: the query has been made; nothing to do.", self.ledger.path)
+            return self.ledger.labelled
+        asked = self.annotator.requested(0)
+        if asked:
+            self._check_asked(asked)
+        assessments = self.pool.run()
+        picks = self._picks(assessments, asked) if asked else self.strategy.choose(assessments, self.budget)
+        write_ratings(self.table, picks, self._others(assessments, picks))
+        chosen = [pick.scan for pick in picks]
+        logger.info("chosen: %s; the scores of all scans are in %s", ", ".join(chosen), self.table)
+        try:
+            annotations = self.annotator.annotate([self.scans[scan] for scan in chosen], round=0)
+        except AnnotationsPending as request:
+            logger.warning("%s", request)
+            return []
+        for scan, annotation in annotations.items():
+            self.store.write("annotation", scan, annotation.array, annotation.affine)
+        scores = {pick.scan: pick.score for pick in picks}
+        self.ledger.add(
+            LedgerEntry(
+                scan=scan,
+                round=0,
+                iteration=0,
+                strategy=self.strategy.name,
+                score=scores[scan],
+                slices=annotation.slices,
+                voxels=annotation.voxels,
+                annotator=annotation.annotator,
+            )
+            for scan, annotation in annotations.items()
+        )
+        return chosen
+
+    def _check_asked(self, asked: Sequence[str]) -> None:
+        """Raises ValueError if what has been asked for is not of this budget and pool."""
+        unknown = [scan for scan in asked if scan not in self.scans]
+        if unknown:
+            raise ValueError(
+                f"the scans must hold those that annotations were asked for, but {', '.join(unknown)} are missing; "
+                "bring them back, or use another --output_dir."
+            )
+        if len(asked) != self.budget:
+            raise ValueError(
+                f"budget must be {len(asked)}, the scans that annotations were asked for, got {self.budget}; use that "
+                "budget, or another --output_dir."
+            )
+
+    def _picks(self, assessments: Mapping[str, Assessment], asked: Sequence[str]) -> list[Rating]:
+        """The scans that have been asked for, as they are rated among those left at their turn."""
+        rest = dict(assessments)
+        picks: list[Rating] = []
+        for scan in asked:
+            known = [assessments[pick.scan].features for pick in picks]
+            picks.append(next(rating for rating in self.strategy.rate(rest, known) if rating.scan == scan))
+            del rest[scan]
+        return picks
+
+    def _others(self, assessments: Mapping[str, Assessment], picks: Sequence[Rating]) -> list[Rating]:
+        chosen = [pick.scan for pick in picks]
+        rest = {scan: found for scan, found in assessments.items() if scan not in chosen}
+        return self.strategy.rate(rest, [assessments[scan].features for scan in chosen])
+
+
+def write_ratings(path: str | Path, picks: Sequence[Rating], others: Sequence[Rating]) -> None:
+    """Writes the table of a query, atomically; see :class:`SampleQuery`."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        ratings = [*picks, *others]
+        names = list(ratings[0].numbers) if ratings else []
+        writer = csv.writer(file)
+        writer.writerow(["scan", "score", *names, "chosen"])
+        for place, rating in enumerate(ratings, start=1):
+            numbers = (rating.score, *(rating.numbers[name] for name in names))
+            writer.writerow([rating.scan, *(f"{it:.6g}" for it in numbers), place if place <= len(picks) else 0])

@@ -1,0 +1,61 @@
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from common.annotations import AnnotationStore, Ledger, LedgerEntry, annotate_densely
+from common.cohort import read_labels_ras
+from common.prepare import write_phantom
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    return write_phantom(tmp_path / "phantom", scans=5, size=16, seed=0)
+
+
+@pytest.fixture
+def places(tmp_path):
+    return {"ledger": Ledger(tmp_path / "run"), "store": AnnotationStore(tmp_path / "run")}
+
+
+def test_the_first_scans_are_labelled_once(cohort, places):
+    assert annotate_densely(cohort, **places, number=1) == [cohort.training[0].id]
+    entries = Ledger(places["ledger"].path).entries
+    label, _ = read_labels_ras(cohort.training[0].label)
+    np.testing.assert_array_equal(places["store"].read("annotation", cohort.training[0].id), label)
+    assert [(entry.round, entry.strategy, entry.slices, entry.voxels) for entry in entries] == [
+        (0, "first", None, label.size)
+    ]
+    annotate_densely(cohort, **places, number=1)
+    assert Ledger(places["ledger"].path).entries == entries
+
+
+def test_by_default_all_that_have_a_label(cohort, places):
+    first, *others = cohort.training
+    partly = replace(cohort, training=(replace(first, label=None), *others))
+    assert annotate_densely(partly, **places, leave_unlabelled=True) == [scan.id for scan in others]
+
+
+def test_a_class_that_cannot_be_learnt_is_named(cohort, places, caplog):
+    known = max(cohort.labels)
+    wider = replace(cohort, labels={**cohort.labels, known + 1: "appendage"})
+    with caplog.at_level(logging.WARNING):
+        annotate_densely(wider, **places, number=1)
+    assert f"NO LABELLED SCAN HAS ANY appendage (class {known + 1})" in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_bad_input(cohort, places):
+    bare = replace(cohort, training=tuple(replace(scan, label=None) for scan in cohort.training))
+    with pytest.raises(ValueError, match="at least one training scan with a label, found none"):
+        annotate_densely(bare, **places)
+    with pytest.raises(ValueError, match="expected unlabelled training scans"):
+        annotate_densely(cohort, **places, leave_unlabelled=True)
+    for number in (0, len(cohort.training) + 1):
+        with pytest.raises(ValueError, match=rf"labelled must lie in 1\.\.{len(cohort.training)}"):
+            annotate_densely(cohort, **places, number=number)
+    last = cohort.training[-1].id
+    places["ledger"].add(LedgerEntry(last, 0, 0, "random", None, None, 1, "oracle"))
+    with pytest.raises(ValueError, match=f"found {last}; use"):
+        annotate_densely(cohort, **places, number=1)

@@ -1,0 +1,44 @@
+"""What a training item is given to learn from."""
+
+import numpy as np
+import pytest
+import torch
+
+from common.annotations import LoadAnnotationsd
+from common.annotations.store import AnnotationStore
+
+
+def item(shape=(3, 4, 5)):
+    return {"scan": "s1", "image": torch.zeros(1, *shape)}
+
+
+def test_nothing_stored_is_nothing_annotated(tmp_path):
+    loaded = LoadAnnotationsd(AnnotationStore(tmp_path))(item())
+    for key in ("annotation", "pseudo_label"):
+        assert loaded[key].dtype == torch.uint8
+        assert loaded[key].shape == (1, 3, 4, 5)
+        assert (loaded[key] == 255).all()
+
+
+def test_reads_what_is_there_now(tmp_path):
+    store = AnnotationStore(tmp_path)
+    load = LoadAnnotationsd(store)
+    for number in (1, 2):
+        store.write("pseudo_label", "s1", np.full((3, 4, 5), number, np.uint8), np.eye(4))
+        loaded = load(item())
+        assert (loaded["pseudo_label"] == number).all()
+        assert (loaded["annotation"] == 255).all()
+
+
+def test_writing_to_the_item_leaves_the_store_alone(tmp_path):
+    store = AnnotationStore(tmp_path)
+    store.write("annotation", "s1", np.zeros((3, 4, 5), np.uint8), np.eye(4))
+    LoadAnnotationsd(store)(item())["annotation"][:] = 9
+    assert not np.asarray(store.read("annotation", "s1")).any()
+
+
+def test_another_grid(tmp_path):
+    store = AnnotationStore(tmp_path)
+    store.write("annotation", "s1", np.zeros((3, 4, 6), np.uint8), np.eye(4))
+    with pytest.raises(ValueError, match=r"s1\.nii: expected the image's grid \(3, 4, 5\), found \(3, 4, 6\)"):
+        LoadAnnotationsd(store)(item())

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from common.generalists import Prompts, SamGeneralist
+from common.generalists.sam.canvas import Canvas
+from common.generalists.sam.models import KINDS, Usage
+
+
+class Transparent(nn.Module):
+    """A SAM whose embedding is the image, and whose mask is the image within the box, shifted by the points' offset."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.register_buffer("pixel_mean", torch.full((3, 1, 1), 120.0))
+        self.register_buffer("pixel_std", torch.full((3, 1, 1), 60.0))
+        self.passes = 0
+        self.prompt_encoder = TransparentPrompts(side)
+        self.mask_decoder = TransparentDecoder()
+
+    def image_encoder(self, image):
+        self.passes += len(image)
+        return F.avg_pool2d(image[:, :1], 4)
+
+
+class TransparentPrompts:
+    embed_dim = 1
+
+    def __init__(self, side: int) -> None:
+        self.input_image_size, self.image_embedding_size = (side, side), (side // 4, side // 4)
+
+    def __call__(self, points, boxes, masks):
+        mean = points[0].mean(dim=1) if points else boxes[:, :2]
+        return torch.cat([boxes, mean], dim=1), torch.zeros(len(boxes), 1, 1, 1)
+
+    def get_dense_pe(self):
+        return torch.zeros(1)
+
+
+class TransparentDecoder(nn.Module):
+    def forward(self, image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings, multimask_output):
+        image = dense_prompt_embeddings[:, 0] + image_embeddings[:, 0]
+        centre = 4 * torch.arange(image.shape[-1]) + 2
+        left, top, right, bottom, x, y = sparse_prompt_embeddings[:, :, None].unbind(1)
+        columns = (centre >= left) & (centre <= right)
+        rows = (centre >= top) & (centre <= bottom)
+        mask = torch.where(rows[:, :, None] & columns[:, None], image + 0.001 * (x - left + y - top)[..., None], -5)
+        number = 3 if multimask_output else 1
+        return mask[:, None].expand(-1, number, -1, -1), torch.rand(len(mask), number)
+
+
+def some(shape: tuple[int, int], slices: int = 21, number: int = 40) -> tuple[torch.Tensor, Prompts]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(slices, *shape, generator=generator)
+    size = torch.tensor([shape[1], shape[0]])
+    first = (torch.rand(number, 2, generator=generator) * (size - 1)).floor()
+    last = first + 1 + (torch.rand(number, 2, generator=generator) * (size - first - 1)).floor()
+    prompts = Prompts(
+        boxes=torch.cat([first, last], dim=1),
+        points=(torch.rand(number, 3, 2, generator=generator) * size).floor(),
+        point_labels=torch.ones(number, 3, dtype=torch.long),
+        slice_index=torch.randint(0, slices, (number,), generator=generator),
+        classes=torch.ones(number, dtype=torch.long),
+    )
+    return images, prompts
+
+
+@pytest.mark.parametrize("usage", [Usage(), KINDS["medsam"].usage])
+@pytest.mark.parametrize("grid", [2, 4, 8])
+@pytest.mark.parametrize("shape", [(32, 32), (17, 30), (31, 8)])
+def test_masks_from_a_grid_equal_those_of_the_tile_alone(usage: Usage, grid: int, shape: tuple[int, int]) -> None:
+    """Of 16 slices on 1024 pixels, each sees what it would on 256 pixels of its own: prompts, pixels, cuts agree."""
+    images, prompts = some(shape)
+    together, alone = Transparent(1024), Transparent(1024 // grid)
+    found = SamGeneralist(together, usage=usage, precision="fp32", slices_per_pass=grid**2).segment(images, prompts)
+    expected = SamGeneralist(alone, usage=usage, precision="fp32").segment(images, prompts)
+    assert expected.std() > 0.05
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert together.passes == len((prompts.slice_index // grid**2).unique())
+    assert alone.passes == len(prompts.slice_index.unique())
+
+
+def test_every_slice_of_the_last_incomplete_grid_is_found() -> None:
+    images, prompts = some((20, 20), slices=6)
+    found = SamGeneralist(Transparent(1024), precision="fp32", slices_per_pass=4).segment(images, prompts)
+    expected = SamGeneralist(Transparent(512), precision="fp32").segment(images, prompts)
+    assert torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("shape", "slices", "grid"),
+    [
+        ((200, 256), 16, 4),
+        ((200, 257), 16, 3),
+        ((400, 300), 16, 2),
+        ((600, 10), 16, 1),
+        ((2000, 9), 4, 1),
+        ((9, 9), 4, 2),
+    ],
+)
+def test_no_slice_is_shrunk_for_the_sake_of_a_grid(shape: tuple[int, int], slices: int, grid: int) -> None:
+    canvas = Canvas.fitting(1024, shape, slices)
+    assert canvas.grid == grid
+    assert grid == 1 or all(new >= old for new, old in zip(canvas.scaled, shape, strict=True))
+
+
+def test_the_scaled_shape_is_the_references() -> None:
+    """int(size * 1024 / longest + 0.5), as ResizeLongestSide."""
+    for shape in ((512, 333), (333, 512), (7, 1000), (1, 3), (1, 4000)):
+        scale = 1024 / max(shape)
+        expected = tuple(max(1, int(size * scale + 0.5)) for size in shape)
+        assert Canvas(1024, shape).scaled == expected
+
+
+def test_tiles_lie_row_by_row_at_multiples_of_a_token() -> None:
+    canvas = Canvas.fitting(1024, (100, 50), 9)
+    image = torch.arange(1, 12).view(11, 1, 1, 1).expand(-1, 1, *canvas.scaled).float()
+    painted = canvas.lay_out(image)
+    assert painted.shape == (2, 1, 1024, 1024) and canvas.tile == 336
+    for index in range(11):
+        x, y = canvas.corners(torch.tensor([index]))[0].tolist()
+        assert x % 16 == 0 and y % 16 == 0 and (x, y) == (336 * (index % 9 % 3), 336 * (index % 9 // 3))
+        rows, columns = canvas.scaled
+        assert (painted[index // 9, 0, y : y + rows, x : x + columns] == index + 1).all()
+    assert painted.count_nonzero() == 11 * canvas.scaled[0] * canvas.scaled[1]
