@@ -81,7 +81,7 @@ def test_a_constant_image_gives_numbers(generalist):
 
 
 def test_missing_weights(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.pt.*train_prompt_unet"):
+    with pytest.raises(FileNotFoundError, match=r"none\.pt.*embedded\.training"):
         EmbeddedGeneralist(weights=tmp_path / "none.pt")
 
 
