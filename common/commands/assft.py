@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from common.annotations import AnnotationsPending, FolderAnnotator, Ledger
-from common.checks import check_one_of
-from common.cohort import Cohort, check_cohort
-from common.commands.adaptation import annotators, weights_file
-from common.commands.stages import Steps, check_stage, find_bundle, known_settings, run_stage, say
+from common.annotations import Ledger
+from common.checks import ANNOTATORS, check_one_of
+from common.cohort import check_cohort
+from common.commands.bundles import check_stage, known_settings
+from common.commands.prior_stages import MADE_UP, PRETRAINED, weights_file
+from common.commands.stages import Steps, run_stage, say
 from common.files import claim, read_json, write_json
 from common.prepare import open_cohort
 from common.query.one_shot import check_budget, sample_strategy
@@ -99,7 +100,7 @@ def assft(
 
     say(f"ASSFT · {output_dir} · {cohort.name} · seed {seed}")
     if weights is None:
-        weights = folder / "pretrained.pt"
+        weights = folder / PRETRAINED
         if "pretrain" not in steps.seconds:
             # Every other stage begins with this by itself; pre-training knows nothing of the cohort.
             check_cohort(cohort, channels=training.get("channels", 1), simulated=annotator == "oracle")
@@ -108,29 +109,24 @@ def assft(
         source |= settings["pretrain"]
         made_up = not source.get("dataset_dir")
         if made_up:
-            say(
-                "   NO PRE-TRAINED MODEL GIVEN: one is trained on MADE-UP scans; its results mean nothing for "
-                "patients. For a model of your own add --pretrained FILE."
-            )
+            say(f"   {MADE_UP}")
         what = "the network on scans of another domain"
-        run_stage(steps, BUNDLE, "pretrain", folder, source, what, warnings=not made_up)
+        run_stage(steps, BUNDLE, "pretrain", folder, source, what, quiet=made_up)
         if made_up:
             # Only now: until then a model could be given after all.
             write_json(folder / "notes.json", {"pre-trained on": "made-up scans"})
     shared = {"dataset_dir": str(cohort.folder), "pretrained": str(weights), "seed": seed}
     shared |= {"budget": budget, "query": query, "annotator": annotator}
-    try:
-        run_stage(
-            steps,
-            BUNDLE,
-            "query",
-            folder,
-            shared | asking | settings["querying"],
-            f"which {budget} of {len(cohort.training)} scans to label",
-            check=lambda: _expect_annotations(folder, cohort, query),
-        )
-    except AnnotationsPending as request:
-        say(f"\n{request}")
+    queried = run_stage(
+        steps,
+        BUNDLE,
+        "query",
+        folder,
+        shared | asking | settings["querying"],
+        f"which {budget} of {len(cohort.training)} scans to label",
+        complete=lambda: bool(Ledger(folder).entries),
+    )
+    if not queried:
         return {}
     others = "and reliable pseudo-labels of the others" if selective else "alone"
     run_stage(steps, BUNDLE, "train", folder, shared | training, f"the network on the labelled scans {others}")
@@ -167,11 +163,4 @@ def _check(settings: dict[str, Any]) -> None:
             f"pretrain must be empty where pretrained is given, got settings of {', '.join(settings['pretrain'])}."
         )
     sample_strategy(settings["query"])
-    check_one_of("annotator", settings["annotator"], annotators(find_bundle(BUNDLE)))
-
-
-def _expect_annotations(folder: Path, cohort: Cohort, query: str) -> None:
-    """Raises AnnotationsPending, which says what to draw where, if the query waits for people."""
-    if not Ledger(folder).entries:
-        people = FolderAnnotator(folder, cohort.labels, dense=True, query=query)
-        people.annotate([cohort.scan(scan) for scan in people.requested(0) or []], round=0)
+    check_one_of("annotator", settings["annotator"], ANNOTATORS)

@@ -15,12 +15,13 @@ from typing import Any
 from tqdm import tqdm
 
 from common.annotations import Ledger
-from common.commands.stages import Steps, find_bundle, run_bundle, say
+from common.commands.stages import Steps, run_bundle, say
 from common.files import claim, write_json
 from common.handlers import read_log
 from common.prepare import write_phantom
 from common.report import write_report
 
+BUNDLE = "fmabs_la"
 METHODS = {"fmabs": "FM-ABS", "supervised": "Supervised"}
 
 
@@ -84,7 +85,6 @@ def demo(output_dir: str | Path = "runs/demo", settings: DemoSettings | None = N
         RuntimeError: if a step fails, naming its output.
     """
     settings = settings or DemoSettings()
-    bundle = find_bundle("fmabs_la")
     folder = claim(output_dir, {"made by": "demo", **asdict(settings)}).resolve()
     steps = Steps(folder / "progress.json")
     say(f"FM-ABS demo · {output_dir} · seed {settings.seed}\n")
@@ -97,19 +97,19 @@ def demo(output_dir: str | Path = "runs/demo", settings: DemoSettings | None = N
         f"2  FM-ABS       {settings.iterations} iterations; {settings.initial} scans cross-labelled at random, "
         f"{2 * settings.per_round} more that it asks for"
     )
-    _train(steps, bundle, folder, "fmabs", settings)
+    _train(steps, folder, "fmabs", settings)
     ledger = Ledger(folder / "fmabs")
 
     say(f"3  Supervised   {settings.iterations} iterations on the same {ledger.budget_used} cross-labelled scans")
     if "supervised" not in steps.seconds:
         _copy_annotations(folder / "fmabs", folder / "supervised")
-    _train(steps, bundle, folder, "supervised", settings)
+    _train(steps, folder, "supervised", settings)
 
     say(f"4  Evaluation   of both on the {settings.test} held-out scans, and their predictions as NIfTI")
     with steps.step("evaluation") as wanted, ThreadPoolExecutor(2) as pool:
         if wanted:
             jobs = [(method, config) for config in ("evaluate", "inference") for method in METHODS]
-            list(pool.map(lambda job: _apply(bundle, folder, job[0], job[1], settings), jobs))
+            list(pool.map(lambda job: _apply(folder, job[0], job[1], settings), jobs))
 
     metrics = _metrics(folder, settings, steps.seconds)
     write_json(folder / "metrics.json", metrics)
@@ -139,7 +139,7 @@ def _write_cohort(folder: Path, settings: DemoSettings) -> None:
     )
 
 
-def _overlay(method: str, settings: DemoSettings) -> dict[str, Any]:
+def _settings(method: str, settings: DemoSettings) -> dict[str, Any]:
     """What a method's training has other than the bundle's ``train.json``: small sizes, and the method's loss terms.
 
     Patches are not flipped or turned, which so short a training has no time for; alike for both methods.
@@ -188,29 +188,21 @@ def _overlay(method: str, settings: DemoSettings) -> dict[str, Any]:
     }
 
 
-def _train(steps: Steps, bundle: Path, folder: Path, method: str, settings: DemoSettings) -> None:
-    overlay = folder / f"{method}.json"
+def _train(steps: Steps, folder: Path, method: str, settings: DemoSettings) -> None:
     with steps.step(method) as wanted:
-        if not wanted:
-            return
-        write_json(overlay, _overlay(method, settings))
-        files = [bundle / "configs" / "train.json", overlay]
-        arguments = ["--dataset_dir", folder / "cohort", "--output_dir", folder / method, "--seed", settings.seed]
-        run_bundle(
-            bundle,
-            folder / method,
-            files,
-            arguments,
-            watch=lambda process: _watch(process, folder / method, settings.iterations),
-        )
+        if wanted:
+            run_bundle(
+                BUNDLE,
+                "train",
+                folder / method,
+                _settings(method, settings) | {"dataset_dir": str(folder / "cohort"), "seed": settings.seed},
+                watch=lambda process: _watch(process, folder / method, settings.iterations),
+            )
 
 
-def _apply(bundle: Path, folder: Path, method: str, config: str, settings: DemoSettings) -> None:
-    arguments = ["--output_dir", folder / method, "--roi_size", list(settings.patch), "--stride", settings.stride]
-    arguments += ["--network_def#width", settings.width]
-    arguments += ["--dataset_dir", folder / "cohort"]
-    files = [bundle / "configs" / f"{config}.json"]
-    run_bundle(bundle, folder / method, files, arguments, threads=1)
+def _apply(folder: Path, method: str, config: str, settings: DemoSettings) -> None:
+    sizes = {"roi_size": list(settings.patch), "stride": settings.stride, "network_def#width": settings.width}
+    run_bundle(BUNDLE, config, folder / method, sizes | {"dataset_dir": str(folder / "cohort")}, threads=1)
 
 
 def _watch(process: subprocess.Popen, folder: Path, iterations: int) -> None:

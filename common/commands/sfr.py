@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from common.commands.stages import Steps, check_stage, known_settings, run_stage, say
+from common.commands.bundles import check_stage, known_settings
+from common.commands.stages import Steps, run_stage, say
 from common.files import claim, read_json
 from common.prepare import open_cohort
 

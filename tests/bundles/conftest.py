@@ -1,13 +1,10 @@
 """A small phantom cohort, and the bundle's own configs at its size."""
 
-from pathlib import Path
-
 import pytest
-from monai.bundle import ConfigWorkflow
 
 from common.prepare import write_phantom
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.bundles.adaptation import NAME, NETWORK, SMALL_SOURCE
+from tests.bundles.workflows import run
 
 
 @pytest.fixture(scope="session")
@@ -37,22 +34,33 @@ def small_settings(cohort_dir, tmp_path):
     }
 
 
-def workflow(bundle, stage, settings):
-    """One of a bundle's workflows, as ``monai.bundle run`` makes it."""
-    folder = ROOT / "bundles" / bundle
-    return ConfigWorkflow(
-        config_file=str(folder / "configs" / f"{stage}.json"),
-        workflow_type=stage if stage in ("train", "inference") else "inference",
-        logging_file=str(folder / "configs" / "logging.conf"),
-        bundle_root=str(folder),
-        **settings,
-    )
+@pytest.fixture
+def common_settings(tmp_path):
+    return {
+        "output_dir": str(tmp_path / "run"),
+        "device": "cpu",
+        "roi_size": [32, 32, 32],
+        "stride": [32, 32, 32],
+        "precision": "fp32",
+        "network_def": NETWORK,
+    }
 
 
-def run(bundle, stage, settings):
-    """Initialises and runs a workflow to its end."""
-    flow = workflow(bundle, stage, settings)
-    flow.initialize()
-    flow.run()
-    flow.finalize()
-    return flow
+@pytest.fixture(scope="session")
+def pretrained(tmp_path_factory):
+    """The first stage's model."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    settings = {"device": "cpu", "roi_size": [32, 32, 32], "stride": [32, 32, 32], "precision": "fp32"}
+    run(NAME, "pretrain", {**settings, **SMALL_SOURCE, "output_dir": str(folder), "network_def": NETWORK})
+    return str(folder / "pretrained.pt")
+
+
+@pytest.fixture
+def query_settings(common_settings, cohort_dir, pretrained):
+    return {**common_settings, "dataset_dir": str(cohort_dir), "pretrained": pretrained, "budget": 2}
+
+
+@pytest.fixture
+def train_settings(query_settings):
+    few = {"max_iterations": 6, "val_interval": 3, "first_round": 2, "round_interval": 2, "warm_up": 2}
+    return {**query_settings, **few, "encoder": "model.0"}

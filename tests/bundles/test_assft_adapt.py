@@ -1,4 +1,4 @@
-"""The adaptation bundle's own configs, at the size of seconds."""
+"""The adaptation bundle's pre-training, fine-tuning, evaluation and inference, at the size of seconds."""
 
 import csv
 import json
@@ -17,60 +17,9 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 
 from common.annotations import AnnotationStore, Ledger
-from common.cohort import Cohort, write_datalist
-from common.query.one_shot import PoolAssessment
-from tests.bundles.conftest import ROOT, run, workflow
-from tests.bundles.test_fmabs import Stop, refused, stop
-
-NAME = "assft_adapt"
-NETWORK = {
-    "_target_": "UNet",
-    "spatial_dims": 3,
-    "in_channels": "@channels",
-    "out_channels": "@num_classes",
-    "channels": [4, 8],
-    "strides": [2],
-    "norm": "batch",
-}
-SWIN = {"_target_": "SwinUNETR", "in_channels": 1, "out_channels": 2, "window_size": 4, "feature_size": 12}
-SMALL_SOURCE = {"max_iterations": 4, "val_interval": 2, "warm_up": 1, "phantom_scans": 3, "phantom_size": 32}
-
-
-@pytest.fixture
-def common_settings(tmp_path):
-    return {
-        "output_dir": str(tmp_path / "run"),
-        "device": "cpu",
-        "roi_size": [32, 32, 32],
-        "stride": [32, 32, 32],
-        "precision": "fp32",
-        "network_def": NETWORK,
-    }
-
-
-@pytest.fixture(scope="session")
-def pretrained(tmp_path_factory):
-    """The first stage's model."""
-    folder = tmp_path_factory.mktemp("pretrained")
-    settings = {"device": "cpu", "roi_size": [32, 32, 32], "stride": [32, 32, 32], "precision": "fp32"}
-    run(NAME, "pretrain", {**settings, **SMALL_SOURCE, "output_dir": str(folder), "network_def": NETWORK})
-    return str(folder / "pretrained.pt")
-
-
-@pytest.fixture
-def query_settings(common_settings, cohort_dir, pretrained):
-    return {**common_settings, "dataset_dir": str(cohort_dir), "pretrained": pretrained, "budget": 2}
-
-
-@pytest.fixture
-def train_settings(query_settings):
-    few = {"max_iterations": 6, "val_interval": 3, "first_round": 2, "round_interval": 2, "warm_up": 2}
-    return {**query_settings, **few, "encoder": "model.0"}
-
-
-def table(settings):
-    with (Path(settings["output_dir"]) / "query.csv").open() as file:
-        return list(csv.DictReader(file))
+from common.cohort import Cohort
+from tests.bundles.adaptation import NAME, NETWORK, SMALL_SOURCE, SWIN, copies, table
+from tests.bundles.workflows import ROOT, Stop, refused, run, stop, workflow
 
 
 def test_pretrains_queries_trains_evaluates_and_infers(train_settings, query_settings, common_settings, cohort_dir):
@@ -158,23 +107,25 @@ def test_intensities_vary_while_annotations_and_places_stay(common_settings, coh
 
 def test_alone_it_pretrains_and_queries_and_says_so(train_settings, capsys):
     del train_settings["pretrained"]
-    small = ", ".join(f"{name}={number}" for name, number in SMALL_SOURCE.items())
-    flow = workflow(NAME, "train", train_settings)
-    given = flow.parser.get("pretrain_settings")
-    flow.parser["pretrain_settings"] = f"{given[:-1]}, {small})"
-    flow.parser["query_settings"] = "$dict({k: v for k, v in @pretrain_settings.items() if k in KEPT}, ".replace(
-        "KEPT", "('device', 'seed', 'channels', 'roi_size', 'stride', 'precision')"
-    ) + flow.parser.get("query_settings").removeprefix("$dict(@pretrain_settings, ")
+    small = {f"pretrain_settings#{name}": number for name, number in SMALL_SOURCE.items()}
+    flow = workflow(NAME, "train", train_settings | small)
     flow.initialize()
+    output = Path(train_settings["output_dir"])
+    assert not output.exists(), "a config that is only described makes nothing"
+    flow.run()
     printed = capsys.readouterr().out
     assert "WARNING - NO PRE-TRAINED MODEL GIVEN" in printed and "WARNING - NO SCAN IS LABELLED" in printed
-    output = Path(train_settings["output_dir"])
-    weights = torch.load(output / "pretrained.pt", weights_only=True)
-    network = flow.parser.get_parsed_content("network_def")
-    teacher = flow.parser.get_parsed_content("teacher").ema_model
-    for found in (network.state_dict(), teacher.state_dict()):
-        assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
     assert len(Ledger(output / "ledger.json").entries) == 2
+    assert torch.load(output / "checkpoint.pt", weights_only=True)["iteration"] == train_settings["max_iterations"]
+
+
+def test_student_and_teacher_start_from_the_pretrained_weights(train_settings, pretrained):
+    flow = workflow(NAME, "train", train_settings)
+    teacher = flow.parser.get_parsed_content("teacher").ema_model
+    weights = torch.load(pretrained, weights_only=True)
+    for found in (flow.parser.get_parsed_content("network_def").state_dict(), teacher.state_dict()):
+        assert found.keys() == weights.keys()
+        assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
 
 
 def test_a_pre_training_that_was_stopped_leaves_no_model(common_settings):
@@ -190,59 +141,6 @@ def test_a_pre_training_that_was_stopped_leaves_no_model(common_settings):
     assert (output / "pretrained.pt").exists() and not (output / "source" / "best.pt").exists()
     run(NAME, "pretrain", settings)
     assert (output / "pretrained.pt").exists()
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"query": "he"}, "round_00.json: expected a request by the query he, found one by random"),
-        ({"budget": 3}, "budget must be 2, the scans that annotations were asked for, got 3"),
-    ],
-)
-def test_a_pending_request_is_not_taken_for_that_of_another_query(change, message, query_settings):
-    settings = query_settings | {"annotator": "folder", "query": "random"}
-    run(NAME, "query", settings)
-    with refused(ValueError, message):
-        run(NAME, "query", settings | change)
-
-
-def test_an_interrupted_query_goes_on(query_settings, monkeypatch):
-    whole = {**query_settings, "output_dir": query_settings["output_dir"] + "_whole"}
-    run(NAME, "query", whole)
-    assess, calls = PoolAssessment.assess, []
-
-    def interrupted(self, image):
-        calls.append(image)
-        if len(calls) == 3:
-            raise Stop
-        return assess(self, image)
-
-    monkeypatch.setattr(PoolAssessment, "assess", interrupted)
-    with refused(Stop):
-        run(NAME, "query", query_settings)
-    run(NAME, "query", query_settings)
-    assert len(calls) == len(table(query_settings)) + 1
-    assert table(query_settings) == table(whole)
-
-
-@pytest.mark.parametrize("name", ["assft", "foreground_random"])
-def test_pauses_for_people_and_goes_on(name, train_settings, query_settings, cohort_dir):
-    for settings in (query_settings, train_settings):
-        settings |= {"annotator": "folder", "query": name}
-    run(NAME, "query", query_settings)
-    output = Path(query_settings["output_dir"])
-    assert not Ledger(output / "ledger.json").entries
-    with refused(ValueError, "expected annotated scans, found none; draw"):
-        workflow(NAME, "train", train_settings).initialize()
-    request = json.loads((output / "requests" / "round_00.json").read_text())
-    labels = {scan.id: scan.label for scan in Cohort.open(cohort_dir).training}
-    for asked in request["scans"]:
-        assert asked["slices"] == []
-        nib.save(nib.load(labels[asked["scan"]]), asked["draw_in"])
-    run(NAME, "query", query_settings)
-    entries = Ledger(output / "ledger.json").entries
-    assert [entry.scan for entry in entries] == [row["scan"] for row in table(query_settings)[:2]]
-    assert {entry.annotator for entry in entries} == {"folder"} and all(entry.slices is None for entry in entries)
 
 
 @pytest.mark.parametrize(("changes", "share"), [({}, 2 / 3), ({"copy_paste": 0.5}, 0.5), ({"copy_paste": 0}, None)])
@@ -261,7 +159,7 @@ def test_the_first_half_of_the_training_is_with_annotations_alone(iterations, du
 
 def test_resumed_run_equals_the_uninterrupted_one(train_settings):
     changes = {"freeze_encoder": True, "consistency": 0.1}
-    settings = {**train_settings, "train#handlers#2#every": 1, **changes}
+    settings = {**train_settings, "checkpoint_interval": 1, **changes}
     whole = {**settings, "output_dir": settings["output_dir"] + "_whole"}
     run(NAME, "train", whole)
     flow = workflow(NAME, "train", settings)
@@ -282,27 +180,6 @@ def test_resumed_run_equals_the_uninterrupted_one(train_settings):
             assert torch.equal(tensor, before[name]), name
     selections = [Ledger(it["output_dir"]).selections for it in (whole, settings)]
     assert len(selections[0]) == 2 and selections[0] == selections[1]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"budget": 99}, "budget must lie in 1..6, the scans of the pool, got 99"),
-        ({"budget": 0}, "got 0"),
-        ({"pretrained": "nowhere.pt"}, "nowhere.pt: expected the weights"),
-        ({"pretrained": "swin_unetr_ssl"}, "no weights of swin_unetr_ssl"),
-        ({"network_def": {**NETWORK, "channels": [4, 16]}}, "of another shape: model"),
-        ({"channels": 4}, ".nii.gz: expected a 3D volume with 4 channels, found shape (32, 32, 32) with 1"),
-        ({"roi_size": [30, 32, 32]}, "divisible by 16, got"),
-        ({"network_def": SWIN, "roi_size": [64, 48, 32]}, "found roi_size [64, 48, 32] and channels 1: spatial dim"),
-        ({"query": "entropie"}, "query must be one of assft, lc, he, her, random, foreground_random, coreset"),
-        ({"annotator": "nobody"}, "annotator must be one of oracle, folder, got 'nobody'"),
-    ],
-)
-def test_bad_settings_are_named_before_the_query(changes, message, query_settings, monkeypatch, tmp_path):
-    monkeypatch.setenv("LABEL_EFFICIENT_WEIGHTS", str(tmp_path))
-    with refused(Exception, message):
-        workflow(NAME, "query", query_settings | changes).initialize()
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "train"])
@@ -341,51 +218,6 @@ def test_bad_settings_are_named_before_any_training(changes, message, train_sett
     assert not Path(train_settings["output_dir"]).exists()
 
 
-@pytest.mark.parametrize("name", ["he", "random", "coreset"])
-def test_another_query_is_one_setting(name, query_settings):
-    settings = query_settings | {"query": name}
-    run(NAME, "query", settings)
-    rows = table(settings)
-    assert list(rows[0]) == ["scan", "score", "chosen"]
-    assert [row["chosen"] for row in rows] == ["1", "2", "0", "0", "0", "0"]
-    if name == "he":
-        scores = [float(row["score"]) for row in rows]
-        assert scores == sorted(scores, reverse=True) and 0 < scores[-1] < scores[0] < 1
-    ledger = Path(settings["output_dir"]) / "ledger.json"
-    assert [(entry.scan, entry.strategy) for entry in Ledger(ledger).entries] == [
-        (row["scan"], name) for row in rows[:2]
-    ]
-    with refused(ValueError, f"ledger.json: expected scans chosen by assft, found those of {name}"):
-        workflow(NAME, "query", query_settings).initialize()
-
-
-def test_training_queries_by_the_same_strategy_and_keeps_to_its_budget(train_settings, query_settings, capsys):
-    settings = train_settings | {"query": "random"}
-    workflow(NAME, "train", settings).initialize()
-    alone = query_settings | {"query": "random", "output_dir": settings["output_dir"] + "_alone"}
-    run(NAME, "query", alone)
-    assert table(settings) == table(alone)
-    for stage in ("query", "train"):
-        with refused(ValueError, "ledger.json: expected 3 annotated scans, as budget says, found 2"):
-            workflow(NAME, stage, settings | {"budget": 3}).initialize()
-    capsys.readouterr()
-    workflow(NAME, "train", train_settings).initialize()
-    assert "THE SCANS WERE CHOSEN BY random; query assft is not made" in capsys.readouterr().out
-
-
-def copies(cohort_dir, folder, change, sources):
-    """A cohort of changed copies of training scans, all of them labelled and to train on."""
-    cohort, items = Cohort.open(cohort_dir), []
-    folder.mkdir()
-    for place, source in enumerate(sources):
-        scan = cohort.training[source]
-        image = nib.load(scan.image)
-        nib.save(nib.Nifti1Image(change(image.get_fdata(dtype=np.float32)), image.affine), folder / f"{place}.nii.gz")
-        items.append({"image": f"{place}.nii.gz", "label": str(scan.label)})
-    write_datalist(folder, name="copies", labels=cohort.labels, splits={"training": items})
-    return str(folder)
-
-
 def test_images_of_four_channels(train_settings, query_settings, cohort_dir, tmp_path):
     folder = copies(cohort_dir, tmp_path / "four", lambda image: np.stack([image] * 4, axis=-1), range(4))
     for stage, settings in (("query", query_settings), ("train", train_settings)):
@@ -397,19 +229,6 @@ def test_images_of_four_channels(train_settings, query_settings, cohort_dir, tmp
     settings = train_settings | {"dataset_dir": folder, "channels": 4, "pretrained": str(tmp_path / "four.pt")}
     run(NAME, "train", settings)
     assert (Path(settings["output_dir"]) / "model.pt").exists()
-
-
-@pytest.mark.parametrize("name", ["assft", "coreset"])
-def test_identical_scans_without_foreground_are_chosen_by_name(name, query_settings, cohort_dir, tmp_path, capsys):
-    folder = copies(cohort_dir, tmp_path / "same", lambda image: image, [0, 0, 0, 0])
-    weights = torch.load(query_settings["pretrained"], weights_only=True)
-    torch.save({name: torch.zeros_like(it) for name, it in weights.items()}, tmp_path / "blind.pt")
-    settings = query_settings | {"dataset_dir": folder, "pretrained": str(tmp_path / "blind.pt"), "query": name}
-    run(NAME, "query", settings)
-    assert [(row["scan"], row["chosen"]) for row in table(settings)] == [("0", "1"), ("1", "2"), ("2", "0"), ("3", "0")]
-    printed = capsys.readouterr().out
-    assert "NO FOREGROUND IS PREDICTED in any of 4 scans" in printed
-    assert "ALL 4 SCANS ARE ALIKE to the model" in printed
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "inference"])
@@ -424,11 +243,6 @@ def test_weights_and_images_that_do_not_fit_a_trained_network(stage, common_sett
             (tmp_path / "scans" / f"{name}.nii.gz").write_bytes(content)
         with refused(ValueError, "2 problems"):
             workflow(NAME, stage, settings | {"dataset_dir": str(tmp_path / "scans")}).initialize()
-
-
-def test_features_of_a_layer_that_is_not_there(query_settings):
-    with refused(Exception, "feature_layer must be a layer of UNet"):
-        run(NAME, "query", query_settings | {"feature_layer": "bottleneck"})
 
 
 @pytest.mark.slow

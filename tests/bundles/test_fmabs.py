@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
@@ -17,7 +16,7 @@ from common.cohort import Cohort
 from common.generalists import SamGeneralist
 from common.generalists.sam.models import KINDS, SamKind, build_vit_sam
 from common.handlers import read_log
-from tests.bundles.conftest import ROOT, run, workflow
+from tests.bundles.workflows import ROOT, Stop, refused, run, stop, workflow
 
 BUNDLES = ("fmabs_la", "fmabs_brats")
 
@@ -68,20 +67,12 @@ def weights(settings):
     return {**content["objects"]["student"], **{f"teacher.{k}": v for k, v in content["objects"]["teacher"].items()}}
 
 
-class Stop(RuntimeError):
-    pass
-
-
-def stop(engine):
-    raise Stop
-
-
 @pytest.mark.parametrize(
     ("event", "iteration"),
     [(Events.ITERATION_STARTED, 2), (Events.ITERATION_STARTED, 4), (Events.ITERATION_COMPLETED, 5), ("visit", 6)],
 )
 def test_resumed_run_equals_the_uninterrupted_one(event, iteration, small_settings, tmp_path):
-    settings = {**small_settings, "train#handlers#2#every": 2}
+    settings = {**small_settings, "checkpoint_interval": 2}
     whole = {**settings, "output_dir": str(tmp_path / "whole")}
     run("fmabs_la", "train", whole)
 
@@ -247,15 +238,3 @@ def test_bad_settings_are_named_before_training(changes, message, small_settings
         flow.initialize()
         flow.run()
     assert not (Path(small_settings["output_dir"]) / "checkpoint.pt").exists()
-
-
-@contextmanager
-def refused(kind, message=""):
-    """MONAI wraps what goes wrong in a config's expression; the error itself is the first of the chain."""
-    with pytest.raises(RuntimeError, match="Failed to") as caught:
-        yield
-    error = caught.value
-    while error.__cause__ is not None:
-        error = error.__cause__
-    assert isinstance(error, kind)
-    assert message in str(error)

@@ -6,7 +6,7 @@ import pytest
 from monai.bundle import verify_net_in_out
 
 import common
-from tests.bundles.conftest import ROOT
+from tests.bundles.workflows import ROOT
 
 REQUIRED = {
     "schema",

@@ -14,8 +14,7 @@ from common.annotations import AnnotationStore, Ledger
 from common.cohort import Cohort, read_labels_ras
 from common.files import write_json
 from common.handlers import read_log
-from tests.bundles.conftest import run, workflow
-from tests.bundles.test_fmabs import Stop, refused, stop
+from tests.bundles.workflows import Stop, refused, run, stop, workflow
 
 NAME = "sfr_retrain"
 
@@ -129,7 +128,7 @@ def test_pseudo_labels_may_be_made_online(settings, cohort_dir):
 @pytest.mark.parametrize("companion", ["uamt", "cps"])
 def test_resumed_run_equals_the_uninterrupted_one(companion, settings, pseudo_label_dir, tmp_path):
     settings |= {"semi_supervised": companion, "pseudo_label_dir": str(pseudo_label_dir), "max_iterations": 4}
-    settings |= {"train#handlers#2#every": 2, "network_def#dropout": 0.5}
+    settings |= {"checkpoint_interval": 2, "network_def#dropout": 0.5}
     whole = {**settings, "output_dir": str(tmp_path / "whole")}
     run(NAME, "train", whole)
     flow = workflow(NAME, "train", settings)

@@ -13,8 +13,7 @@ from common.annotations import AnnotationStore, Ledger
 from common.cohort import Cohort
 from common.generalists.sam import add_lora, load_adapter, merge_lora
 from common.generalists.sam.models import KINDS, SamKind, build_vit_sam
-from tests.bundles.conftest import run, workflow
-from tests.bundles.test_fmabs import Stop, refused, stop
+from tests.bundles.workflows import Stop, refused, run, stop, workflow
 
 NAME = "sfr_stitch_finetune"
 
@@ -104,7 +103,7 @@ def test_an_interrupted_labelling_goes_on(settings, cohort_dir, monkeypatch):
 
 
 def test_resumed_run_equals_the_uninterrupted_one(settings, tmp_path):
-    settings = settings | {"train#handlers#2#every": 2}
+    settings = settings | {"checkpoint_interval": 2}
     run(NAME, "train", settings)
     interrupted = settings | {"output_dir": str(tmp_path / "interrupted")}
     flow = workflow(NAME, "train", interrupted)

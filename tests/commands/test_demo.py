@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from common.commands.bundles import find_bundle
 from common.commands.demo import METHODS, DemoSettings, demo, summary
-from common.commands.stages import find_bundle
 
 TINY = DemoSettings(
     scans=7, validation=1, test=2, size=32, patch=(16, 16, 16), width=2,

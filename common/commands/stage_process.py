@@ -1,0 +1,68 @@
+"""One stage of a bundle in a process of its own, which leaves a status file for the command that started it.
+
+``python -m common.commands.stage_process STATUS BUNDLE STAGE [CONFIG …]``
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any
+
+from common.commands.bundles import run_workflow
+from common.files import write_json
+
+
+class Warnings(logging.Handler):
+    """Keeps the texts of this package's warnings.
+
+    Attributes:
+        texts: The warnings in order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keeps one warning."""
+        self.texts.append(record.getMessage())
+
+
+def main(status: str, bundle: str, *configs: str) -> None:
+    """Runs the stage; exits with 1 if it fails.
+
+    Args:
+        status: JSON file that gets ``warnings``, this package's in order, and ``error``, None or what went wrong.
+        bundle: Folder of the bundle.
+        configs: See :func:`common.commands.bundles.run_workflow`.
+    """
+    warnings = Warnings()
+    logging.getLogger("common").addHandler(warnings)
+    found: dict[str, Any] = {"error": None, "warnings": warnings.texts}
+    try:
+        run_workflow(Path(bundle), configs, {})
+    except Exception as error:
+        traceback.print_exc()
+        found["error"] = explain(error)
+    write_json(status, found)
+    sys.exit(found["error"] is not None)
+
+
+def explain(error: BaseException) -> str:
+    """What went wrong: the error that MONAI's own errors, which name an expression of the config, were raised from."""
+    while error.__cause__ is not None and _raised_in_monai(error):
+        error = error.__cause__
+    return f"{type(error).__name__}: {error}"
+
+
+def _raised_in_monai(error: BaseException) -> bool:
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].f_globals.get("__name__", "").startswith("monai.")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
