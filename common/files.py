@@ -18,6 +18,7 @@ from torch import Tensor
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 RECORD = "prepared.json"
+"""File of a claimed folder that holds its settings."""
 
 
 @contextmanager
@@ -33,25 +34,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: str | Path, content: Any) -> None:
-    """Writes ``content`` as indented JSON, atomically.
-
-    Raises:
-        ValueError: if a number is NaN or infinite, which JSON does not know.
-    """
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def read_json(path: str | Path) -> Any:
     """Reads a JSON file.
 
     Raises:
-        FileNotFoundError: if it does not exist.
-        ValueError: if it is not valid JSON, naming the file and the place in it.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not valid JSON; the message names the file and the place in it.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,16 +50,36 @@ def read_json(path: str | Path) -> Any:
         raise ValueError(f"{path}: expected valid JSON, found an error: {error}.") from error
 
 
+def write_json(path: str | Path, content: Any) -> None:
+    """Writes ``content`` as indented JSON, atomically.
+
+    Raises:
+        ValueError: If a number is NaN or infinite, which JSON does not know.
+    """
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def scan_name(path: str | Path) -> str:
+    """The id of a scan: its file name without .nii or .nii.gz."""
+    name = Path(path).name
+    return next((name.removesuffix(suffix) for suffix in NIFTI_SUFFIXES if name.endswith(suffix)), name)
+
+
 def write_nifti(
     path: str | Path, array: np.ndarray, affine: np.ndarray, header: nib.Nifti1Header | None = None
 ) -> None:
     """Writes ``array`` unscaled in its own data type, atomically.
 
     Args:
-        path: ending in .nii.gz (lightly compressed) or .nii.
-        array: voxels.
-        affine: voxel indices to millimetres in RAS+ space, 4x4.
-        header: of the image on the same grid, if any: its codes and units are kept.
+        path: File to write, ending in .nii.gz (lightly compressed) or .nii.
+        array: The voxels.
+        affine: Matrix 4x4 from voxel indices to millimetres in RAS+ space.
+        header: Header of an image on the same grid, whose codes and units are kept; None for millimetres and scanner
+            coordinates.
     """
     image = nib.Nifti1Image(array, affine, header, dtype=array.dtype)
     if header is None:
@@ -83,26 +91,20 @@ def write_nifti(
         nib.save(image, temporary)
 
 
-def scan_name(path: str | Path) -> str:
-    """File name without .nii or .nii.gz: a scan's id."""
-    name = Path(path).name
-    return next((name.removesuffix(suffix) for suffix in NIFTI_SUFFIXES if name.endswith(suffix)), name)
-
-
 def read_checkpoint(path: Path, *, expected: str, found: str) -> Any:
-    """The content of a file that holds nothing but tensors and Python's own types, on the CPU.
+    """Reads a file that holds nothing but tensors and Python's own types, onto the CPU.
 
     Args:
-        path: of the file.
-        expected: what should be in it, for the error.
-        found: what it is instead, if it cannot be read.
+        path: File that ``torch.save`` has written.
+        expected: What the file should hold, in words for the error's message.
+        found: What it seems to be if it cannot be read, in words for the error's message.
 
     Raises:
-        ValueError: if it is damaged, or would have to run code.
+        ValueError: If the file is damaged, or code would have to be run to read it.
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of a damaged file, torch raises whatever zip and pickle raise
+    except Exception as error:  # for a damaged file, torch raises whatever zip and pickle raise
         reason = (str(error).splitlines() or [""])[0]
         if "weights_only" in str(error):
             reason = "it holds more than tensors; save the state_dict alone"
@@ -110,7 +112,7 @@ def read_checkpoint(path: Path, *, expected: str, found: str) -> Any:
 
 
 def digest(*parts: str | Tensor) -> str:
-    """A digest of texts and tensors (values, types and shapes), as 32 hexadecimal digits."""
+    """A checksum of texts and tensors (their values, types and shapes), 32 hexadecimal digits."""
     found = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, Tensor):
@@ -123,15 +125,18 @@ def digest(*parts: str | Tensor) -> str:
 
 
 def claim(folder: str | Path, settings: Mapping[str, Any], *, free: Collection[str] = ()) -> Path:
-    """Makes a folder that belongs to these settings alone, or recognises it.
+    """Reserves a folder for what a command makes with these settings, or recognises it when the command runs again.
 
     Args:
-        folder: to be filled.
-        settings: everything that decides on what is written, as JSON knows it.
-        free: names of settings that may be others than before; those given now are kept.
+        folder: Folder to fill; it is made if it does not exist.
+        settings: Everything that decides what is written there, in types that JSON knows.
+        free: Names of settings that may differ from those recorded before; their new values are recorded.
+
+    Returns:
+        The folder.
 
     Raises:
-        ValueError: if the folder holds what other settings, or somebody else, have put there.
+        ValueError: If the folder was claimed with other settings, or holds files and was never claimed.
     """
     folder = Path(folder)
     record = folder / RECORD

@@ -1,4 +1,4 @@
-"""Cross-labels: annotations of one slice a view."""
+"""Cross-labels: annotations of one slice in each view."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def middle_slices(label: NDArray[np.generic]) -> dict[str, int]:
     """The slice of each view through the middle of the foreground's bounding box.
 
     Args:
-        label: label map ``[H, W, D]`` in RAS orientation; foreground is what is neither 0 nor 255.
+        label: Label map ``[H, W, D]`` in RAS orientation; values other than 0 and 255 are foreground.
 
     Returns:
-        Index of the slice by view, ``(first + last) // 2`` of the slices that hold foreground.
+        Index of the slice by view: ``(first + last) // 2`` of the slices that hold foreground.
 
     Raises:
-        ValueError: if the label is not 3D or has no foreground.
+        ValueError: If the label is not 3D or has no foreground.
 
     Example:
         >>> label = np.zeros((4, 6, 8), np.uint8)
@@ -32,7 +32,7 @@ def middle_slices(label: NDArray[np.generic]) -> dict[str, int]:
     _require_3d(label)
     foreground = (label != 0) & (label != IGNORE_INDEX)
     if not foreground.any():
-        raise ValueError("a cross-label needs foreground to go through, but the label is empty.")
+        raise ValueError("expected foreground for the cross-label to pass through, but the label is empty.")
     middle = {}
     for view, axis in VIEWS.items():
         others = tuple(other for other in range(3) if other != axis)
@@ -44,22 +44,22 @@ def middle_slices(label: NDArray[np.generic]) -> dict[str, int]:
 def cross_label(
     label: NDArray[np.generic], slices: Mapping[str, int], ignore_index: int = IGNORE_INDEX
 ) -> NDArray[np.uint8]:
-    """Keeps a dense label on the given slices alone.
+    """Makes a cross-label of a dense label: its values on the given slices, ``ignore_index`` elsewhere.
 
     Args:
-        label: label map ``[H, W, D]`` in RAS orientation, whole numbers from 0 to 255; left as it is.
-        slices: index of the annotated slice by view (``axial``, ``coronal``, ``sagittal``), at least one.
-        ignore_index: value of the voxels that no slice goes through.
+        label: Label map ``[H, W, D]`` in RAS orientation, whole numbers from 0 to 255; it is not changed.
+        slices: Index of the annotated slice by view (``axial``, ``coronal``, ``sagittal``), at least one.
+        ignore_index: Value of the voxels on none of the slices.
 
     Returns:
         The annotation ``[H, W, D]``.
 
     Raises:
-        ValueError: if the label is not 3D or does not fit uint8, a view is unknown, or an index lies outside the label.
+        ValueError: If the label is not 3D or does not fit uint8, a view is unknown, or an index lies outside the label.
     """
     _require_3d(label)
     if not slices:
-        raise ValueError(f"a cross-label needs a slice of at least one view of {', '.join(VIEWS)}, got none.")
+        raise ValueError(f"slices must name at least one view of {', '.join(VIEWS)}, got none.")
     narrow = label.astype(np.uint8)
     if not np.array_equal(narrow, label):
         raise ValueError(f"label values must be whole numbers from 0 to 255, found {label.min()} to {label.max()}.")

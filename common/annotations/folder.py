@@ -1,4 +1,4 @@
-"""People who annotate, by way of a folder: requests go out, drawings come back."""
+"""Annotation by people through a folder: requests are written to it, and finished drawings read from it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ DIRECTIONS = ("left to right", "posterior to anterior", "inferior to superior")
 
 
 class AnnotationsPending(Exception):
-    """Somebody has to draw before the run can go on; the message says what and where.
+    """Raised when somebody must draw before the run can continue; the message says what to draw and where.
 
     Attributes:
-        scans: ids of the scans that wait for an annotation.
-        request: file that lists them.
+        scans: Ids of the scans that wait for an annotation.
+        request: File that lists them.
     """
 
     def __init__(self, scans: Sequence[str], request: Path, message: str) -> None:
@@ -43,11 +43,11 @@ class SliceRequest:
     """One slice to draw on.
 
     Attributes:
-        view: "axial", "coronal" or "sagittal".
-        ras_index: index along the view's axis of the scan's RAS grid, from 0.
-        file_axis: axis of the file's own voxel array, 0 to 2.
-        file_index: index along that axis, from 0.
-        millimetres: world coordinate (RAS+) of the middle of the slice, along the view's axis.
+        view: View of the slice: "axial", "coronal" or "sagittal".
+        ras_index: Index along the view's axis of the scan's RAS grid, from 0.
+        file_axis: Axis of the file's own voxel array that the slice is counted along, 0 to 2.
+        file_index: Index along that axis, from 0.
+        millimetres: World coordinate (RAS+) of the middle of the slice, along the view's axis.
     """
 
     view: str
@@ -58,16 +58,16 @@ class SliceRequest:
 
 
 def slice_request(view: str, ras_index: int, shape: Sequence[int], affine: np.ndarray) -> SliceRequest:
-    """Where a slice of the RAS grid lies in the file.
+    """Finds a slice of the RAS grid in the file.
 
     Args:
-        view: of the slice.
-        ras_index: of the slice.
-        shape: of the file's voxel array.
-        affine: of the file.
+        view: View of the slice.
+        ras_index: Index of the slice along the view's axis of the RAS grid.
+        shape: Shape of the file's voxel array.
+        affine: Affine of the file, 4x4.
 
     Raises:
-        ValueError: if the view is unknown or the scan has no such slice.
+        ValueError: If the view is unknown or the scan has no such slice.
     """
     if view not in VIEWS:
         raise ValueError(f"view must be one of {', '.join(VIEWS)}, got {view!r}.")
@@ -83,16 +83,17 @@ def slice_request(view: str, ras_index: int, shape: Sequence[int], affine: np.nd
 
 
 class FolderAnnotator:
-    """Asks for annotations in a folder and takes them in when they are there.
+    """Asks for annotations through a folder and reads them once they are drawn.
 
-    A round's request is ``requests/round_03.json``, and beside it ``requests/round_03/SCAN.nii.gz``, one template a
-    scan on the scan's own grid, filled with 255. People draw in the templates. What is there is never overwritten.
+    The request of a round is ``requests/round_03.json``. Beside it lies one template for each scan,
+    ``requests/round_03/SCAN.nii.gz``, on the scan's own grid and filled with 255. People draw in the templates. Files
+    that exist are never overwritten.
 
     Args:
-        folder: of the requests and templates.
-        labels: name of each class 1..K (:py:attr:`common.cohort.Cohort.labels`).
-        dense: ask for whole scans instead of three slices of each, and take no less.
-        query: strategy that asks; a request says so, and one of another strategy is refused.
+        folder: Folder in which to put the requests and templates.
+        labels: Name of each class 1..K (:attr:`common.cohort.Cohort.labels`).
+        dense: Whether to ask for whole scans, and accept nothing less, instead of three slices of each scan.
+        query: Name of the query strategy, which is recorded in the requests; requests of another one are refused.
     """
 
     name = "folder"
@@ -106,18 +107,18 @@ class FolderAnnotator:
         self.labels = dict(labels)
 
     def request_path(self, round: int) -> Path:
-        """The file that says what to draw in a round."""
+        """File that says what to draw in a round."""
         return self.folder / "requests" / f"round_{round:02d}.json"
 
     def template_path(self, round: int, scan_id: str) -> Path:
-        """The file that a scan's annotation is drawn in."""
+        """File in which a scan's annotation is drawn."""
         return self.request_path(round).with_suffix("") / f"{scan_id}.nii.gz"
 
     def requested(self, round: int) -> list[str] | None:
-        """Ids of the scans that a round has asked for, None if it has not: a resumed round keeps to them.
+        """Ids of the scans that a round has asked for, which a resumed round keeps to; None if it has not asked yet.
 
         Raises:
-            ValueError: if the request is damaged, or of another strategy.
+            ValueError: If the request is damaged or was made by another strategy.
         """
         path = self.request_path(round)
         return [scan["scan"] for scan in self._request(path)["scans"]] if path.is_file() else None
@@ -125,22 +126,22 @@ class FolderAnnotator:
     def annotate(
         self, scans: Sequence[Scan], *, round: int, suggestions: Suggestions | None = None
     ) -> dict[str, Annotation]:
-        """Takes the annotations in, or asks for them.
+        """Reads the annotations, or asks for those that are not drawn yet.
 
         Args:
-            scans: to annotate.
-            round: of the query that chose them.
-            suggestions: slice to draw on in each view, indices of the scan's RAS grid; the middle of the volume where
-                there is none. Those of the first call for a round count.
+            scans: Scans to annotate.
+            round: Number of the round that chose them.
+            suggestions: For each scan, the slice to draw on in each view, as an index of the scan's RAS grid; the
+                middle of the volume where there is none. Only the first call for a round heeds them.
 
         Returns:
-            Annotation by scan. ``slices`` are those drawn on: of each view the completely annotated slice, the one
+            Annotation by scan. ``slices`` are those drawn on: for each view the completely annotated slice, the one
             closest to the request if there are several.
 
         Raises:
-            AnnotationsPending: if any scan has no annotation yet, after the request and the templates are written.
-            CohortError: if drawings are not as asked for; all of them.
-            ValueError: if the round has asked for other scans.
+            AnnotationsPending: If any scan has no annotation yet, after the request and the templates are written.
+            CohortError: If drawings are not as requested; names all problems.
+            ValueError: If the round has asked for other scans.
         """
         request = self._write_request(scans, round, suggestions or {})
         wanted = {scan["scan"]: {item["view"]: item["ras_index"] for item in scan["slices"]} for scan in request}
@@ -163,13 +164,13 @@ class FolderAnnotator:
         return annotations
 
     def _write_request(self, scans: Sequence[Scan], round: int, suggestions: Suggestions) -> list[dict[str, Any]]:
-        """The round's request, written if it is new, and the templates that are not there."""
+        """Writes the round's request and templates where they are missing; returns the request's scans."""
         path = self.request_path(round)
         former = self.requested(round)
         ids = [scan.id for scan in scans]
         if former is not None and sorted(former) != sorted(ids):
             raise ValueError(
-                f"{path}: expected a request for {', '.join(ids)}, found one for {', '.join(former)}; continue the run "
+                f"{path}: expected a request for {', '.join(ids)}, found one for {', '.join(former)}; resume the run "
                 "that asked for them, or use another folder."
             )
         if former is None:
@@ -208,7 +209,7 @@ class FolderAnnotator:
         by = content.get("query", self.query)
         if by != self.query:
             raise ValueError(
-                f"{path}: expected a request by the query {self.query}, found one by {by}; continue with "
+                f"{path}: expected a request by the query {self.query}, found one by {by}; resume with "
                 "that query, or use another folder."
             )
         return content
@@ -260,7 +261,7 @@ class FolderAnnotator:
 
 
 def _complete_slices(array: np.ndarray, wanted: Mapping[str, int]) -> dict[str, int]:
-    """Of each view the completely annotated slice that is closest to the wanted one; views without any are left out."""
+    """For each view, the completely annotated slice closest to the wanted one; views without any are left out."""
     annotated = array != IGNORE_INDEX
     slices = {}
     for view, axis in VIEWS.items():

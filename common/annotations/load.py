@@ -1,4 +1,4 @@
-"""Reads what is annotated now."""
+"""Transform that adds the current annotations to training items."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 class LoadAnnotationsd(MapTransform, RandomizableTrait):
-    """Adds a scan's current annotation and pseudo-label to the item; all 255 where the store has none.
+    """Adds a scan's current annotation and pseudo-label to the item; all voxels are 255 where the store has none.
 
-    Annotations change while a network trains, so this is never cached: MONAI's cached datasets keep what comes before a
-    random transform, and this counts as one.
+    Annotations change during training, so they must not be cached. MONAI's cached datasets keep the results of the
+    transforms before the first random one, hence this transform counts as random.
 
     Args:
-        store: where the annotations are.
-        keys: kinds of annotation, each stored in the item under its own name as uint8 ``[1, H, W, D]``.
-        scan_key: the item's entry with the scan's id.
-        image_key: the item's entry with the image ``[channels, H, W, D]``, for the grid.
+        store: Store of the annotations.
+        keys: Kinds of annotation to add, each under its own name, as uint8 ``[1, H, W, D]``.
+        scan_key: Entry of the item that holds the scan's id.
+        image_key: Entry of the item that holds the image ``[channels, H, W, D]``, which gives the grid.
 
     Raises:
-        ValueError: if an annotation has another grid than the image.
+        ValueError: When called, if an annotation has another grid than the image.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The simulated annotator."""
+"""The simulated annotator, which answers from dense labels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from common.cohort.volumes import read_labels_ras
 
 
 class OracleAnnotator:
-    """Cuts annotations out of dense labels, to simulate an expert.
+    """Simulates an expert by cutting annotations out of dense labels.
 
     Args:
-        dense: give the whole label instead of the cross-label through the middle of the foreground's bounding box
-            (the upper bound of what annotation can bring).
+        dense: Whether to give the whole label (the upper bound of what annotation can achieve) instead of the
+            cross-label through the middle of the foreground's bounding box.
     """
 
     name = "oracle"
@@ -28,16 +28,16 @@ class OracleAnnotator:
         self.dense = dense
 
     def requested(self, round: int) -> list[str] | None:
-        """None: an oracle answers at once, so that no request is ever open."""
+        """None: an oracle answers at once, so no request is ever open."""
         return None
 
     def annotate(
         self, scans: Sequence[Scan], *, round: int, suggestions: Suggestions | None = None
     ) -> dict[str, Annotation]:
-        """See :py:class:`common.annotations.Annotator`; the suggestions are not looked at.
+        """Implements :meth:`common.annotations.Annotator.annotate`; the suggestions are ignored.
 
         Raises:
-            CohortError: if scans have no dense label, or an empty one; all of them.
+            CohortError: If scans have no dense label or an empty one; names all scans without a label.
         """
         missing = [
             f"{scan.image}: expected a label to simulate an annotator with, found none in the datalist; "

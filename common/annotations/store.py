@@ -1,4 +1,4 @@
-"""The annotations and pseudo-labels that training reads."""
+"""The store of annotations and pseudo-labels that training reads from."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ KINDS = ("annotation", "pseudo_label")
 
 
 class AnnotationStore:
-    """Annotations on disk, one a scan and kind, all in RAS orientation and uncompressed.
+    """Annotations on disk, one file for each scan and kind, in RAS orientation and uncompressed.
 
-    Reads are memory maps: they cost only the pages that are touched, and worker processes share them. A file that is
-    replaced stays intact for whoever still reads it.
+    Annotations are read as memory maps: only the pages that are used are loaded, and worker processes share them. When
+    a file is replaced, those who still read the former one are not disturbed.
 
     Args:
-        folder: where the files go, as ``KIND/SCAN.nii``.
+        folder: Folder of the files, ``KIND/SCAN.nii``.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
     def path(self, kind: str, scan_id: str) -> Path:
-        """Where the file is or would be.
+        """The file of a scan's annotation, whether it exists or not.
 
         Raises:
-            ValueError: if the kind is unknown.
+            ValueError: If the kind is unknown.
         """
         if kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}.")
         return self.folder / kind / f"{scan_id}.nii"
 
     def has(self, kind: str, scan_id: str) -> bool:
-        """Whether there is one."""
+        """Whether the scan has an annotation of this kind."""
         return self.path(kind, scan_id).is_file()
 
     def read(self, kind: str, scan_id: str) -> np.ndarray | None:
-        """The annotation, a read-only memory map, uint8 ``[H, W, D]``; None if there is none.
+        """The annotation as a read-only memory map, uint8 ``[H, W, D]``; None if there is none.
 
         Raises:
-            ValueError: if the file is damaged.
+            ValueError: If the kind is unknown or the file is damaged.
         """
         path = self.path(kind, scan_id)
         if not path.is_file():
@@ -53,17 +53,17 @@ class AnnotationStore:
         return annotation
 
     def write(self, kind: str, scan_id: str, array: np.ndarray, affine: np.ndarray) -> None:
-        """Stores an annotation atomically. A pseudo-label replaces the former one; an annotation stays for ever.
+        """Stores an annotation atomically. A pseudo-label replaces the former one; an annotation is never replaced.
 
         Args:
-            kind: "annotation" or "pseudo_label".
-            scan_id: of the scan.
-            array: uint8 ``[H, W, D]`` in RAS orientation.
-            affine: of that grid, 4x4.
+            kind: Kind of annotation, "annotation" or "pseudo_label".
+            scan_id: Id of the scan.
+            array: Annotation uint8 ``[H, W, D]`` in RAS orientation.
+            affine: Affine of that grid, 4x4.
 
         Raises:
-            FileExistsError: if the scan has another annotation already.
-            ValueError: if the array is not 3D uint8.
+            FileExistsError: If the scan already has another annotation.
+            ValueError: If the kind is unknown or the array is not 3D uint8.
         """
         path = self.path(kind, scan_id)
         if array.dtype != np.uint8 or array.ndim != 3:
@@ -73,5 +73,7 @@ class AnnotationStore:
             same = same_grid(array.shape, affine, former.shape, former.affine)
             if same and np.array_equal(read_voxels(path)[0], array):
                 return
-            raise FileExistsError(f"{path}: an annotation is never overwritten, and this one differs from the new one.")
+            raise FileExistsError(
+                f"{path}: expected no other annotation of the scan, found one; an annotation is never overwritten."
+            )
         write_nifti(path, array, affine)

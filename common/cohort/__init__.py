@@ -1,4 +1,4 @@
-"""The scans of a study and what is known of them: their files, labels, grids and views."""
+"""The scans of a study: their files, labels, voxel grids and views."""
 
 from common.cohort.check import check_cohort
 from common.cohort.cohort import Cohort, Scan, write_datalist

@@ -1,4 +1,4 @@
-"""Looking at every file of a cohort before anything is trained on it."""
+"""Checks every file of a cohort before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_cohort(cohort: Cohort, *, channels: int = 1, simulated: bool = False, 
     """Reads every file of a cohort once and reports everything that is wrong with any of them.
 
     Args:
-        cohort: The cohort to look at.
+        cohort: The cohort to check.
         channels: Number of channels of the images; several lie along a fourth axis.
         simulated: Whether training scans need a label too, because annotators are simulated.
         progress: Whether to show a progress bar.
@@ -33,18 +33,18 @@ def check_cohort(cohort: Cohort, *, channels: int = 1, simulated: bool = False, 
 
 
 def problems(cohort: Cohort, *, channels: int = 1, simulated: bool = False, progress: bool = True) -> list[str]:
-    """Everything that is wrong with a cohort's files, one line each: the file, what was expected, what was found.
+    """Everything that is wrong with a cohort's files, one line per problem: the file, what was expected and found.
 
-    Files that are missing, no NIfTI or truncated; images that are not 3D, have another number of channels, or hold NaN
-    or infinite values; labels on another grid than the image, without foreground, or with values other than the
-    declared classes; scans that need a label and have none; scans whose spacing differs from the others'. One volume at
-    a time is in memory.
+    Problems are files that are missing, truncated or not NIfTI; images that are not 3D, have another number of
+    channels, or hold NaN or infinite values; labels on another grid than the image, without foreground, or with values
+    other than the declared classes; scans that need a label and have none; scans whose spacing differs from that of
+    the others. Only one volume at a time is in memory.
 
     Args:
-        cohort: to look at.
-        channels: of the images; several lie along a fourth axis.
-        simulated: training scans need a label too, because annotators are simulated.
-        progress: show a progress bar.
+        cohort: The cohort to check.
+        channels: Number of channels of the images; several lie along a fourth axis.
+        simulated: Whether training scans need a label too, because annotators are simulated.
+        progress: Whether to show a progress bar.
     """
     found: list[str] = []
     grids: dict[str, _Grid] = {}
@@ -65,7 +65,7 @@ def problems(cohort: Cohort, *, channels: int = 1, simulated: bool = False, prog
 
 
 def image_problems(path: Path, *, channels: int = 1) -> list[str]:
-    """Everything that is wrong with an image's file; see :func:`problems`."""
+    """Everything that is wrong with the file of one image; see :func:`problems`."""
     return _attempt(_image_problems, path, _Grid(), channels)
 
 
@@ -86,11 +86,11 @@ def _image_problems(path: Path, grid: _Grid, channels: int) -> list[str]:
     voxels, image = read_voxels(path, channels)
     grid.shape, grid.affine = voxels.shape[:3], image.affine
     if voxels.dtype.kind not in "biuf":
-        return [f"{path}: expected one number a voxel, found data of type {voxels.dtype}."]
+        return [f"{path}: expected one number per voxel, found data of type {voxels.dtype}."]
     wrong = int(np.count_nonzero(~np.isfinite(voxels))) if voxels.dtype.kind == "f" else 0
     if wrong:
         return [
-            f"{path}: expected finite intensities, found {wrong} NaN or infinite voxels; mend or leave out the scan."
+            f"{path}: expected finite intensities, found {wrong} NaN or infinite voxels; repair or remove the scan."
         ]
     return []
 
@@ -134,7 +134,7 @@ def _millimetres(values: np.ndarray) -> str:
 
 
 def grid_text(shape: tuple[int, ...], affine: np.ndarray) -> str:
-    """Size, spacing and origin in words."""
+    """Size, spacing and origin of a grid in words."""
     size = " × ".join(map(str, shape))
     origin = ", ".join(f"{value:.4g}" for value in affine[:3, 3])
     return f"{size} voxels of {_millimetres(spacing(affine))} from ({origin})"

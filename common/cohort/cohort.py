@@ -1,4 +1,4 @@
-"""The scans of a study and what a datalist says of them."""
+"""The scans of a study, as its datalist describes them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Scan:
     """One scan of a cohort.
 
     Attributes:
-        id: file name of the image without .nii or .nii.gz, unique within the cohort.
-        image: NIfTI file.
-        label: NIfTI file of the dense label, if there is one.
+        id: File name of the image without .nii or .nii.gz, unique within the cohort.
+        image: NIfTI file of the image.
+        label: NIfTI file of the dense label; None if there is none.
     """
 
     id: str
@@ -29,7 +29,7 @@ class Scan:
     label: Path | None = None
 
     def item(self) -> dict[str, str]:
-        """The scan as MONAI's transforms take it: ``scan`` (the id), ``image`` and, if there is one, ``label``."""
+        """The scan as input of MONAI's transforms: ``scan`` (the id), ``image`` and, if there is one, ``label``."""
         item = {"scan": self.id, "image": str(self.image)}
         return item if self.label is None else {**item, "label": str(self.label)}
 
@@ -43,10 +43,10 @@ class Cohort:
     …}`` or plain image paths, relative to the folder; ``label`` is optional.
 
     Attributes:
-        folder: where the datalist lies.
-        name: of the study.
-        labels: name of each class 1..K.
-        training, validation, test: scans of each split, in the datalist's order.
+        folder: Folder that holds the datalist.
+        name: Name of the study.
+        labels: Name of each class 1..K.
+        training, validation, test: Scans of each split, in the datalist's order.
     """
 
     folder: Path
@@ -58,12 +58,11 @@ class Cohort:
 
     @classmethod
     def open(cls, dataset_dir: str | Path) -> Cohort:
-        """Reads ``datalist.json`` of a folder; the scans themselves are looked at by
-        :func:`common.cohort.check_cohort`.
+        """Reads ``datalist.json`` of a folder; :func:`common.cohort.check_cohort` checks the scans themselves.
 
         Raises:
-            FileNotFoundError: if the folder or its datalist does not exist.
-            CohortError: if the datalist is not as described above, or two scans share an id; all problems at once.
+            FileNotFoundError: If the folder or its datalist does not exist.
+            CohortError: If the datalist is not as described above, or two scans share an id; names all problems.
         """
         folder = Path(dataset_dir)
         path = folder / DATALIST
@@ -81,22 +80,22 @@ class Cohort:
 
     @property
     def scans(self) -> tuple[Scan, ...]:
-        """All scans, split after split."""
+        """All scans: those for training, then validation, then test."""
         return self.training + self.validation + self.test
 
     @property
     def num_classes(self) -> int:
-        """K + 1: the background counts."""
+        """Number of classes with the background, K + 1."""
         return max(self.labels) + 1
 
     def labelled(self, split: str) -> tuple[Scan, ...]:
-        """Scans of a split that have a label.
+        """The scans of a split that have a label.
 
         Args:
-            split: ``training``, ``validation`` or ``test``.
+            split: Name of the split: ``training``, ``validation`` or ``test``.
 
         Raises:
-            ValueError: if there is no such split, or no scan of it has a label.
+            ValueError: If there is no such split, or none of its scans has a label.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
@@ -108,7 +107,7 @@ class Cohort:
 
     @property
     def evaluation_split(self) -> str | None:
-        """The split on whose labels a model is evaluated: ``test``, or else ``validation``; None if neither has any."""
+        """The split whose labels a model is evaluated on: ``test``, else ``validation``; None if neither has labels."""
         splits = {"test": self.test, "validation": self.validation}
         return next((name for name, scans in splits.items() if any(scan.label for scan in scans)), None)
 
@@ -116,7 +115,7 @@ class Cohort:
         """The scan with that id.
 
         Raises:
-            KeyError: if there is none.
+            KeyError: If no scan has this id.
         """
         for scan in self.scans:
             if scan.id == scan_id:
@@ -127,13 +126,13 @@ class Cohort:
 def write_datalist(
     folder: str | Path, *, name: str, labels: dict[int, str], splits: dict[str, list[dict[str, str]]]
 ) -> None:
-    """Writes ``datalist.json`` of a cohort, atomically; one that is there is kept.
+    """Writes ``datalist.json`` of a cohort, atomically; an existing one is kept.
 
     Args:
-        folder: of the cohort.
-        name: of the study.
-        labels: name of each class 1..K.
-        splits: items ``{"image": …, "label": …}``, paths relative to the folder, of each of ``SPLITS``.
+        folder: Folder of the cohort.
+        name: Name of the study.
+        labels: Name of each class 1..K.
+        splits: Items ``{"image": …, "label": …}`` of each split, with paths relative to the folder.
     """
     path = Path(folder) / DATALIST
     if path.is_file():

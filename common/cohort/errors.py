@@ -1,4 +1,4 @@
-"""What can be wrong with a cohort."""
+"""The error that lists everything that is wrong with a cohort."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 
 class CohortError(ValueError):
-    """Everything that is wrong with a cohort, one line each: the file, what was expected, what was found, what to do.
+    """Everything that is wrong with a cohort.
 
     Attributes:
-        problems: the lines.
+        problems: One line per problem: the file, what was expected, what was found, what to do.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Images to segment, wherever they lie."""
+"""Images to segment, from a cohort or a plain folder."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from common.files import scan_name
 
 
 def check_images(folder: str | Path, *, channels: int = 1) -> None:
-    """Refuses to predict for files that are no images of their kind.
+    """Checks images before anything is predicted for them.
 
     Args:
-        folder: see :func:`images`.
-        channels: of the images; several lie along a fourth axis.
+        folder: Folder of the images, see :func:`images`.
+        channels: Number of channels of the images; several lie along a fourth axis.
 
     Raises:
-        CohortError: all that is wrong with the files, one line each.
-        FileNotFoundError, ValueError: as :func:`images`.
+        CohortError: If anything is wrong with the files; names all problems.
+        FileNotFoundError, ValueError: As raised by :func:`images`.
     """
     found = [line for item in images(folder) for line in image_problems(Path(item["image"]), channels=channels)]
     if found:
@@ -27,11 +27,14 @@ def check_images(folder: str | Path, *, channels: int = 1) -> None:
 
 
 def images(folder: str | Path) -> list[dict[str, str]]:
-    """Items ``{"scan", "image"}`` of a cohort's test scans (of all, if it has none) or of a folder's NIfTI files.
+    """Items ``{"scan": id, "image": path}`` of a cohort's test scans (of all, if it has none) or of all NIfTI files.
+
+    Args:
+        folder: Folder of the cohort, or else of the NIfTI files.
 
     Raises:
-        FileNotFoundError: if the folder does not exist or holds no NIfTI file.
-        ValueError: if two files differ by their ending alone.
+        FileNotFoundError: If the folder does not exist or holds no NIfTI file.
+        ValueError: If two files differ by their ending alone.
     """
     folder = Path(folder)
     if (folder / DATALIST).is_file():
@@ -42,5 +45,5 @@ def images(folder: str | Path) -> list[dict[str, str]]:
         raise FileNotFoundError(f"{folder}: expected a cohort's folder or NIfTI files (.nii, .nii.gz), found none.")
     names = [scan_name(path) for path in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"{folder}: expected one file a scan, found two of {', '.join(twice)} (.nii and .nii.gz).")
+        raise ValueError(f"{folder}: expected one file per scan, found two of {', '.join(twice)} (.nii and .nii.gz).")
     return [{"scan": name, "image": str(path)} for name, path in zip(names, files, strict=True)]

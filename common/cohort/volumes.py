@@ -1,4 +1,4 @@
-"""Volumes read from NIfTI, and the way between a file's own grid and the RAS grid that everything works in."""
+"""Reads volumes from NIfTI files and turns them from their own grid to the RAS orientation that everything uses."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def open_nifti(path: str | Path) -> nib.Nifti1Image:
     """Opens a NIfTI file without reading its voxels.
 
     Raises:
-        FileNotFoundError: if it does not exist.
-        ValueError: if it is not a NIfTI file.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a NIfTI file.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file.")
     try:
         return nib.Nifti1Image.from_filename(path)
-    except Exception as error:  # nibabel passes on whatever gzip, zlib and its own header code raise
+    except Exception as error:  # nibabel lets through whatever gzip, zlib and its header code raise
         raise ValueError(f"{path}: expected a NIfTI file, found one that does not open ({_reason(error)}).") from error
 
 
@@ -33,12 +33,13 @@ def read_voxels(path: str | Path, channels: int = 1) -> tuple[np.ndarray, nib.Ni
     Trailing axes of length 1 are dropped.
 
     Args:
-        path: of the file.
-        channels: along its fourth axis, which a file of 1 channel does not have.
+        path: The NIfTI file.
+        channels: Expected length of the fourth axis, which a file with 1 channel does not have.
 
     Raises:
-        FileNotFoundError: if it does not exist.
-        ValueError: if it is not a NIfTI file, is truncated, is not 3D, has other channels, or its affine is singular.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a NIfTI file, is truncated, is not 3D, has another number of channels, or has an affine
+            that cannot be inverted.
     """
     image = open_nifti(path)
     shape = image.shape
@@ -50,11 +51,11 @@ def read_voxels(path: str | Path, channels: int = 1) -> tuple[np.ndarray, nib.Ni
         )
     if len(shape) < 3 or shape[3:] != ((channels,) if channels > 1 else ()) or 0 in shape:
         expected = "a 3D volume with 1 channel" if channels == 1 else f"a 3D volume with {channels} channels"
-        remedy = "; save one volume a file" if channels == 1 else ""
+        remedy = "; save one volume per file" if channels == 1 else ""
         raise ValueError(f"{path}: expected {expected}, found shape {image.shape} with {math.prod(shape[3:])}{remedy}.")
     try:
         voxels = np.asanyarray(image.dataobj).reshape(shape)
-    except Exception as error:  # a truncated file: gzip, zlib, mmap and nibabel each raise another type
+    except Exception as error:  # for a truncated file, gzip, zlib, mmap and nibabel raise different types
         raise ValueError(
             f"{path}: expected a complete NIfTI file, found a truncated or damaged one "
             f"({_reason(error)}); copy it again."
@@ -66,7 +67,7 @@ def read_ras(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Voxels and affine of a NIfTI file with its axes reordered and flipped to the closest RAS orientation.
 
     Raises:
-        FileNotFoundError, ValueError: as :py:func:`read_voxels`.
+        FileNotFoundError, ValueError: As raised by :func:`read_voxels`.
     """
     voxels, image = read_voxels(path)
     return to_ras(voxels, image.affine)
@@ -79,10 +80,10 @@ def to_ras(voxels: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def integer_labels(voxels: np.ndarray, path: str | Path) -> np.ndarray:
-    """``voxels`` as uint8.
+    """The label values ``voxels`` as uint8; ``path`` is their file, for the error's message.
 
     Raises:
-        ValueError: if a value is not a whole number of 0 to 255.
+        ValueError: If a value is not a whole number from 0 to 255.
     """
     if voxels.dtype == np.uint8:
         return voxels
@@ -90,7 +91,7 @@ def integer_labels(voxels: np.ndarray, path: str | Path) -> np.ndarray:
     wrong = voxels[labels != voxels]
     if wrong.size:
         found = ", ".join(f"{value:g}" for value in np.unique(wrong)[:5])
-        raise ValueError(f"{path}: expected label values that are whole numbers of 0 to 255, found {found}.")
+        raise ValueError(f"{path}: expected label values that are whole numbers from 0 to 255, found {found}.")
     return labels
 
 
@@ -98,21 +99,21 @@ def read_labels_ras(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """A label or annotation as uint8 ``[H, W, D]`` in RAS orientation, and its affine there.
 
     Raises:
-        FileNotFoundError, ValueError: as :py:func:`read_voxels` and :py:func:`integer_labels`.
+        FileNotFoundError, ValueError: As raised by :func:`read_voxels` and :func:`integer_labels`.
     """
     voxels, affine = read_ras(path)
     return integer_labels(voxels, path), affine
 
 
 def spacing(affine: np.ndarray) -> np.ndarray:
-    """Distance between neighbouring voxels along each axis, in millimetres."""
+    """Distance between neighbouring voxels along each axis of a grid, in millimetres."""
     return np.sqrt((np.asarray(affine)[:3, :3] ** 2).sum(axis=0))
 
 
 def same_grid(
     shape: tuple[int, ...], affine: np.ndarray, other_shape: tuple[int, ...], other_affine: np.ndarray
 ) -> bool:
-    """Whether two grids have one shape, and no corner of the volume lies more than a tenth of a voxel apart."""
+    """Whether two grids have the same shape, and their corners lie at most a tenth of a voxel apart."""
     if tuple(shape) != tuple(other_shape):
         return False
     corners = np.array([[*corner, 1] for corner in itertools.product(*((0, size - 1) for size in shape))])

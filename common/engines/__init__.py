@@ -1,9 +1,9 @@
-"""The training engine, its step, and inference."""
+"""The training engine with its teacher, inference in sliding windows, and mixed precision."""
 
 from common.engines.bottleneck import BottleneckInferer, deepest_layer
 from common.engines.inferer import ProbabilityInferer
 from common.engines.precision import autocast, best_precision
-from common.engines.semi_supervised import SemiSupervisedTrainer
+from common.engines.semi_supervised import SemiSupervisedTrainer, mean_teacher
 
 __all__ = [
     "BottleneckInferer",
@@ -12,4 +12,5 @@ __all__ = [
     "autocast",
     "best_precision",
     "deepest_layer",
+    "mean_teacher",
 ]

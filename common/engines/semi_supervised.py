@@ -1,4 +1,4 @@
-"""One engine for every method: a student, perhaps a teacher, and a sum of loss terms."""
+"""The training engine of every method: a student, an optional teacher, and a sum of loss terms."""
 
 from __future__ import annotations
 
@@ -21,37 +21,58 @@ from common.losses.step import Forward, Step
 from common.losses.terms import LossTerm
 
 
+def mean_teacher(network: nn.Module, alpha: float = 0.99) -> EMAHandler:
+    """A teacher whose weights are the exponential moving average of a student's (FM-ABS, MICCAI 2024).
+
+    After each iteration ``t``, the teacher's weights and batch-norm statistics become
+    ``θ̃_t = α θ̃_{t-1} + (1 - α) θ_t``. :class:`SemiSupervisedTrainer` warms the average up: it replaces ``1 - α`` by
+    ``10/t``, at most 0.5, as long as this is larger, so that the average covers about the last tenth of the iterations
+    so far. Otherwise the untrained weights would stay in the teacher for hundreds of iterations.
+
+    Args:
+        network: The student, on its device.
+        alpha: ``α``, between 0 and 1: the share of the former average that is kept in each iteration.
+
+    Raises:
+        ValueError: If ``alpha`` does not lie between 0 and 1.
+
+    Example:
+        >>> mean_teacher(nn.Linear(1, 1), alpha=0.99).momentum
+        0.01
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie between 0 and 1, got {alpha}.")
+    return EMAHandler(network, momentum=round(1 - alpha, 12), handle_buffers="update")
+
+
 class SemiSupervisedTrainer(Trainer):
     """Trains a student on the weighted sum of its loss terms, beside a teacher that is its moving average.
 
-    One iteration: student on the batch's images; teacher on the perturbed images, if a term with a weight asks for it;
-    the sum of the terms; one optimiser step; the teacher's update. FM-ABS, mean teacher and supervised training differ
-    by ``terms`` alone. ``engine.state.output`` holds ``loss`` and each term's unweighted value under its name.
+    One iteration: the student predicts the batch's images; the teacher predicts the perturbed images, if a term with a
+    weight other than 0 needs that; the terms are added up; the optimiser makes one step; the teacher is updated.
+    FM-ABS, mean teacher and supervised training differ by ``terms`` alone. ``engine.state.output`` holds ``loss`` and
+    each term's unweighted value under its name.
 
     Args:
-        device: on which to train.
-        max_iterations: after which training ends.
-        train_data_loader: gives batches ``{"image": [B, channels, H, W, D], …}`` without end.
-        network: the student, on the device.
-        optimizer: of the student's parameters.
-        terms: the loss terms; their names differ.
-        teacher: the student's exponential moving average, ``θ̃_t = α θ̃_{t-1} + (1 - α) θ_t`` with
-            ``momentum = 1 - α`` (FM-ABS, MICCAI 2024); ``handle_buffers="update"`` averages batch-norm statistics too.
-            At first ``1 - α`` is ``10/t``, at most 0.5: the average reaches back over a tenth of the iterations so far,
-            or else the first weights and statistics would stay in the teacher for hundreds of iterations.
-        perturb: maps images and the iteration to the perturbed images which the teacher sees.
-        mix: maps the batch and the iteration to the batch that student and teacher learn from.
-        inferer: runs student and teacher on the images; a plain forward pass by default.
-        max_epochs: after which training ends if ``max_iterations`` is not reached before; an epoch is only a unit of
-            progress here.
-        epoch_length: iterations an epoch.
-        handlers: attached in this order, after the teacher's update.
-        round_handlers: what acts at rounds (query, pseudo-labels, the pool's inference), attached after ``handlers``.
+        device: Device on which to train.
+        max_iterations: Number of iterations after which training ends.
+        train_data_loader: An endless source of batches ``{"image": [B, channels, H, W, D], …}``.
+        network: The student, on the device.
+        optimizer: Optimiser of the student's parameters.
+        terms: The loss terms, each with a name of its own.
+        teacher: The student's moving average, see :func:`mean_teacher`; None to train without a teacher.
+        perturb: Maps images and the iteration to the perturbed images that the teacher sees.
+        mix: Maps the batch and the iteration to the batch that student and teacher learn from.
+        inferer: Runs student and teacher on the images; a plain forward pass by default.
+        max_epochs: Number of epochs after which training ends, if it comes before ``max_iterations``; an epoch is only
+            a unit of progress here.
+        epoch_length: Iterations per epoch.
+        handlers: Handlers to attach, in this order, after the teacher's update.
         precision: ``fp32``, ``bf16`` or ``fp16`` (with loss scaling).
 
     Raises:
-        ValueError: if terms share a name, or need a teacher where there is none.
-        FloatingPointError: while training, if the loss is not finite.
+        ValueError: If terms share a name or need a teacher where there is none, or another argument is out of range.
+        FloatingPointError: While training, if the loss is not finite.
     """
 
     def __init__(
@@ -70,14 +91,15 @@ class SemiSupervisedTrainer(Trainer):
         max_epochs: int | None = None,
         epoch_length: int = 100,
         handlers: Sequence[Any] = (),
-        round_handlers: Sequence[Any] = (),
         precision: str = "fp32",
     ) -> None:
         names = [term.name for term in terms]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"terms must have names that differ, and be at least one, got {names}.")
+            raise ValueError(f"terms must be at least one, each with a name of its own, got {names}.")
         if teacher is None and any(term.needs_teacher for term in terms):
-            raise ValueError(f"some of the terms {names} need a teacher, but none was given.")
+            raise ValueError(
+                f"some of the terms {names} need a teacher, got None; pass one, e.g. mean_teacher(network)."
+            )
         if max_iterations < 1:
             raise ValueError(f"max_iterations must be at least 1, got {max_iterations}.")
         if precision not in PRECISIONS:
@@ -103,7 +125,7 @@ class SemiSupervisedTrainer(Trainer):
             _channels_last(teacher.ema_model)
             teacher.attach(self)
             self.add_event_handler(Events.ITERATION_STARTED, self._warm_up_teacher, teacher.momentum)
-        self._register_handlers([*handlers, *round_handlers])
+        self._register_handlers(handlers)
         self.add_event_handler(Events.ITERATION_COMPLETED, self._end)
 
     def _warm_up_teacher(self, momentum: float) -> None:
@@ -167,17 +189,17 @@ class SemiSupervisedTrainer(Trainer):
         output["loss"] = loss.detach()
         numbers = dict(zip(output, torch.stack(list(output.values())).tolist(), strict=True))
         if not math.isfinite(numbers["loss"]):
-            raise FloatingPointError(f"the loss is not finite at iteration {iteration + 1}: {numbers}.")
+            raise FloatingPointError(f"expected a finite loss, found {numbers} in iteration {iteration + 1}.")
         return numbers
 
 
 def _without_metadata(images: torch.Tensor) -> torch.Tensor:
-    """Plain, or else every operation of the network would take metadata along."""
+    """A plain tensor, so that the network's operations need not carry metadata along."""
     return images.as_tensor() if isinstance(images, MetaTensor) else images
 
 
 def _channels_last(network: nn.Module) -> nn.Module:
-    """Lays the weights of 3D convolutions out as they are fastest; a network may have others, which stay."""
+    """Stores the weights of 3D convolutions in the memory format in which they are fastest, and no other weights."""
     for weights in network.parameters():
         if weights.ndim == 5:
             weights.data = weights.data.contiguous(memory_format=torch.channels_last_3d)

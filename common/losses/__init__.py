@@ -1,4 +1,4 @@
-"""Losses over annotated voxels, consistency, and the terms that a method is made of."""
+"""Losses over annotated voxels, consistency losses, and the loss terms that make up a method."""
 
 from common.losses.companions import (
     CrossPseudoSupervisionTerm,

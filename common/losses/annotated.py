@@ -1,4 +1,4 @@
-"""The voxels that a loss may look at."""
+"""The common form of the input of all losses over annotated voxels."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 
 
 class Annotated(NamedTuple):
-    """Input of a loss over annotated voxels.
+    """Checked input of a loss over annotated voxels.
 
     Attributes:
-        logits: ``[B, C, …]``, float32, or float64 if they came so.
-        target: class by voxel, int64 ``[B, 1, …]``; 0 where nothing is annotated.
-        weight: what a voxel counts, ``[B, 1, …]``; 0 where nothing is annotated, otherwise 1 if no weight was given.
+        logits: Class scores ``[B, C, …]``, float64 if given as such, else float32.
+        target: Class of each voxel, int64 ``[B, 1, …]``; 0 where nothing is annotated.
+        weight: Weight of each voxel, ``[B, 1, …]``; 0 where nothing is annotated, elsewhere 1 unless given.
     """
 
     logits: torch.Tensor
@@ -21,23 +21,23 @@ class Annotated(NamedTuple):
     weight: torch.Tensor
 
     def one_hot(self) -> torch.Tensor:
-        """The target as ``[B, C, …]``, 0 or 1."""
+        """The target as zeros and ones ``[B, C, …]``."""
         return torch.zeros_like(self.logits).scatter_(1, self.target, 1.0)
 
 
 def annotated(
     logits: torch.Tensor, target: torch.Tensor, ignore_index: int, weight: torch.Tensor | None = None
 ) -> Annotated:
-    """Checks a loss's input and brings it to one form.
+    """Checks a loss's input and converts it to the form that all losses compute with.
 
     Args:
-        logits: ``[B, C, …]``, any floating type; C >= 2.
-        target: annotation ``[B, 1, …]`` or ``[B, …]``, any integer type.
-        ignore_index: the target's value where nothing is annotated.
-        weight: of voxels or scans, not negative; broadcastable to the target.
+        logits: Class scores ``[B, C, …]``, any floating type, at least 2 classes.
+        target: Annotation ``[B, 1, …]`` or ``[B, …]``, any integer type.
+        ignore_index: Value of the target where nothing is annotated.
+        weight: Weights of voxels or scans, not negative, broadcastable to the target.
 
     Raises:
-        ValueError: if the shapes do not fit.
+        ValueError: If the shapes do not fit each other.
     """
     if logits.ndim < 3 or logits.shape[1] < 2 or not logits.is_floating_point():
         raise ValueError(
@@ -50,7 +50,7 @@ def annotated(
         if weight is not None and weight.ndim == logits.ndim - 1:
             weight = weight.unsqueeze(1)
     if tuple(target.shape) != expected:
-        raise ValueError(f"target must be of shape {expected}, as the logits are, got {tuple(target.shape)}.")
+        raise ValueError(f"target must be of shape {expected} to fit the logits, got {tuple(target.shape)}.")
     known = target != ignore_index
     numbers = logits if logits.dtype == torch.float64 else logits.float()
     counts = known.to(numbers.dtype)

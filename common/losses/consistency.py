@@ -1,4 +1,4 @@
-"""Disagreement of student and teacher."""
+"""Consistency loss: how far the predictions of student and teacher are apart."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _DISTANCES = {"mae": l1_loss, "mse": mse_loss}
 
 
 class ConsistencyLoss(nn.Module):
-    """The mean distance of two predictions' softmax probabilities, over all voxels and classes.
+    """The mean distance between the softmax probabilities of two predictions, over all voxels and classes.
 
     Args:
-        kind: ``mae``, the absolute difference of FM-ABS's ``L_c``, or ``mse``, the squared one of the mean
-            teacher (Tarvainen and Valpola, NeurIPS 2017).
+        kind: Distance: ``mae``, the absolute difference of FM-ABS's ``L_c``, or ``mse``, the squared difference of the
+            mean teacher (Tarvainen and Valpola, NeurIPS 2017).
 
     Raises:
-        ValueError: for another kind.
+        ValueError: If the kind is unknown.
     """
 
     def __init__(self, kind: str = "mae") -> None:
@@ -30,18 +30,19 @@ class ConsistencyLoss(nn.Module):
         """The loss, 0 to 1; no gradient goes to the teacher.
 
         Args:
-            student: logits ``[B, C, …]``.
-            teacher: logits of the same shape.
+            student: Logits of the student ``[B, C, …]``.
+            teacher: Logits of the teacher, of the same shape.
 
         Raises:
-            ValueError: if the shapes differ.
+            ValueError: If the shapes differ.
         """
         if student.shape != teacher.shape:
             raise ValueError(
-                f"teacher must be of the student's shape {tuple(student.shape)}, got {tuple(teacher.shape)}."
+                f"teacher must have the student's shape {tuple(student.shape)}, got {tuple(teacher.shape)}."
             )
-        return _DISTANCES[self.kind](_probabilities(student), _probabilities(teacher.detach()))
+        return _DISTANCES[self.kind](probabilities(student), probabilities(teacher.detach()))
 
 
-def _probabilities(logits: torch.Tensor) -> torch.Tensor:
+def probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """Softmax probabilities of logits ``[B, C, …]``, float64 if the logits are, else float32."""
     return (logits if logits.dtype == torch.float64 else logits.float()).softmax(dim=1)

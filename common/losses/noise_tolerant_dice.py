@@ -1,4 +1,4 @@
-"""A Dice loss that mistakes in the target mislead less."""
+"""A Dice loss that is misled less by errors in the labels."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from common.losses.annotated import annotated
 class NoiseTolerantDiceLoss(nn.Module):
     """``Σ|P - Y|^γ / (ΣP² + ΣY² + ε)``, FM-ABS's ``L_sam``, after COPLE-Net (Wang et al., IEEE TMI 39(8), 2020).
 
-    ``P`` are softmax probabilities, ``Y`` the one-hot target. The sums run over the annotated voxels of the whole
-    batch, for each class alone; the loss is the mean over classes. ``γ = 2`` is the Dice loss with squared sums,
+    ``P`` are the softmax probabilities and ``Y`` is the one-hot target. For each class, the sums run over the annotated
+    voxels of the whole batch; the loss is the mean over the classes. ``γ = 2`` gives the Dice loss with squared sums;
     ``γ = 1`` resembles the mean absolute error, which is robust to noise.
 
-    A class without a voxel in the batch's target is left out of the mean by default: for ``γ < 2`` its ratio *grows* as
-    its probabilities shrink (``ΣP^1.5 / ΣP²``), so that it would pull the absent class into the prediction.
+    By default, the mean leaves out a class of which the batch's target has no voxel: for ``γ < 2`` its ratio *grows* as
+    its probabilities shrink (``ΣP^1.5 / ΣP²``), which would draw the absent class into the prediction.
 
     Args:
-        gamma: ``γ``, 1 to 2.
-        epsilon: ``ε``, above 0.
-        ignore_index: the target's value where nothing is annotated.
-        include_background: whether class 0 counts in the mean.
-        include_absent: whether a class counts of which the batch's target has no voxel.
+        gamma: Exponent ``γ``, 1 to 2.
+        epsilon: Constant ``ε`` in the denominator, above 0.
+        ignore_index: Value of the target where nothing is annotated.
+        include_background: Whether class 0 counts in the mean.
+        include_absent: Whether a class counts of which the batch's target has no voxel.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of its range.
 
     Example:
         >>> logits = torch.tensor([0.0, 0.0]).reshape(1, 2, 1, 1, 1)
@@ -58,9 +58,9 @@ class NoiseTolerantDiceLoss(nn.Module):
         """The loss; 0, with gradients of 0, if nothing is annotated.
 
         Args:
-            logits: ``[B, C, …]``.
-            target: annotation ``[B, 1, …]`` or ``[B, …]``, integers.
-            weight: of voxels or scans in every sum, not negative; broadcastable to the target.
+            logits: Class scores ``[B, C, …]``.
+            target: Annotation ``[B, 1, …]`` or ``[B, …]``, integers.
+            weight: Weights of voxels or scans in every sum, not negative, broadcastable to the target.
         """
         given = annotated(logits, target, self.ignore_index, weight)
         first = 0 if self.include_background else 1

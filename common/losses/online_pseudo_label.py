@@ -1,4 +1,4 @@
-"""Pseudo-labels made anew in every iteration."""
+"""Pseudo-labels that a frozen network makes in every iteration."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from common.schedules import Schedule
 
 
 class OnlinePseudoLabelTerm(LossTerm):
-    """A loss with what a frozen network says of each unlabelled crop, asked in every iteration.
+    """A loss between the student's logits and the labels that a frozen network gives the same unlabelled crops.
 
-    This is what the published code of SFR (Li et al., TMI 2025) does. Pseudo-labels made once a scan bring the same at
-    a fraction of the cost, and see more than the crop: ``AnnotationTerm(key="pseudo_label")``.
+    The published code of SFR (Li et al., TMI 2025) trains so. ``AnnotationTerm(key="pseudo_label")`` achieves the same
+    at a fraction of the cost: its pseudo-labels are made once for each whole scan, from more context than a crop.
 
     Args:
-        network: maps images ``[B, channels, H, W, D]`` to class scores ``[B, C, H, W, D]`` whose largest is the label.
-            A module is frozen, put into evaluation mode and moved to ``device``.
-        loss: called with logits ``[B, C, H, W, D]`` and labels uint8 ``[B, 1, H, W, D]``.
+        network: Maps images ``[B, channels, H, W, D]`` to class scores ``[B, C, H, W, D]``; the class with the largest
+            score is the label. A module is frozen, set to evaluation mode and moved to ``device``.
+        loss: Loss of logits ``[B, C, H, W, D]`` and labels uint8 ``[B, 1, H, W, D]``.
         labelled: number of the batch's first scans that get no pseudo-label, by the order of the two streams.
-        device: on which to run; by default the network stays where it is.
-        name: under which the term is logged.
-        weight: a number, or a schedule of the iteration.
+        device: Device to run the network on; by default the network stays where it is.
+        name: Name under which the term is logged.
+        weight: Factor of the term, a number or a schedule of the iteration.
 
     Raises:
-        ValueError: when called, if the network's answer does not fit the student's.
+        ValueError: When called, if the network's scores do not have the crop's size.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class OnlinePseudoLabelTerm(LossTerm):
 
     @torch.no_grad()
     def labels(self, step: Step) -> torch.Tensor:
-        """Labels uint8 ``[B, 1, H, W, D]``, 255 in labelled scans; made once a batch, however often they are asked."""
+        """Labels uint8 ``[B, 1, H, W, D]``, 255 in labelled scans; computed once per batch, even if asked for again."""
         if self._made is None or self._made[0] is not step.batch:
             images = step.batch["image"]
             unlabelled = images[self.labelled :]

@@ -1,4 +1,4 @@
-"""Cross-entropy over annotated voxels."""
+"""Cross-entropy over the annotated voxels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class PartialCrossEntropyLoss(nn.Module):
     """The mean cross-entropy of the annotated voxels, FM-ABS's ``L_cross``.
 
     Args:
-        ignore_index: the target's value where nothing is annotated.
+        ignore_index: Value of the target where nothing is annotated.
 
     Example:
         >>> logits = torch.zeros(1, 2, 1, 1, 2)
@@ -31,9 +31,9 @@ class PartialCrossEntropyLoss(nn.Module):
         """The loss; 0, with gradients of 0, if nothing is annotated.
 
         Args:
-            logits: ``[B, C, …]``.
-            target: annotation ``[B, 1, …]`` or ``[B, …]``, integers.
-            weight: of voxels or scans, not negative; broadcastable to the target. The loss is the weighted mean.
+            logits: Class scores ``[B, C, …]``.
+            target: Annotation ``[B, 1, …]`` or ``[B, …]``, integers.
+            weight: Weights of voxels or scans in the mean, not negative, broadcastable to the target.
         """
         given = annotated(logits, target, self.ignore_index, weight)
         voxels = cross_entropy(given.logits, given.target.squeeze(1), reduction="none")

@@ -1,4 +1,4 @@
-"""Soft Dice over annotated voxels, alone and beside cross-entropy."""
+"""Soft Dice over the annotated voxels, alone and together with cross-entropy."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from common.losses.partial_cross_entropy import PartialCrossEntropyLoss
 class PartialDiceLoss(nn.Module):
     """``1 - (2ΣPY + ε) / (ΣP² + ΣY² + ε)``, the soft Dice loss of V-Net (Milletari et al., 3DV 2016).
 
-    ``P`` are softmax probabilities, ``Y`` the one-hot target. The sums run over the annotated voxels of the whole
-    batch, for each class alone; the loss is the mean over classes.
+    ``P`` are the softmax probabilities and ``Y`` is the one-hot target. For each class, the sums run over the annotated
+    voxels of the whole batch; the loss is the mean over the classes. MONAI's ``DiceLoss`` with ``ignore_index`` gives
+    the same values, but takes no weights per scan.
 
     Args:
-        epsilon: ``ε``, above 0.
-        ignore_index: the target's value where nothing is annotated.
-        include_background: whether class 0 counts in the mean.
+        epsilon: Constant ``ε`` in numerator and denominator, above 0.
+        ignore_index: Value of the target where nothing is annotated.
+        include_background: Whether class 0 counts in the mean.
 
     Raises:
-        ValueError: if ``epsilon`` is not above 0.
+        ValueError: If ``epsilon`` is not above 0.
     """
 
     def __init__(
@@ -39,9 +40,9 @@ class PartialDiceLoss(nn.Module):
         """The loss, 0 to 1; 0, with gradients of 0, if nothing is annotated.
 
         Args:
-            logits: ``[B, C, …]``.
-            target: annotation ``[B, 1, …]`` or ``[B, …]``, integers.
-            weight: of voxels or scans in every sum, not negative; broadcastable to the target.
+            logits: Class scores ``[B, C, …]``.
+            target: Annotation ``[B, 1, …]`` or ``[B, …]``, integers.
+            weight: Weights of voxels or scans in every sum, not negative, broadcastable to the target.
         """
         given = annotated(logits, target, self.ignore_index, weight)
         first = 0 if self.include_background else 1
@@ -57,13 +58,13 @@ class PartialDiceCELoss(nn.Module):
     """A weighted sum of soft Dice and cross-entropy over annotated voxels.
 
     Args:
-        dice_weight: factor of :class:`PartialDiceLoss`.
-        ce_weight: factor of :class:`PartialCrossEntropyLoss`.
-        ignore_index: the target's value where nothing is annotated.
-        include_background: whether class 0 counts in the mean Dice.
+        dice_weight: Factor of :class:`PartialDiceLoss`.
+        ce_weight: Factor of :class:`PartialCrossEntropyLoss`.
+        ignore_index: Value of the target where nothing is annotated.
+        include_background: Whether class 0 counts in the mean Dice loss.
 
     Raises:
-        ValueError: if a weight is negative.
+        ValueError: If a weight is negative.
     """
 
     def __init__(
@@ -82,12 +83,12 @@ class PartialDiceCELoss(nn.Module):
         self.cross_entropy = PartialCrossEntropyLoss(ignore_index=ignore_index)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
-        """The loss of logits ``[B, C, …]`` for an annotation ``[B, 1, …]`` or ``[B, …]``; 0 if nothing is annotated.
+        """The loss; 0, with gradients of 0, if nothing is annotated.
 
         Args:
-            logits: ``[B, C, …]``.
-            target: annotation, integers.
-            weight: of voxels or scans, not negative; broadcastable to the target.
+            logits: Class scores ``[B, C, …]``.
+            target: Annotation ``[B, 1, …]`` or ``[B, …]``, integers.
+            weight: Weights of voxels or scans, not negative, broadcastable to the target.
         """
         dice = self.dice(logits, target, weight)
         return self.dice_weight * dice + self.ce_weight * self.cross_entropy(logits, target, weight)

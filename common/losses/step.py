@@ -1,4 +1,4 @@
-"""What one training iteration hands to its loss terms."""
+"""The input and predictions of one training iteration, from which its loss terms are computed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Forward:
-    """A network as the engine runs it: images ``[B, channels, H, W, D]`` to logits ``[B, C, H, W, D]``.
+    """A network as the engine runs it: maps images ``[B, channels, H, W, D]`` to logits ``[B, C, H, W, D]``.
 
     Attributes:
-        module: the network.
-        run: the engine's forward pass of any network, with its inferer, memory format and precision.
+        module: The network.
+        run: The engine's forward pass of any network, with its inferer, memory format and precision.
     """
 
     module: nn.Module
@@ -28,16 +28,16 @@ class Forward:
 
 @dataclass(frozen=True)
 class Step:
-    """One iteration's input and predictions.
+    """Input and predictions of one iteration.
 
     Attributes:
-        batch: what the data loader gave, on the device; ``image`` is ``[B, channels, H, W, D]``, annotations are
+        batch: The data loader's batch, on the device; ``image`` is ``[B, channels, H, W, D]``, annotations are
             uint8 ``[B, 1, H, W, D]`` with 255 where nothing is annotated.
-        student: logits of the student on ``image``, ``[B, C, H, W, D]``.
-        teacher: logits of the teacher on the perturbed ``image``, detached; ``None`` if no term asks for them.
-        iteration: number of completed iterations, 0 in the first one.
-        network: the student, for further passes with gradients.
-        teacher_network: the teacher, for further passes without gradients; ``None`` if there is no teacher.
+        student: Logits of the student on ``image``, ``[B, C, H, W, D]``.
+        teacher: Logits of the teacher on the perturbed ``image``, detached; None if no term asks for them.
+        iteration: Number of completed iterations, 0 in the first one.
+        network: The student, for further passes with gradients.
+        teacher_network: The teacher, for further passes without gradients; None if there is no teacher.
     """
 
     batch: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The terms whose weighted sum is minimised; a method is a list of them."""
+"""Loss terms: training minimises their weighted sum, and a method is a list of them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class LossTerm(ABC):
     """One weighted term of the training loss.
 
     Args:
-        name: under which the unweighted value is logged.
-        weight: a number, or a schedule of the iteration.
+        name: Name under which the unweighted value is logged.
+        weight: Factor of the term, a number or a schedule of the iteration.
 
     Attributes:
-        needs_teacher: whether the term reads ``Step.teacher``.
+        needs_teacher: Whether the term reads ``Step.teacher``.
     """
 
     needs_teacher = False
@@ -38,17 +38,21 @@ class LossTerm(ABC):
 
 
 class AnnotationTerm(LossTerm):
-    """A loss between the student's logits and one annotation of the batch, over its annotated voxels.
+    """A loss between the student's logits and the batch's annotations or pseudo-labels, over the annotated voxels.
 
     FM-ABS's ``L_cross`` (``key="annotation"``) and ``L_sam`` (``key="pseudo_label"``) are such terms.
 
     Args:
-        loss: called with logits ``[B, C, H, W, D]`` and the annotation uint8 ``[B, 1, H, W, D]``.
-        key: the batch's entry that holds the annotation.
-        name: under which the term is logged; the key by default.
-        weight: a number, or a schedule of the iteration.
-        scan_weight: the batch's entry ``[B]`` that says what each scan counts, not negative; handed to the loss as
-            ``weight``, ``[B, 1, 1, 1, 1]``. The losses are weighted means: a scan counts beside the batch's others.
+        loss: Loss of logits ``[B, C, H, W, D]`` and annotations uint8 ``[B, 1, H, W, D]``.
+        key: Entry of the batch that holds the annotations.
+        name: Name under which the term is logged; the key by default.
+        weight: Factor of the term, a number or a schedule of the iteration.
+        scan_weight: Entry ``[B]`` of the batch with a weight for each scan, not negative; passed to the loss as
+            ``weight``, ``[B, 1, 1, 1, 1]``. As the losses are weighted means, it is the ratio of these weights within a
+            batch that matters.
+
+    Raises:
+        ValueError: When called, if ``scan_weight`` does not hold one weight for each scan.
     """
 
     def __init__(
@@ -79,12 +83,15 @@ class AnnotationTerm(LossTerm):
 
 
 class ConsistencyTerm(LossTerm):
-    """Disagreement of student and teacher over all voxels (FM-ABS's ``L_c``).
+    """A loss between the predictions of student and teacher over all voxels (FM-ABS's ``L_c``).
 
     Args:
-        loss: called with the logits of the student and of the teacher, both ``[B, C, H, W, D]``.
-        name: under which the term is logged.
-        weight: a number, or a schedule of the iteration.
+        loss: Loss of the logits of student and teacher, both ``[B, C, H, W, D]``.
+        name: Name under which the term is logged.
+        weight: Factor of the term, a number or a schedule of the iteration.
+
+    Raises:
+        ValueError: When called, if there is no teacher.
     """
 
     needs_teacher = True

@@ -54,7 +54,7 @@ def test_not_annotated_voxels_are_no_foreground():
 @pytest.mark.parametrize(
     ("slices", "message"),
     [
-        ({}, "at least one view"),
+        ({}, "slices must name at least one view"),
         ({"oblique": 1}, "view must be one of axial, coronal, sagittal, got 'oblique'"),
         ({"axial": 4}, r"axial slice must lie in 0\.\.3 .* got 4"),
         ({"sagittal": -1}, r"sagittal slice must lie in 0\.\.1 .* got -1"),

@@ -53,7 +53,7 @@ def test_scaled_images_are_scaled(tmp_path):
 @pytest.mark.parametrize("value", [-1, 256, 0.5, np.nan])
 def test_labels_must_be_small_whole_numbers(tmp_path, value):
     path = save(tmp_path / "a.nii", np.full((2, 2, 2), value, np.float32))
-    with pytest.raises(ValueError, match="whole numbers of 0 to 255"):
+    with pytest.raises(ValueError, match="whole numbers from 0 to 255"):
         read_labels_ras(path)
 
 

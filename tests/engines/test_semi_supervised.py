@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
-from ignite.handlers import EMAHandler
+from ignite.engine import Events
 from monai.data import MetaTensor
 from torch import nn
 
-from common.engines import SemiSupervisedTrainer
+from common.engines import SemiSupervisedTrainer, mean_teacher
 from common.losses import AnnotationTerm, ConsistencyLoss, ConsistencyTerm, PartialCrossEntropyLoss
 from common.schedules import GaussianRampUp
 
@@ -47,7 +47,7 @@ def test_equals_the_plain_loop():
     student = small_network()
     plain, plain_teacher = copy.deepcopy(student), copy.deepcopy(student)
     optimizer = torch.optim.SGD(student.parameters(), lr=0.1, momentum=0.9)
-    teacher = EMAHandler(student, momentum=0.01, handle_buffers="update")
+    teacher = mean_teacher(student, alpha=0.99)
     losses = []
     trainer = SemiSupervisedTrainer(
         device="cpu",
@@ -103,8 +103,6 @@ class Recorder:
         self.outputs = outputs
 
     def attach(self, engine):
-        from ignite.engine import Events
-
         engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: self.outputs.append(dict(e.state.output)))
 
 
@@ -158,11 +156,23 @@ def test_bf16_learns_as_float32_does():
     assert found["bf16"] == pytest.approx(found["fp32"], rel=0.02)
 
 
+def test_a_loss_that_is_not_finite_ends_the_training():
+    broken = [{**batch, "image": batch["image"] * torch.nan} for batch in batches(2)]
+    with pytest.raises(FloatingPointError, match=r"expected a finite loss, found .*'loss': nan.* in iteration 1\."):
+        trainer_with(train_data_loader=broken).run()
+
+
+@pytest.mark.parametrize("alpha", [0, 1, 1.5])
+def test_a_teacher_needs_a_share_to_keep(alpha):
+    with pytest.raises(ValueError, match=f"alpha must lie between 0 and 1, got {alpha}"):
+        mean_teacher(small_network(), alpha)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"terms": []}, "at least one"),
-        ({"terms": [AnnotationTerm(PartialCrossEntropyLoss(), key="annotation")] * 2}, "names that differ"),
+        ({"terms": [AnnotationTerm(PartialCrossEntropyLoss(), key="annotation")] * 2}, "each with a name of its own"),
         ({"terms": [ConsistencyTerm(ConsistencyLoss("mae"))]}, "need a teacher"),
         ({"max_iterations": 0}, "max_iterations must be at least 1"),
         ({"precision": "fp8"}, "fp32, bf16, fp16"),

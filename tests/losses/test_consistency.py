@@ -40,5 +40,5 @@ def test_equal_predictions_cost_nothing_and_bf16_computes_in_float32(kind):
 def test_bad_input():
     with pytest.raises(ValueError, match="kind must be one of mae, mse, got 'kl'"):
         ConsistencyLoss("kl")
-    with pytest.raises(ValueError, match="of the student's shape"):
+    with pytest.raises(ValueError, match="teacher must have the student's shape"):
         ConsistencyLoss()(torch.zeros(1, 2, 4), torch.zeros(1, 2, 5))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.losses import DiceLoss
 
 from common.losses import NoiseTolerantDiceLoss, PartialCrossEntropyLoss, PartialDiceCELoss, PartialDiceLoss
 
@@ -65,6 +66,17 @@ def test_noise_tolerant_dice_equals_a_plain_loop(batch, gamma):
 
 def test_noise_tolerant_dice_with_gamma_2_is_the_dice_loss(batch):
     torch.testing.assert_close(NoiseTolerantDiceLoss(gamma=2)(*batch), PartialDiceLoss()(*batch), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("include_background", [True, False])
+def test_dice_equals_monai(batch, include_background):
+    settings = {"to_onehot_y": True, "softmax": True, "squared_pred": True, "batch": True, "ignore_index": 255}
+    monai = DiceLoss(include_background=include_background, **settings)
+    ours = PartialDiceLoss(include_background=include_background)
+    logits, target = batch
+    torch.testing.assert_close(ours(logits, target), monai(logits, target.long()))
+    found = torch.autograd.grad(ours(logits.requires_grad_(), target), logits)
+    torch.testing.assert_close(found, torch.autograd.grad(monai(logits, target.long()), logits))
 
 
 def test_cross_entropy_equals_torch(batch):

@@ -5,7 +5,6 @@ import os
 import pytest
 import torch
 
-from common.files import digest
 from common.generalists.sam.embeddings import EmbeddingCache
 
 SHAPE = (2, 3, 4)
@@ -87,12 +86,3 @@ def _no_space(*_arguments, **_options):
 def test_the_limit_must_be_positive(tmp_path) -> None:
     with pytest.raises(ValueError, match="max_gb must be positive, got 0"):
         EmbeddingCache(tmp_path, max_gb=0)
-
-
-def test_digests_tell_values_types_and_shapes_apart() -> None:
-    values = torch.arange(6.0)
-    others = [values + 1e-6, values.view(2, 3), values.double(), values.int(), values[:5]]
-    digests = [digest("a", it) for it in (values, *others)] + [digest("b", values), digest("a", "b", values)]
-    assert len(set(digests)) == len(digests)
-    assert digest("a", values) == digest("a", values.clone())
-    assert digest("ab", "c") != digest("a", "bc")
