@@ -1,7 +1,7 @@
-"""ASSFT and plain fine-tuning on left-atrium scans at half resolution: 4 of 64 scans labelled densely.
+"""Compares ASSFT and plain fine-tuning on left-atrium scans at half resolution, with 4 of 64 scans labelled densely.
 
-The cohort is that of ``la_half.py``. Each seed has a Swin UNETR of its own, pre-trained on phantoms alone.
-Every run ends with the last iteration's teacher. Can be interrupted: the same command goes on.
+The cohort is that of ``la_half.py``. Each seed has a Swin UNETR of its own, pre-trained on phantoms alone. Every run
+ends with the last iteration's teacher. If the benchmark is interrupted, the same command resumes it.
 
     python benchmarks/assft_half.py --dataset_dir COHORT --table docs/assft_half.md
     python benchmarks/assft_half.py --dataset_dir COHORT --schedule long --methods random_plain,random_boxes,assft \\
@@ -33,9 +33,16 @@ SETTINGS = {name: read_json(ROOT / "benchmarks/assft_half" / f"{name}.json") for
 
 
 class Method(NamedTuple):
-    """How its scans are chosen, and how the tables call it; plain fine-tuning unless ``selective``.
+    """How a method chooses scans and trains; it is plain fine-tuning unless ``selective``.
 
-    `training` has settings of ``train.json`` that are the method's own.
+    Attributes:
+        title: Name in the table's rows.
+        column: Name in the table's columns.
+        query: Name of the query strategy.
+        budget: Number of scans to label.
+        asking: Further settings of the bundle's `query.json`.
+        selective: Whether fine-tuning is ASSFT's selective semi-supervised one.
+        training: Further settings of the bundle's `train.json`.
     """
 
     title: str
@@ -48,7 +55,7 @@ class Method(NamedTuple):
 
 
 BOXES = {"train#mix#labelled": 1}
-"""The two annotated patches of a batch exchange a box, as an annotated and a reliable one do in ASSFT."""
+"""Makes the two annotated patches of a batch exchange a box, as an annotated and a reliable one do in ASSFT."""
 
 METHODS = {
     "random_plain": Method("4 scans at random, plain fine-tuning", "random + plain", "random"),
@@ -70,24 +77,24 @@ METHODS = {
 BY_DEFAULT = [name for name, method in METHODS.items() if method.training is None]
 SCHEDULES = ("short", "long")
 ONE_PIECE = (
-    "The left atrium is one piece: of every method's predictions, and of pseudo-labels, the largest component is kept."
+    "Since the left atrium is one piece, only the largest component of all predictions and pseudo-labels is kept."
 )
 PRETRAINED = "pretrained"
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. For each seed a small Swin UNETR
 is pre-trained on phantoms of the source domain, and shared by the methods. All of them see two patches of labelled
-scans an iteration, and vary their intensities; from its first round on, after {first} iterations, ASSFT sees two of
-reliable scans besides, labelled by its teacher at the last round, and each exchanges a box with a labelled one. Where
-the table says so, fine-tuning on labelled scans alone exchanges boxes too, between its two patches.{anatomy}
-Settings are in `benchmarks/assft_half/{schedule}.json` and the other files there and, for the rest, the bundle's own.
-Draws of random scans a seed: {draws} with plain fine-tuning, since another is another result. Mean and standard
+scans per iteration and vary their intensities. From its first round on, after {first} iterations, ASSFT also sees two
+patches of reliable scans, labelled by its teacher at the last round, each of which exchanges a box with a labelled one.
+Where the table says so, fine-tuning on labelled scans alone exchanges boxes too, between its two patches.{anatomy}
+Settings are in the files of `benchmarks/assft_half/`, here with `{schedule}.json`, and otherwise the bundle's own. With
+plain fine-tuning there are {draws} draws of random scans per seed, since each gives another result. Mean and standard
 deviation over the runs."""
-ABOUT_POOL = """The same networks on the scans of the pool of which none of a seed's runs here had a label. ASSFT has
-learnt from their images: this is how well a method labels the rest of its own cohort, not on others."""
+ABOUT_POOL = """The same networks on those scans of the pool that none of a seed's runs had a label of. ASSFT has learnt
+from their images: this shows how well a method labels the rest of its own cohort, not other scans."""
 
 
 class Run(NamedTuple):
-    """One of a table's runs."""
+    """One run of a table."""
 
     schedule: str
     method: str
@@ -96,21 +103,21 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of the run's folder."""
         return f"{self.schedule}/{self.method}_{self.seed}" + (f"_{self.draw}" if self.draw else "")
 
     @property
     def result(self) -> str:
-        """Of the file with its metrics."""
+        """Name of the file with its metrics."""
         return f"{self.name}.json"
 
     @property
     def pool(self) -> str:
-        """Of the file with the metrics of each scan of the pool that it had no label of."""
+        """Name of the file with its metrics for each scan of the pool that it had no label of."""
         return f"{self.name}_pool.csv"
 
     def is_in(self, results: Path) -> bool:
-        """Whether both files are there."""
+        """Whether both files are in a folder of results."""
         return (results / self.result).exists() and (results / self.pool).exists()
 
 
@@ -128,16 +135,16 @@ def main(
     """Runs what has not been run yet, prints the table, and writes it to a Markdown file.
 
     Args:
-        dataset_dir: the cohort.
-        output_dir: the pre-trained networks, the queries' passes, and a folder for each run.
-        results: the runs' metrics, two files by each run's name; a run that has both is not made again. By default a
-            folder in `output_dir`.
+        dataset_dir: Folder of the cohort.
+        output_dir: Folder of the pre-trained networks, the queries' assessments, and a folder for each run.
         schedule: ``short``, 400 iterations, or ``long``, the bundle's own 2,000.
-        methods: comma-separated, of ``METHODS``.
-        seeds: comma-separated.
-        draws: of random scans a seed, with plain fine-tuning.
-        jobs: runs at a time, one thread each.
-        table: Markdown file to write.
+        methods: Methods to compare, comma-separated, of ``METHODS``.
+        seeds: Seeds of the runs, comma-separated.
+        draws: Number of draws of random scans per seed, for `random_plain`.
+        jobs: Number of runs at a time, with one thread each.
+        results: Folder of the runs' metrics, two files for each run; a run that has both is skipped. By default a
+            folder in `output_dir`.
+        table: Markdown file to write; by default none.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     cohort, folder = Path(dataset_dir).resolve(), Path(output_dir).resolve()
@@ -174,7 +181,7 @@ def _network(folder: Path, seed: int) -> Path:
 
 
 def _make(run: Run, cohort: Path, folder: Path, kept: Path) -> None:
-    """A run; its metrics go to where they are kept."""
+    """Makes a run, and copies its metrics to the folder of results."""
     output = folder / run.name
     if run.method == PRETRAINED:
         checkpoint, labelled = _network(folder, run.seed), []
@@ -189,7 +196,7 @@ def _make(run: Run, cohort: Path, folder: Path, kept: Path) -> None:
 
 
 def _evaluate(run: Run, cohort: Path, output: Path, checkpoint: Path, split: str) -> None:
-    """A network as it is, on one split."""
+    """Evaluates a network on one split."""
     settings = {"dataset_dir": str(cohort), "checkpoint": str(checkpoint), "split": split}
     settings |= known_settings("assft_adapt", "evaluate", SETTINGS[run.schedule])
     steps = Steps(output / "progress.json")
@@ -197,7 +204,7 @@ def _evaluate(run: Run, cohort: Path, output: Path, checkpoint: Path, split: str
 
 
 def _adapt(run: Run, cohort: Path, folder: Path) -> None:
-    """Query, fine-tuning and evaluation."""
+    """Runs a method: query, fine-tuning and evaluation."""
     how = METHODS[run.method]
     assft(
         cohort,
@@ -207,7 +214,7 @@ def _adapt(run: Run, cohort: Path, folder: Path) -> None:
         query=how.query,
         selective=how.selective,
         seed=run.seed + 100 * run.draw,
-        # One pass over the pool for all methods with the same query.
+        # All methods with the same query share one pass over the pool.
         querying={"pool#folder": str(folder / f"{how.query}_query_{run.seed}")} | (how.asking or {}),
         train=SETTINGS[run.schedule] | (how.training or {}),
     )
@@ -240,7 +247,7 @@ def _table(kept: Path, runs: list[Run], schedule: str, methods: list[str], seeds
         f"    python benchmarks/assft_half.py --dataset_dir COHORT {command}",
         "",
         textwrap.fill(
-            f"{date.today().isoformat()}, CPU, one thread a run, "
+            f"{date.today().isoformat()}, CPU, one thread per run, "
             f"{settings['max_iterations']} iterations of fine-tuning. {about}",
             width=120,
         ),
@@ -265,7 +272,7 @@ def _means(path: Path) -> dict[str, float]:
 
 
 def _in_pool(kept: Path, runs: list[Run]) -> Results:
-    """Of one seed's runs, on the scans of the pool that none of them had a label of; runs that had all are left out."""
+    """Metrics of one seed's runs on the scans of the pool that none had a label of, except for runs that had all."""
     scores = {run: {score.scan: score.values for score in read_scores(kept / run.pool)} for run in runs}
     scores = {run: by_scan for run, by_scan in scores.items() if by_scan}
     scans = sorted(set.intersection(*map(set, scores.values()))) if scores else []
@@ -298,7 +305,7 @@ def _by_seed(results: Results, methods: list[str], seeds: list[int]) -> list[str
 
 
 def _each(numbers: list[float]) -> str:
-    """The mean, and what it is the mean of."""
+    """A mean, and in brackets the numbers that it is the mean of."""
     if not numbers:
         return "–"
     mean_of_all = f"{sum(numbers) / len(numbers):.1f}"

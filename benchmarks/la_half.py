@@ -1,10 +1,10 @@
-"""FM-ABS and its baselines on left-atrium scans at half resolution: Dice, seed by seed.
+"""Compares FM-ABS and its baselines on left-atrium scans at half resolution.
 
-The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``: the pool is its
+The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``. The pool is its
 training split (64 scans), and results are for its validation split (16 scans), on which no run chooses anything: every
-one ends with the last iteration's teacher. Each run is ``python -m monai.bundle run`` with the bundle's own
-``train.json`` and two files of ``benchmarks/la_half/``, which hold the settings for this scale, and can be interrupted:
-the same command goes on.
+run ends with the last iteration's teacher. Each run is ``python -m monai.bundle run`` with the bundle's own
+``train.json`` and two files of ``benchmarks/la_half/``, which hold the settings for this scale. If the benchmark is
+interrupted, the same command resumes it.
 
     python benchmarks/la_half.py --dataset_dir COHORT --table docs/la_half.md
 """
@@ -36,7 +36,7 @@ METHODS = {
 ABOUT = """Scans of 1.25 mm; the pool is the first 64 of the
 benchmark's list, the results are for its last 16, with the last iteration's teacher. No run chooses anything on them;
 the settings below were found with seed 0, having seen results on these scans, and seed 1 was run once. Mean, and
-standard deviation over the seeds where there are several.
+standard deviation over the seeds if there are several.
 
 All methods share `benchmarks/la_half/base.json`: V-Net of width 8, patches of 48×48×32 that are neither flipped nor
 turned (for which so few iterations are too few), Dice and cross-entropy over annotated voxels. FM-ABS has, beyond the
@@ -58,14 +58,14 @@ def main(
     """Runs what has not been run yet, prints the table, and writes it to a Markdown file.
 
     Args:
-        dataset_dir: the cohort.
-        output_dir: a folder a run, METHOD_SEED.
-        methods: comma-separated, of supervised, mean_teacher, fmabs_random, fmabs_her, fmabs_propagated,
-            dense.
-        seeds: comma-separated.
-        jobs: runs at a time, one thread each.
-        max_iterations: of each run.
-        table: Markdown file to write.
+        dataset_dir: Folder of the cohort.
+        output_dir: Folder that gets a folder METHOD_SEED for each run.
+        methods: Methods to compare, comma-separated: supervised, mean_teacher, fmabs_random, fmabs_her,
+            fmabs_propagated, dense.
+        seeds: Seeds of the runs, comma-separated.
+        jobs: Number of runs at a time, with one thread each.
+        max_iterations: Number of iterations of each run.
+        table: Markdown file to write; by default none.
     """
     chosen = words(methods)
     if unknown := [method for method in chosen if method not in METHODS]:
@@ -82,6 +82,7 @@ def main(
 
 
 def words(text: object) -> list[str]:
+    """The entries of a comma-separated argument, which Fire may have split already."""
     return [str(word).strip() for word in (text if isinstance(text, (list, tuple)) else str(text).split(","))]
 
 
@@ -116,7 +117,7 @@ def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iteration
         f"    python benchmarks/la_half.py --dataset_dir COHORT --seeds {','.join(map(str, seeds))} "
         f"--methods {','.join(methods)}",
         "",
-        f"{date.today().isoformat()}, CPU, one thread and {max_iterations} iterations a run. {ABOUT}",
+        f"{date.today().isoformat()}, CPU, one thread and {max_iterations} iterations per run. {ABOUT}",
         "",
         "| method | " + " | ".join(METRICS.values()) + " | seeds |",
         "|---|" + "---|" * (len(METRICS) + 1),
@@ -130,10 +131,12 @@ def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iteration
 
 
 def mean(result: dict, metric: str) -> float:
+    """A metric's mean over scans and classes, from the content of a metrics.json."""
     return result["mean"][metric]["mean"]
 
 
 def cell(numbers: list[float], metric: str) -> str:
+    """Mean and standard deviation over the seeds as a table's cell, in per cent for overlaps."""
     if not numbers:
         return "–"
     factor = 100 if metric in ("dice", "jaccard") else 1

@@ -1,4 +1,4 @@
-"""Whether ASSFT's two measures find what they are made to find: planted phantoms, a network pre-trained on the source.
+"""Tests on phantoms whether each of ASSFT's two measures finds the kind of scan that it is made to find.
 
     python benchmarks/planted.py --seeds 0,1,2 [--norm instance]
 
@@ -8,11 +8,11 @@ domains (``common.prepare.phantom.DOMAINS``): ``source``, ``unlike_source`` (bla
 divergence (DKD) should prefer the second, anatomical difficulty (ASD) the third, and ASD should ignore the fourth,
 which raises the mean entropy of the whole scan.
 
-The network, its training and how strongly the groups are planted were chosen on seeds 0 and 1; the measures and their
-settings are those of ``bundles/assft_adapt/configs/query.json``. Where normalisation has no running statistics, as with
-``--norm instance`` and in a Swin UNETR, adapting to a scan changes little, and the divergence tells less.
+The network, its training and how much the groups differ were chosen on seeds 0 and 1; the measures and their settings
+are those of ``bundles/assft_adapt/configs/query.json``. If normalisation has no running statistics, as with ``--norm
+instance`` and in a Swin UNETR, adapting to a scan changes little, and the divergence tells less.
 
-Since the groups share patients, their comparison as if they did not (Mann-Whitney U) is on the careful side.
+The groups share patients; to compare them as if they did not (Mann-Whitney U) is conservative.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from common.schedules import PolynomialDecay
 GROUPS = ("source", "unlike_source", "hard_organ", "hard_background")
 SIZE = 32
 MARGIN = 1 / 3
-"""ASD ignores the background if that raises it by less than this share of what a hard organ does."""
+"""ASD ignores the background if a hard background raises it by less than this share of what a hard organ does."""
 QUERY = read_json(Path(__file__).parents[1] / "bundles/assft_adapt/configs/query.json")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Of a scan: the prediction's Dice, the query's two measures, the mean entropy of all voxels in bits, features."""
+    """The prediction's Dice for a scan, the query's two measures, the voxels' mean entropy in bits, the features."""
 
     dice: float
     divergence: float
@@ -61,13 +61,13 @@ Groups: TypeAlias = Mapping[str, Sequence[Measured]]
 
 
 def main(seeds: Sequence[int] | int = (0, 1, 2), scans: int = 8, iterations: int = 400, norm: str = "batch") -> None:
-    """Prints medians by seed and group, then the tests.
+    """Prints medians by seed and group, then the results of the tests.
 
     Args:
-        seeds: of networks and patients.
-        scans: of each group.
-        iterations: of the pre-training.
-        norm: of the network, batch or instance.
+        seeds: Seeds of networks and patients.
+        scans: Number of scans of each group.
+        iterations: Number of iterations of pre-training.
+        norm: Normalisation of the network, batch or instance.
     """
     torch.set_num_threads(1)
     found = []
@@ -89,13 +89,13 @@ def main(seeds: Sequence[int] | int = (0, 1, 2), scans: int = 8, iterations: int
 
 
 def scan(seed: Sequence[int], domain: str) -> tuple[Tensor, Tensor]:
-    """Image, normalised, and label, each ``[1, H, W, D]``."""
+    """Makes a phantom: its normalised image and its label, each ``[1, H, W, D]``."""
     image, label = phantom_volume(SIZE, seed, domain)
     return torch.as_tensor(NormalizeIntensity()(image))[None], torch.from_numpy(label)[None]
 
 
 def pretrained(seed: int, *, iterations: int = 400, scans: int = 48, norm: str = "batch") -> nn.Module:
-    """A small U-Net after supervised training on source phantoms, with random gain and offset of the image."""
+    """Trains a small U-Net on source phantoms with random gain and offset of the image."""
     torch.manual_seed(seed)
     kind = ("instance", {"affine": True}) if norm == "instance" else norm
     network = UNet(3, 1, 2, channels=(16, 32, 64), strides=(2, 2), num_res_units=1, norm=kind)
@@ -114,12 +114,12 @@ def pretrained(seed: int, *, iterations: int = 400, scans: int = 48, norm: str =
 
 
 def assess(network: nn.Module, seed: int, scans: int = 8) -> Groups:
-    """The same patients, who are none of the training's, in every group."""
+    """Measures the same patients, none of whom was trained on, in every group."""
     return {group: [measure(network, *scan([seed, 1, number], group)) for number in range(scans)] for group in GROUPS}
 
 
 def measure(network: nn.Module, image: Tensor, label: Tensor) -> Measured:
-    """As the query does, with its settings; the whole scan is one window."""
+    """Measures a scan as the query does, with its settings; the whole scan is one window."""
     inferer = BottleneckInferer([SIZE] * 3)
 
     def predict(model: nn.Module) -> Prediction:
@@ -142,7 +142,7 @@ def measure(network: nn.Module, image: Tensor, label: Tensor) -> Measured:
 
 
 def picked(groups: Groups, number: int) -> dict[str, int]:
-    """How many of the query's first picks from all scans are of each group, if DKD alone decides."""
+    """Number of scans of each group among the query's first picks, if DKD alone decides."""
     scans = {
         f"{group} {place}": Assessment({"divergence": it.divergence, "difficulty": it.difficulty}, it.features, 0)
         for group, members in groups.items()
@@ -153,11 +153,11 @@ def picked(groups: Groups, number: int) -> dict[str, int]:
 
 
 def preference(groups: Groups, name: str, wanted: str) -> tuple[float, float]:
-    """How far a measure prefers one group to all others.
+    """Tests how far a measure prefers one group to all others.
 
     Returns:
-        How often a scan of the group exceeds one of the others (0 to 1, the area under the ROC curve), and the p-value
-        of the one-sided Mann-Whitney U test.
+        The share of pairs in which a scan of the group exceeds one of the others (the area under the ROC curve), and
+        the p-value of the one-sided Mann-Whitney U test.
     """
     inside = _values(groups, name, wanted)
     outside = np.concatenate([_values(groups, name, group) for group in GROUPS if group != wanted])
@@ -166,12 +166,12 @@ def preference(groups: Groups, name: str, wanted: str) -> tuple[float, float]:
 
 
 def rise(groups: Groups, name: str) -> tuple[float, float, float]:
-    """How far a hard background raises a measure, patient by patient.
+    """Tests how far a hard background raises a measure, patient by patient.
 
     Returns:
         The median rise from ``source`` to ``hard_background`` as a share of that to ``hard_organ``, and the p-values of
-        two one-sided Wilcoxon signed-rank tests: that it rises, and that it does so by less than ``MARGIN`` of what it
-        does to ``hard_organ``.
+        two one-sided Wilcoxon signed-rank tests: that it rises, and that it rises by less than ``MARGIN`` of the rise
+        to ``hard_organ``.
     """
     usual = _values(groups, name, "source")
     background, organ = (_values(groups, name, group) - usual for group in ("hard_background", "hard_organ"))
@@ -184,18 +184,18 @@ def _values(groups: Groups, name: str, group: str) -> np.ndarray:
 
 
 def combined(p_values: Sequence[float]) -> float:
-    """One p-value for all seeds, by Fisher's method."""
+    """Combines the seeds' p-values into one by Fisher's method."""
     return float(combine_pvalues(p_values).pvalue)
 
 
 def pick_test(seeds: Sequence[Groups], number: int) -> tuple[list[int], float]:
-    """How many of DKD's first picks are unlike the source, seed by seed, and the binomial test against chance."""
+    """Number of DKD's first picks that are unlike the source for each seed, and the binomial test against chance."""
     hits = [picked(groups, number)["unlike_source"] for groups in seeds]
     return hits, binomtest(sum(hits), number * len(hits), 1 / len(GROUPS), alternative="greater").pvalue
 
 
 def summary(seeds: Sequence[Groups]) -> list[str]:
-    """The tests, a line each."""
+    """The results of the tests, one per line."""
     number = len(seeds[0]["source"])
     lines = ["Preferred to the other groups: area under the curve by seed (Mann-Whitney U, combined p)"]
     for name, wanted in (("divergence", "unlike_source"), ("difficulty", "hard_organ"), ("entropy", "hard_organ")):

@@ -1,4 +1,4 @@
-"""How strategies compare that were tried with several seeds and budgets: pure functions of their scores."""
+"""Compares query strategies by their scores with several seeds and budgets."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 Scores = Mapping[str, Mapping[tuple[int, int], float]]
-"""By strategy, then by seed and budget."""
+"""Score by strategy, then by seed and budget."""
 
 
 def curve(scores: Mapping[tuple[int, int], float]) -> tuple[list[int], list[float], list[float]]:
-    """Budgets in their order, and at each the mean over the seeds and the standard deviation (0 with one seed)."""
+    """The budgets in order, and the mean and standard deviation (0 for one seed) over the seeds at each."""
     budgets = sorted({budget for _, budget in scores})
     found = [[score for (_, other), score in scores.items() if other == budget] for budget in budgets]
     spread = [statistics.stdev(values) if len(values) > 1 else 0.0 for values in found]
@@ -21,12 +21,12 @@ def curve(scores: Mapping[tuple[int, int], float]) -> tuple[list[int], list[floa
 
 
 def area_under_curve(budgets: Sequence[int], scores: Sequence[float]) -> float:
-    """The mean height of the score over the budget's logarithm, between the least and the largest budget.
+    """The mean of the score over the logarithm of the budget, from the least to the largest budget.
 
-    Trapezoids; with one budget the score itself. Budgets grow by factors, so that each factor counts alike.
+    It is computed by trapezoids; with one budget it is the score. Equal factors between budgets have equal weights.
 
     Raises:
-        ValueError: if budgets are not rising, or not as many as the scores.
+        ValueError: If budgets do not rise, or are not as many as the scores.
     """
     if len(budgets) != len(scores) or not budgets or any(a >= b for a, b in itertools.pairwise(budgets)):
         raise ValueError(f"budgets must rise and be as many as scores, got {list(budgets)} and {list(scores)}.")
@@ -37,7 +37,7 @@ def area_under_curve(budgets: Sequence[int], scores: Sequence[float]) -> float:
 
 
 def areas(scores: Mapping[tuple[int, int], float]) -> list[float]:
-    """The area under each seed's own curve, in the order of the seeds."""
+    """The area under each seed's curve, in the order of the seeds."""
     found = []
     for seed in sorted({seed for seed, _ in scores}):
         own = dict(sorted((budget, score) for (other, budget), score in scores.items() if other == seed))
@@ -46,7 +46,7 @@ def areas(scores: Mapping[tuple[int, int], float]) -> list[float]:
 
 
 def wins(scores: Scores) -> dict[tuple[str, str], float]:
-    """By pair of strategies, the share of the seeds and budgets tried with both in which the first is better.
+    """For each pair of strategies, the share of the seeds and budgets of both at which the first is better.
 
     Ties count half.
     """

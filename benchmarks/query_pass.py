@@ -1,4 +1,4 @@
-"""ASSFT's query against one plain inference pass over the same scans, in turns, and its memory.
+"""Times ASSFT's query against a plain inference pass over the same scans, and measures its memory.
 
 python benchmarks/query_pass.py --dataset_dir COHORT --threads 2
 """
@@ -20,14 +20,14 @@ from common.networks import load_pretrained
 def main(
     dataset_dir: str, query: str = "assft", pretrained: str | None = None, scans: int | None = None, threads: int = 2
 ) -> None:
-    """Prints seconds and their ratio, and how much memory scans took beyond the first one.
+    """Prints seconds and their ratio, and the memory that scans after the first one took in addition.
 
     Args:
-        dataset_dir: a cohort.
-        query: the strategy.
-        pretrained: file of the bundle's Swin UNETR's weights; random ones by default.
-        scans: how many of the training scans; by default all.
-        threads: of the CPU.
+        dataset_dir: Folder of a cohort.
+        query: Name of the query strategy.
+        pretrained: File of weights for the bundle's Swin UNETR; by default they are random.
+        scans: Number of training scans; by default all.
+        threads: Number of CPU threads.
     """
     torch.set_num_threads(threads)
     bundle = find_bundle("assft_adapt")
@@ -67,7 +67,7 @@ def main(
 
 
 def _memory() -> float:
-    """Most memory that this process has had, in megabytes."""
+    """The most memory that this process has used, in megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -1,8 +1,8 @@
-"""How much a few scans teach, by a probe on a frozen network's features: hundreds of choices in minutes.
+"""Estimates how much a few chosen scans teach, by a small probe on a frozen network's features.
 
 A small perceptron on the pre-trained network's decoder features learns from the chosen scans of the pool and segments
-the others of it. That is no fine-tuning, but tells choices apart in two seconds where a fine-tuning takes minutes, and
-needs no other scans than the pool's own. It starts from the networks and the queries' passes of ``assft_half.py``.
+the others. This is no fine-tuning, but tells choices apart in seconds instead of minutes, and needs no scans outside
+the pool. It starts from the networks and the queries' assessments of ``assft_half.py``.
 
     python benchmarks/query_probe.py --dataset_dir COHORT --runs runs/assft_half --table docs/query_probe.md
 """
@@ -37,11 +37,11 @@ from common.query.one_shot import ActiveSourceFree, Assessment, SampleStrategy, 
 
 BUDGET = 4
 POOL = 48
-"""Scans of the pool that a choice is made from, drawn anew for every repetition."""
+"""Number of scans of the pool to choose from, which are drawn for each repetition."""
 VOXELS = 12000
-"""Voxels of a scan, at random places."""
+"""Number of voxels per scan, at random places."""
 FOREGROUND = 1500
-"""Voxels of a scan's foreground that a probe learns from besides."""
+"""Number of further voxels per scan, from its foreground, that a probe learns from."""
 LAYERS = ("decoder1", "decoder2", "decoder3", "decoder4")
 STRATEGIES: dict[str, Callable[[int], SampleStrategy]] = {
     "random": lambda seed: sample_strategy("random", seed=seed),
@@ -70,11 +70,11 @@ def main(
     """Prints the probes' mean Dice by strategy and network, and writes it to a Markdown file.
 
     Args:
-        dataset_dir: the cohort.
-        runs: folder of ``assft_half.py``.
-        seeds: comma-separated, of its networks.
-        repeats: draws of the pool for each network and strategy.
-        table: Markdown file to write.
+        dataset_dir: Folder of the cohort.
+        runs: Output folder of ``assft_half.py``.
+        seeds: Seeds of its networks, comma-separated.
+        repeats: Number of draws of scans to choose from, for each network and strategy.
+        table: Markdown file to write; by default none.
     """
     torch.set_num_threads(1)
     cohort, folder = Cohort.open(dataset_dir), Path(runs)
@@ -117,7 +117,7 @@ class Probe:
         self.features, self.foreground = (features - mean) / std, (foreground - mean) / std
 
     def dice(self, chosen: list[str]) -> float:
-        """Mean Dice, in percent, on the scans that were not chosen."""
+        """Trains a probe on the chosen scans; its mean Dice in per cent on the others."""
         torch.manual_seed(0)
         own = [self.scans.index(scan) for scan in chosen]
         others = [index for index in range(len(self.scans)) if index not in own]
@@ -170,7 +170,7 @@ def _one(
     probe: Probe, assessed: Mapping[str, Assessment], strategy: Callable[[int], SampleStrategy], repeat: int
 ) -> float:
     scans = sorted(np.random.default_rng(repeat).permutation(sorted(assessed))[:POOL].tolist())
-    # What other strategies would measure is not needed: those here go by features, or by chance.
+    # No scores of other strategies are needed: those here choose by features or by chance.
     pool = {scan: Assessment({"score": 0.0} | assessed[scan].numbers, assessed[scan].features, 0) for scan in scans}
     return probe.dice([rating.scan for rating in strategy(repeat).choose(pool, BUDGET)])
 

@@ -1,9 +1,9 @@
-"""Query strategies over seeds and budgets on one cohort: which scans are worth labelling for a pre-trained network.
+"""Compares query strategies over seeds and budgets: which scans are worth labelling for a pre-trained network.
 
-Every run is the bundle ``assft_adapt``: a pass over the pool, a query of so many scans, plain fine-tuning on them
-alone, evaluation on held-out scans with the last iteration's teacher. Runs with one seed share a pre-trained network.
-Without a cohort, phantoms of the target domain are made, and the network is pre-trained on those of the source domain.
-Can be interrupted: the same command goes on.
+Every run uses the bundle ``assft_adapt``: a query of as many scans as the budget, plain fine-tuning on them alone, and
+evaluation on held-out scans with the last iteration's teacher. Runs with one seed share a pre-trained network. If no
+cohort is given, phantoms of the target domain are made. Networks are pre-trained on phantoms of the source domain. If
+the study is interrupted, the same command resumes it.
 
     python benchmarks/query_study.py --output_dir RUNS --table docs/query_study.md --plot docs/query_study.png
 """
@@ -44,14 +44,14 @@ TRAIN = str(HERE / "query_study/train.json")
 
 @dataclass(frozen=True)
 class Study:
-    """What all runs share.
+    """The settings that all runs share.
 
     Attributes:
-        cohort: its folder.
-        folder: of all runs.
-        pretrained: file of the network's weights; None to pre-train one a seed.
-        pretrain: settings of the bundle's `pretrain.json`.
-        train: settings of its `train.json`; other stages take what they know of them.
+        cohort: Folder of the cohort.
+        folder: Folder of all runs.
+        pretrained: File of the network's weights; None to pre-train a network for each seed.
+        pretrain: Settings of the bundle's `pretrain.json`.
+        train: Settings of its `train.json`, of which other stages take those that they know.
     """
 
     cohort: Path
@@ -61,7 +61,7 @@ class Study:
     train: Mapping[str, Any]
 
     def network(self, seed: int) -> str:
-        """The file of the network that a seed's runs start from."""
+        """File of the network that a seed's runs start from."""
         return self.pretrained or str(self.folder / f"pretrained_{seed}" / "pretrained.pt")
 
     def run_folder(self, strategy: str, budget: int, seed: int) -> Path:
@@ -83,16 +83,16 @@ def main(
     """Runs what has not been run yet, prints the tables, and writes them and a plot to files.
 
     Args:
-        output_dir: a folder a run, STRATEGY_BUDGET_SEED.
-        dataset_dir: the cohort, with labels of all scans; by default 48 phantoms for the pool and 12 for testing.
-        pretrained: file of the network's weights; by default one is pre-trained on phantoms for each seed.
-        strategies: comma-separated, of assft and those that ``common.query.STRATEGIES`` names.
-        budgets: scans to label, comma-separated.
-        seeds: comma-separated.
+        output_dir: Folder that gets a folder STRATEGY_BUDGET_SEED for each run.
+        dataset_dir: Folder of a cohort with labels of all scans; by default 48 phantoms in the pool and 12 for testing.
+        pretrained: File of the network's weights; by default one is pre-trained on phantoms for each seed.
+        strategies: Strategies, comma-separated: assft and those in ``common.query.STRATEGIES``.
+        budgets: Numbers of scans to label, comma-separated.
+        seeds: Seeds of the runs, comma-separated.
         settings: JSON file with settings for the bundle's train.json.
-        jobs: runs at a time, one thread each.
-        table: Markdown file to write.
-        plot: image file to write.
+        jobs: Number of runs at a time, with one thread each.
+        table: Markdown file to write; by default none.
+        plot: Image file to write; by default none.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     chosen = words(strategies)
@@ -135,7 +135,7 @@ def _run(study: Study, run: tuple[str, int, int]) -> None:
         return
     shared = {"dataset_dir": str(study.cohort), "pretrained": study.network(seed)}
     shared |= {"budget": budget, "query": strategy, "seed": seed}
-    # ASSFT's scores alone choose, as the others' do.
+    # Without its shortlist, ASSFT chooses by its scores alone, as the other strategies do.
     _stage("query", folder, shared | {"shortlist": 0} | known_settings(BUNDLE, "query", study.train))
     _stage("train", folder, shared | study.train)
     known = known_settings(BUNDLE, "evaluate", study.train)
@@ -143,7 +143,7 @@ def _run(study: Study, run: tuple[str, int, int]) -> None:
 
 
 def _stage(config: str, folder: Path, settings: Mapping[str, Any]) -> None:
-    """One stage of the bundle in this process; what it prints goes to a file."""
+    """Runs one stage of the bundle in this process, with its output in a file."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         run_workflow(find_bundle(BUNDLE), config, {**settings, "output_dir": str(folder)})
@@ -159,7 +159,7 @@ def _scores(study: Study, runs: list[tuple[str, int, int]]) -> dict[str, dict[tu
 
 
 def _costs(study: Study, runs: list[tuple[str, int, int]]) -> dict[str, tuple[float, float]]:
-    """By strategy, the mean number of axial slices with foreground and of foreground voxels in a queried scan."""
+    """Mean numbers of axial slices with foreground and of foreground voxels per queried scan, by strategy."""
     labels = {scan.id: scan.label for scan in Cohort.open(study.cohort).training}
     sizes: dict[str, tuple[int, int]] = {}
     found: dict[str, list[tuple[int, int]]] = {}
@@ -177,22 +177,24 @@ def _tables(study: Study, strategies: list[str], budgets: list[int], seeds: list
     scores, costs = _scores(study, runs), _costs(study, runs)
     cohort = Cohort.open(study.cohort)
     ranked = sorted(scores, key=lambda name: -statistics.mean(areas(scores[name])))
-    what = "" if cohort.name != "phantom" else " The scans are made up: what holds for patients, only real scans tell."
+    what = (
+        "" if cohort.name != "phantom" else " The scans are made up; only real scans can tell what holds for patients."
+    )
     lines = [
         "# Query strategies",
         "",
         f"    python benchmarks/query_study.py --budgets {','.join(map(str, budgets))} "
         f"--seeds {','.join(map(str, seeds))} --strategies {','.join(strategies)}{others}",
         "",
-        f"{date.today().isoformat()}, CPU, one thread a run. Cohort {cohort.name}: {len(cohort.training)} scans in the "
-        f"pool, {len(cohort.test or cohort.validation)} held out.{what} Plain fine-tuning of one pre-trained network"
-        f"{'' if study.pretrained else ' a seed'}, on the queried scans alone; Dice of the last iteration's "
+        f"{date.today().isoformat()}, CPU, one thread per run. Cohort {cohort.name}: {len(cohort.training)} scans in "
+        f"the pool, {len(cohort.test or cohort.validation)} held out.{what} Plain fine-tuning of one pre-trained "
+        f"network{'' if study.pretrained else ' per seed'}, on the queried scans alone; Dice of the last iteration's "
         "teacher in per cent, mean and standard deviation over the seeds. `assft` picks by its scores alone here "
         "(shortlist 0). The area is the mean height of Dice over the logarithm of the budget.",
         "",
         "| strategy | "
         + " | ".join(f"{budget} scans" for budget in budgets)
-        + " | area | slices a scan | foreground voxels a scan |",
+        + " | area | slices per scan | foreground voxels per scan |",
         "|---|" + "---|" * (len(budgets) + 3),
     ]
     for name in ranked:
@@ -201,7 +203,11 @@ def _tables(study: Study, strategies: list[str], budgets: list[int], seeds: list
         slices, voxels = costs[name]
         area = 100 * statistics.mean(areas(scores[name]))
         lines.append(f"| {name} | {' | '.join(cells)} | {area:.1f} | {slices:.1f} | {voxels:,.0f} |")
-    lines += ["", "How often (in per cent of seeds and budgets) the row's strategy is better than the column's:", ""]
+    lines += [
+        "",
+        "Share of seeds and budgets, in per cent, at which the row's strategy is better than the column's:",
+        "",
+    ]
     lines += ["| | " + " | ".join(ranked) + " |", "|---|" + "---|" * len(ranked)]
     shares = wins(scores)
     for name in ranked:
@@ -211,7 +217,7 @@ def _tables(study: Study, strategies: list[str], budgets: list[int], seeds: list
 
 
 def _plot(scores: Mapping[str, Mapping[tuple[int, int], float]], path: Path) -> None:
-    """Dice against budget, a line a strategy with a band of one standard deviation, in small multiples."""
+    """Plots Dice against budget in a panel for each strategy, with a band of one standard deviation."""
     columns = 5
     rows = -(-len(scores) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(2.3 * columns, 2.2 * rows), sharex=True, sharey=True)

@@ -1,10 +1,11 @@
-"""Whether two checkouts of this project train the same weights: a few seeded iterations of every bundle, on phantoms.
+"""Checks whether two checkouts of this project train the same weights, by a few iterations of every bundle.
 
     python benchmarks/same_weights.py --output_dir RUNS/before --checkout OLD
     python benchmarks/same_weights.py --output_dir RUNS/after --checkout .
     python benchmarks/same_weights.py --compare RUNS/before RUNS/after
 
-A change that is meant to leave trainings alone must give equal tensors; both runs must be made on the same machine.
+The bundles train on phantoms with fixed seeds. A change that is meant to leave training as it is must give equal
+tensors. Both checkouts must run on the same machine.
 """
 
 from __future__ import annotations
@@ -62,11 +63,11 @@ RUNS: tuple[tuple[str, str, str, dict], ...] = (
      | {"query": "typicality", "copy_paste": 0, "consistency": 0.1, "largest_volumes": 1}),
     ("adapt_swin", "assft_adapt", "pretrain", SMALL | SOURCE | {"roi_size": [64, 32, 32], "phantom_size": 64}),
 )  # fmt: skip
-"""Folder of the run, bundle, config and settings; paths are relative to the output folder."""
+"""Folder, bundle, config and settings of each run; paths are relative to the output folder."""
 
 
 def train(checkout: Path, output: Path) -> None:
-    """Runs everything in a checkout."""
+    """Runs all bundles in a checkout."""
     output.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
     phantom = ["-m", "common", "phantom", "--target", str(output / "cohort"), "--scans", "8", "--size", "32"]
@@ -93,7 +94,7 @@ def train(checkout: Path, output: Path) -> None:
 
 
 def weights(output: Path) -> dict[str, torch.Tensor]:
-    """All tensors of all models and checkpoints, by file and name."""
+    """Loads all tensors of all models and checkpoints, by file and name."""
     found: dict[str, torch.Tensor] = {}
 
     def collect(name: str, content: object) -> None:
@@ -113,7 +114,7 @@ def weights(output: Path) -> dict[str, torch.Tensor]:
 
 
 def compare(before: Path, after: Path) -> None:
-    """Says how many tensors and tables are equal; exits with 1 if one is not."""
+    """Prints how many tensors and tables differ; exits with 1 if one does."""
     old, new = weights(before), weights(after)
     different = sorted(name for name in old.keys() | new.keys() if name not in old or name not in new)
     different += [name for name in old.keys() & new.keys() if not torch.equal(old[name], new[name])]

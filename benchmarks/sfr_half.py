@@ -1,8 +1,8 @@
-"""SFR and its baselines on left-atrium scans at half resolution with one and four densely labelled scans.
+"""Compares SFR and its baselines on left-atrium scans at half resolution with one and four densely labelled scans.
 
-The cohort is that of ``la_half.py``. Supervised training, mean teacher and both SFR's second stage run the same bundle,
-``sfr_retrain``, for as many iterations; every run ends with the last iteration's teacher. Can be interrupted: the same
-command goes on.
+The cohort is that of ``la_half.py``. Supervised training, the mean teacher and the second stages of SFR and SFR+ run
+the same bundle, ``sfr_retrain``, for equally many iterations; every run ends with the last iteration's teacher. If the
+benchmark is interrupted, the same command resumes it.
 
     python benchmarks/sfr_half.py --dataset_dir COHORT --table docs/sfr_half.md
 """
@@ -30,9 +30,9 @@ SETTINGS = {name: read_json(ROOT / "benchmarks/sfr_half" / f"{name}.json") for n
 METHODS = {"supervised": "Supervised", "mean_teacher": "Mean teacher", "sfr": "SFR", "sfr_plus": "SFR+"}
 ABOUT = """Scans of 1.25 mm, the first 64 of the benchmark's list: the
 first one or four are labelled densely, the others are unlabelled. Results are for the last 16, with the last
-iteration's teacher; mean, and standard deviation over the seeds where there are several. All settings are in
-`benchmarks/sfr_half/`. There are no public weights here: a small SAM is trained from nothing, and the embedded
-generalist, prompted by its labels, refines them (`refine`).
+iteration's teacher; mean, and standard deviation over the seeds if there are several. All settings are in
+`benchmarks/sfr_half/`. No public weights are used: a small SAM is trained from scratch, and the embedded generalist,
+prompted by its labels, refines them (`refine`).
 
 The small SAM's learning rate and augmentation, the refinement, and its part in the confidence were chosen with seed 0,
 on pseudo-labels of training scans and having seen the small SAM's own Dice on the last 16. The methods that are
@@ -52,12 +52,12 @@ def main(
     """Runs what has not been run yet, prints the table, and writes it to a Markdown file.
 
     Args:
-        dataset_dir: the cohort.
-        output_dir: a folder for each method, number of labelled scans and seed.
-        labelled: numbers of labelled scans, comma-separated.
-        seeds: comma-separated.
-        jobs: settings at a time, one thread each.
-        table: Markdown file to write.
+        dataset_dir: Folder of the cohort.
+        output_dir: Folder that gets a folder for each method, number of labelled scans and seed.
+        labelled: Numbers of labelled scans, comma-separated.
+        seeds: Seeds of the runs, comma-separated.
+        jobs: Number of combinations of labelled scans and seed at a time, with one thread each.
+        table: Markdown file to write; by default none.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     settings = [(number, seed) for seed in map(int, words(seeds)) for number in map(int, words(labelled))]
@@ -71,7 +71,7 @@ def main(
 
 
 def _run(cohort: Path, folder: Path, labelled: int, seed: int) -> None:
-    """All methods with one number of labelled scans and one seed."""
+    """Runs all methods with one number of labelled scans and one seed."""
     name = f"{labelled}_{seed}"
     shared: dict[str, Any] = {"labelled": labelled, "seed": seed, "threshold": THRESHOLD, **SETTINGS}
     plain, plus = folder / f"sfr_{name}", folder / f"sfr_plus_{name}"
@@ -102,7 +102,7 @@ def _table(cohort: Path, folder: Path, settings: list[tuple[int, int]]) -> str:
         "    python benchmarks/sfr_half.py --dataset_dir COHORT "
         f"--labelled {_list(settings, 0)} --seeds {_list(settings, 1)}",
         "",
-        f"{date.today().isoformat()}, CPU, one thread a run. {ABOUT}",
+        f"{date.today().isoformat()}, CPU, one thread per run. {ABOUT}",
         "",
         "| labelled scans | method | " + " | ".join(METRICS.values()) + " | seeds |",
         "|---|---|" + "---|" * (len(METRICS) + 1),
@@ -122,7 +122,14 @@ def _table(cohort: Path, folder: Path, settings: list[tuple[int, int]]) -> str:
         if (labels / "pseudo_labels.json").exists():
             dice, kept, rank = summary(score(cohort, labels))
             lines.append(f"| {number} | {seed} | {100 * dice:.1f} | {100 * kept:.0f} | {rank:.2f} |")
-    return "\n".join([*lines, "", "ρ: between the confidence of a scan and the true Dice of its pseudo-label.", ""])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "ρ is the rank correlation between the confidence of a scan and the true Dice of its pseudo-label.",
+            "",
+        ]
+    )
 
 
 def _list(settings: list[tuple[int, int]], place: int) -> str:

@@ -1,4 +1,4 @@
-"""Promptable 2D models (generalists), their prompts, and the labelling of volumes in three views."""
+"""Promptable 2D models (generalists), prompts for them, and the labelling of volumes by them in three views."""
 
 from common.generalists.denoise import confident_learning_filter
 from common.generalists.embedded import EmbeddedGeneralist

@@ -1,4 +1,4 @@
-"""Voxels whose label the specialist confidently contradicts, by confident learning."""
+"""Confident learning: which voxels of a label map a model takes for label errors."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import torch
 from torch import Tensor
 
 from common import IGNORE_INDEX
+from common.checks import check_one_of
 
 METHODS = ("confident_joint", "prune_by_class", "prune_by_noise_rate", "both")
 
 
 def confident_learning_filter(label: Tensor, probabilities: Tensor, method: str = "confident_joint") -> Tensor:
-    """Drops the voxels of a label map that a model holds to be label errors (Northcutt et al., JAIR 2021).
+    """Removes labels that a model takes for label errors from a label map (Northcutt et al., JAIR 2021).
 
-    The threshold `t_j` of a class is the mean probability `p_j` of the voxels labelled j. A voxel's suggested class is
-    the most probable of those with `p_j >= t_j`, if there is any; voxels labelled i with suggestion j are counted in
-    the confident joint `C_ij`. With `n_i` voxels labelled i, `N_ij = n_i C_ij / sum_j C_ij`, rounded down, estimates
-    how many of them belong to j.
+    The threshold `t_j` of class j is the mean of its probability `p_j` over the voxels labelled j. A voxel's suggested
+    class is the most probable of the classes with `p_j >= t_j`, if there are any; the confident joint `C_ij` counts the
+    voxels labelled i whose suggested class is j. With `n_i` voxels labelled i, `N_ij = n_i C_ij / sum_j C_ij`, rounded
+    down, estimates how many of them belong to class j.
 
-    - `confident_joint`: drops the voxels with a suggestion other than their label.
-    - `prune_by_class`: of each class i, drops the `sum_{j != i} N_ij` voxels with the lowest `p_i`.
-    - `prune_by_noise_rate`: of each pair i != j, drops the `N_ij` voxels labelled i with the highest `p_j - p_i`.
-    - `both`: drops what the two before it agree on. GM-ABS's public code uses this one (on patches in training, where
-      it changes the labels instead of dropping them).
+    - `confident_joint`: drops the voxels whose suggested class is not their label.
+    - `prune_by_class`: for each class i, drops the `sum_{j != i} N_ij` voxels with the lowest `p_i`.
+    - `prune_by_noise_rate`: for each pair i != j, drops the `N_ij` voxels labelled i with the highest `p_j - p_i`.
+    - `both`: drops the voxels that the two pruning methods agree on. GM-ABS's public code uses this one (on patches in
+      training, where it changes the labels instead of dropping them).
 
-    Voxels that are 255 take no part. A class that the label map lacks has no threshold and is never suggested. As in
-    cleanlab, pruning spares voxels whose label is the model's most probable class; the rounding is our choice.
+    Voxels that are 255 are ignored. A class without voxels in the label map has no threshold and is never suggested. As
+    in cleanlab, pruning spares voxels whose label is the model's most probable class; the rounding is our choice.
 
     Args:
-        label: uint8 `[H, W, D]`, classes 0..C-1 or 255.
-        probabilities: `[C, H, W, D]` in 0..1, on the same device.
-        method: one of the above.
+        label: Label map, uint8 `[H, W, D]`, of classes 0..C-1, or 255 where there is no label.
+        probabilities: The model's class probabilities, `[C, H, W, D]` in 0..1, on the same device.
+        method: Name of one of the methods above.
 
     Returns:
-        uint8 `[H, W, D]`: the label map with 255 where it is dropped.
+        The label map, uint8 `[H, W, D]`, with 255 at the dropped voxels.
 
     Raises:
-        ValueError: for an unknown method, shapes that do not match, or a label out of range.
+        ValueError: If the method is unknown, the shapes do not match, or a label is out of range.
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    check_one_of("method", method, METHODS)
     if probabilities.ndim != label.ndim + 1 or probabilities.shape[1:] != label.shape:
         raise ValueError(
             "label must be [H, W, D] and probabilities [C, H, W, D] on one grid, "
@@ -59,7 +59,7 @@ def confident_learning_filter(label: Tensor, probabilities: Tensor, method: str 
 
 
 def _suggested_classes(label: Tensor, probabilities: Tensor) -> Tensor:
-    """The most probable class above its threshold, uint8 `[H, W, D]`; 255 if there is none."""
+    """For each voxel, the most probable class at or above its threshold, or 255: uint8 `[H, W, D]`."""
     suggested = torch.full_like(label, IGNORE_INDEX, dtype=torch.uint8)
     highest = torch.full_like(probabilities[0], -1)
     for index, probability in enumerate(probabilities):
@@ -72,6 +72,7 @@ def _suggested_classes(label: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def _pruned(label: Tensor, probabilities: Tensor, suggested: Tensor, method: str) -> Tensor:
+    """Which voxels a pruning method drops: bool `[H, W, D]`."""
     classes = range(len(probabilities))
     dropped = torch.zeros_like(label, dtype=torch.bool)
     for given in classes:
@@ -93,7 +94,7 @@ def _pruned(label: Tensor, probabilities: Tensor, suggested: Tensor, method: str
 
 
 def _lowest(values: Tensor, number: int) -> Tensor:
-    """Marks so many of the lowest of `[N]` values; of equals, the first."""
+    """Marks the `number` lowest of the values `[N]`; among equal values, the first ones."""
     marked = torch.zeros_like(values, dtype=torch.bool)
     marked[values.argsort(stable=True)[:number]] = True
     return marked

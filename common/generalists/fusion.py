@@ -1,4 +1,4 @@
-"""Fusing the label maps that three views give into one."""
+"""Ways to fuse the predictions of several views of a volume into one label map."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import torch
 from torch import Tensor
 
 from common import IGNORE_INDEX
+from common.checks import check_one_of
 
 Fusion = Callable[..., Tensor]
 
 
 def majority_vote(views: Tensor, abstain: bool = False) -> Tensor:
-    """The class most views choose; among classes with as many votes, the one of the highest mean probability.
+    """Gives each voxel the class that most views choose; ties go to the class with the highest mean probability.
 
     Args:
-        views: probabilities `[V, C, H, W, D]`, background first.
-        abstain: 255 where the views' choices differ.
+        views: Class probabilities of V views, `[V, C, H, W, D]`, background first.
+        abstain: Whether voxels on which the views differ become 255.
 
     Returns:
-        uint8 label map `[H, W, D]`.
+        Label map, uint8 `[H, W, D]`.
 
     Raises:
-        ValueError: if `views` has another number of axes.
+        ValueError: If `views` has another shape.
 
     Example:
         >>> views = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7]]).view(3, 2, 1, 1, 1)
@@ -41,9 +42,9 @@ def majority_vote(views: Tensor, abstain: bool = False) -> Tensor:
 
 
 def unanimous(views: Tensor, abstain: bool = False) -> Tensor:
-    """A class where all views choose it, background (or, with `abstain`, 255) where they differ.
+    """Gives a voxel the class that all views choose, or background (with `abstain`, 255) where they differ.
 
-    Args, returns and errors as for `majority_vote`.
+    Arguments, result and errors are those of `majority_vote`.
     """
     choices = _choices(views)
     agreed = (choices == choices[0]).all(dim=0)
@@ -51,9 +52,9 @@ def unanimous(views: Tensor, abstain: bool = False) -> Tensor:
 
 
 def mean(views: Tensor, abstain: bool = False) -> Tensor:
-    """The class of the highest mean probability.
+    """Gives each voxel the class with the highest mean probability.
 
-    Args, returns and errors as for `majority_vote`.
+    Arguments, result and errors are those of `majority_vote`.
     """
     choices = _choices(views)
     fused = views.mean(dim=0)
@@ -62,21 +63,21 @@ def mean(views: Tensor, abstain: bool = False) -> Tensor:
 
 
 FUSIONS: dict[str, Fusion] = {"majority": majority_vote, "unanimous": unanimous, "mean": mean}
-"""The fusions by name."""
+"""The ways to fuse, by name."""
 
 
 def fusion(name: str) -> Fusion:
-    """A fusion by its name.
+    """Looks up a way to fuse by its name.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: If there is none of this name.
     """
-    if name not in FUSIONS:
-        raise ValueError(f"fusion must be one of {', '.join(FUSIONS)}, got {name!r}")
+    check_one_of("fusion", name, FUSIONS)
     return FUSIONS[name]
 
 
 def _choices(views: Tensor) -> Tensor:
+    """The most probable class in each view: uint8 `[V, H, W, D]`."""
     if views.ndim != 5 or views.shape[1] < 2:
         raise ValueError(f"views must be probabilities [V, C, H, W, D] with C >= 2, got shape {tuple(views.shape)}")
     if views.shape[1] == 2:
@@ -85,4 +86,5 @@ def _choices(views: Tensor) -> Tensor:
 
 
 def _abstain(fused: Tensor, choices: Tensor) -> Tensor:
+    """The fused label map with 255 where the views' choices differ."""
     return torch.where((choices == choices[0]).all(dim=0), fused, IGNORE_INDEX).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""Generalists by name, as the bundles choose them."""
+"""Opens a generalist by its name, which is how the bundles choose one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from common.checks import check_one_of
 from common.generalists.embedded.generalist import EmbeddedGeneralist
 from common.generalists.generalist import Generalist
 from common.generalists.sam.embeddings import EmbeddingCache
@@ -25,31 +26,31 @@ def open_generalist(
     embedding_cache: str | Path | None = None,
     cache_gb: float = 100.0,
 ) -> Generalist:
-    """A generalist, ready to use.
+    """Opens a generalist with its weights, ready to use.
 
     Args:
         name: `embedded`, which ships with the package, or one of `KINDS`: `mobile_sam`, `sam_vit_b`, `sam_vit_l`,
             `sam_vit_h`, `medsam`.
-        device: where it runs.
-        checkpoint: its weights; by default the shipped ones, or those that `python -m common weights fetch NAME` got.
-        precision: `fp32`, `bf16` or `fp16`; by default the fastest the device computes natively.
-        slices_per_pass: as in `SamGeneralist`.
-        embedding_cache: folder in which a SAM keeps what its encoder gives; by default nothing is kept.
-        cache_gb: size that this folder may reach.
+        device: Device that it runs on.
+        checkpoint: File of its weights; by default the shipped ones, or those fetched by
+            `python -m common weights fetch NAME`.
+        precision: `fp32`, `bf16` or `fp16`; by default the fastest that the device computes natively.
+        slices_per_pass: Most slices that share one pass of SAM's encoder, see `SamGeneralist`.
+        embedding_cache: Folder in which a SAM keeps its image embeddings; by default none are kept.
+        cache_gb: Size in gigabytes that this folder may reach.
 
     Raises:
-        FileNotFoundError: if the weights are not there; it says how to get them.
-        ValueError: for an unknown name, a setting that makes no sense, or weights of another kind.
+        FileNotFoundError: If the weights are not there; the message says how to get them.
+        ValueError: If the name is unknown, a setting makes no sense, or the weights are of another model.
     """
     if name == EMBEDDED:
         if slices_per_pass != 1 or embedding_cache is not None:
             raise ValueError(
-                "slices_per_pass and embedding_cache are for the SAM family; the embedded generalist has no image "
-                f"encoder, but got {slices_per_pass} and {embedding_cache!r}"
+                "slices_per_pass and embedding_cache are for the SAM family; the embedded generalist takes 1 and None, "
+                f"got {slices_per_pass} and {embedding_cache!r}"
             )
         return EmbeddedGeneralist(device, checkpoint, precision=precision)
-    if name not in KINDS:
-        raise ValueError(f"generalist must be one of {EMBEDDED}, {', '.join(KINDS)}, got {name!r}")
+    check_one_of("generalist", name, [EMBEDDED, *KINDS])
     return SamGeneralist(
         load_sam(name, checkpoint),
         device,

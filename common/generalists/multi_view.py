@@ -1,42 +1,43 @@
-"""Pseudo-labels of a volume by a generalist prompted in three views."""
+"""Labels a volume by a generalist that is prompted on the slices of three views."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from monai.transforms import KeepLargestConnectedComponent
+from monai.transforms import KeepLargestConnectedComponent, generate_spatial_bounding_box
 from numpy.typing import NDArray
 from torch import Tensor
 
 from common import IGNORE_INDEX
 from common.checks import check_largest_volumes
 from common.cohort.views import VIEWS
+from common.generalists.checks import checked_labels
 from common.generalists.fusion import fusion as fusion_named
 from common.generalists.generalist import Generalist
 from common.generalists.prompts import Prompts, prompts_from_masks
 
 
 class MultiViewLabeler:
-    """Labels a volume from a prediction (FM-ABS, MICCAI 2024).
+    """Labels a volume from a prediction of it (FM-ABS, MICCAI 2024).
 
     On every slice of every view, each connected component of the prediction prompts the generalist with a widened box
-    and points; the masks of a view make up a label volume, and the views' volumes are fused.
+    and points. The generalist's masks make up one volume of class probabilities per view, and these are fused.
 
     Args:
-        generalist: the promptable 2D model.
+        generalist: The promptable 2D model.
         fusion: `majority`, `unanimous` or `mean`.
-        abstain: 255 where the views disagree.
-        widen_mm: least and greatest widening of a box's side in mm.
-        points: points an object.
-        min_area_mm2: smaller components of the prediction on a slice prompt nothing.
-        largest: components of a class on a slice that prompt, largest first; all by default.
-        largest_volumes: 3D components of a class that prompt, largest first; all by default.
-        num_classes: C, background included; by default the prediction's largest value + 1, at least 2.
-        prompts_per_call: prompts handed to the generalist at once, which bounds memory.
-        views: the views used.
+        abstain: Whether voxels on which the views disagree become 255.
+        widen_mm: Least and greatest distance in mm by which a side of a box is moved outwards.
+        points: Number of points per object.
+        min_area_mm2: Area in mm² below which a component on a slice is not used as a prompt.
+        largest: Number of components of a class used per slice, largest first; by default all.
+        largest_volumes: Number of 3D components of a class used, largest first; by default all.
+        num_classes: Number of classes C, background included; by default the prediction's largest + 1, at least 2.
+        prompts_per_call: Number of prompts handed to the generalist at once, which bounds memory.
+        views: Names of the views that are used.
 
     Raises:
-        ValueError: for an unknown fusion or view, or a number that makes no sense.
+        ValueError: If a fusion or view is unknown, or a number makes no sense.
     """
 
     def __init__(
@@ -86,19 +87,19 @@ class MultiViewLabeler:
         """Labels one volume.
 
         Args:
-            image: `[H, W, D]` float, RAS orientation, on the device to work on.
-            prediction: the specialist's label map `[H, W, D]`; 255 counts as background.
-            spacing: size of a voxel in mm along each axis.
-            seed: decides the prompts.
-            similarity: `[K, H, W, D]`, finite: of each voxel to each of the classes 1..K, e.g. `prototype_similarity`;
-                decides the points instead of chance (see `prompts_from_masks`).
+            image: The scan, `[H, W, D]`, floating point, in RAS orientation, on the device to work on.
+            prediction: The specialist's label map `[H, W, D]`, in which 255 counts as background.
+            spacing: Size of a voxel in mm along each axis.
+            seed: Seed of the random prompts.
+            similarity: Similarity of each voxel to each of the classes 1..K, `[K, H, W, D]`, finite, for instance by
+                `prototype_similarity`. It decides the points instead of chance (see `prompts_from_masks`).
 
         Returns:
-            uint8 label map `[H, W, D]` on the image's device, 255 where it abstains. Without a foreground in the
-            prediction, all background.
+            Label map, uint8 `[H, W, D]`, on the image's device, 255 where it abstains. It is all background if the
+            prediction is.
 
         Raises:
-            ValueError: if shapes differ, the image has NaN or infinite intensities, or a label is out of range.
+            ValueError: If shapes differ, the image has NaN or infinite intensities, or a label is out of range.
         """
         image = image.as_subclass(Tensor)
         masks, classes = self._checked(image, prediction, spacing, similarity)
@@ -106,7 +107,9 @@ class MultiViewLabeler:
         if not masks.any():
             return label
         views = self._views(image, masks, classes, spacing, seed, similarity)
-        window = _window(views)
+        # Outside this box every view is sure of the background.
+        start, end = generate_spatial_bounding_box(views[:, 0], select_fn=lambda background: background < 1)
+        window = tuple(map(slice, start, end))
         label[window] = self.fuse(views[(slice(None), slice(None), *window)], abstain=self.abstain)
         return label
 
@@ -119,10 +122,10 @@ class MultiViewLabeler:
         *,
         similarity: Tensor | None = None,
     ) -> Tensor:
-        """Class probabilities by view, before fusion: `[V, C, H, W, D]` float; arguments and errors as for a call.
+        """Class probabilities per view before fusion, `[V, C, H, W, D]`; arguments and errors are those of a call.
 
-        In each view a class has the highest probability of its objects at a voxel, the background 1 minus the highest
-        of all; then the classes are scaled to a sum of 1.
+        In each view, the probability of a class at a voxel is the highest of its objects', that of the background is 1
+        minus the highest of all; then the classes are scaled to a sum of 1.
         """
         image = image.as_subclass(Tensor)
         masks, classes = self._checked(image, prediction, spacing, similarity)
@@ -159,7 +162,7 @@ class MultiViewLabeler:
         return views
 
     def _objects(self, slices: Tensor, prompts: Prompts, classes: int, spacing: tuple[float, float]) -> Tensor:
-        """Highest probability of the objects of each class: `[K, S, Hs, Ws]`."""
+        """Segments all prompts; the highest probability of the objects of each class: `[K, S, Hs, Ws]`."""
         found = torch.zeros(classes * slices.shape[0], *slices.shape[1:], device=slices.device)
         for begin in range(0, len(prompts), self.prompts_per_call):
             part = prompts[begin : begin + self.prompts_per_call]
@@ -176,20 +179,9 @@ class MultiViewLabeler:
         spacing: tuple[float, float, float],
         similarity: Tensor | None,
     ) -> tuple[NDArray[np.integer], int]:
-        if image.ndim != 3 or tuple(image.shape) != tuple(prediction.shape):
-            raise ValueError(
-                "image and prediction must both be [H, W, D] on one grid, "
-                f"got shapes {tuple(image.shape)} and {tuple(prediction.shape)}"
-            )
-        if len(spacing) != 3 or min(spacing) <= 0:
-            raise ValueError(f"spacing must be three positive numbers (mm), got {tuple(spacing)}")
-        require_finite(image)
-        masks = prediction.cpu().numpy() if isinstance(prediction, Tensor) else np.asarray(prediction)
-        masks = np.where(masks == IGNORE_INDEX, 0, masks)
+        labels, classes = checked_labels("prediction", prediction, image, spacing, self.num_classes)
+        masks = np.where(labels == IGNORE_INDEX, 0, labels)
         highest = int(masks.max(initial=0))
-        classes = self.num_classes or max(highest + 1, 2)
-        if highest >= classes or int(masks.min(initial=0)) < 0:
-            raise ValueError(f"prediction must hold classes 0..{classes - 1} (or 255), got {masks.min()} to {highest}")
         if similarity is not None and (similarity.shape[1:] != image.shape or len(similarity) < highest):
             raise ValueError(
                 f"similarity must be [K, H, W, D] with K at least {highest} on the image's grid {tuple(image.shape)}, "
@@ -201,30 +193,8 @@ class MultiViewLabeler:
         return masks, classes
 
 
-def require_finite(image: Tensor) -> None:
-    """Raises ValueError, naming the first voxel, if the image has NaN or infinite intensities."""
-    bad = ~torch.isfinite(image)
-    if bad.any():
-        first = tuple(bad.nonzero()[0].tolist())
-        raise ValueError(
-            f"image must have finite intensities, but {int(bad.sum())} voxels are NaN or infinite, "
-            f"the first at {first}: {image[first].item()}"
-        )
-
-
 def _complete(probabilities: Tensor) -> None:
-    """Fills in the background `[0]` of class probabilities `[C, ...]` and scales to a sum of 1, in place."""
+    """Fills in the background of class probabilities `[C, ...]` and scales them to a sum of 1, in place."""
     torch.sub(1, probabilities[1:].amax(dim=0), out=probabilities[0])
     if len(probabilities) > 2:
         probabilities /= probabilities.sum(dim=0)
-
-
-def _window(views: Tensor) -> tuple[slice, slice, slice]:
-    """The bounding box of the voxels where any view gives any class a probability."""
-    some = (views[:, 0] < 1).any(dim=0)
-    window = []
-    for axis in range(3):
-        others = [other for other in range(3) if other != axis]
-        occupied = some.amax(dim=others).nonzero()
-        window.append(slice(int(occupied[0]), int(occupied[-1]) + 1) if len(occupied) else slice(0, 0))
-    return window[0], window[1], window[2]

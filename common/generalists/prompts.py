@@ -1,9 +1,9 @@
-"""Prompts for a promptable 2D model, drawn from masks."""
+"""Prompts (boxes and points) for a promptable 2D model, drawn from label maps."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,15 +19,15 @@ from common import IGNORE_INDEX
 class Prompts:
     """Prompts of P objects on a stack of slices.
 
-    A pixel (row i, column j) covers `[j, j + 1) x [i, i + 1)`: a box around it alone is `(j, i, j + 1, i + 1)`, a point
-    on it is `(j, i)`.
+    The pixel in row i and column j covers `[j, j + 1) x [i, i + 1)`: the box around it alone is `(j, i, j + 1, i + 1)`,
+    the point on it is `(j, i)`.
 
     Attributes:
-        boxes: `[P, 4]` float, XYXY in pixels, half-open (x counts columns, y rows).
-        points: `[P, N, 2]` float, (x, y) in pixels.
-        point_labels: `[P, N]` int64: 1 in the object, 0 outside it, -1 padding.
-        slice_index: `[P]` int64, the slice each object lies on.
-        classes: `[P]` int64, the class of each object (1..K).
+        boxes: Box around each object, `[P, 4]`, floating point, XYXY in pixels, half-open (x counts columns, y rows).
+        points: Points of each object, `[P, N, 2]`, floating point, (x, y) in pixels.
+        point_labels: Meaning of each point, `[P, N]` int64: 1 lies in the object, 0 outside it, -1 is padding.
+        slice_index: Index of the slice that each object lies on, `[P]` int64.
+        classes: Class of each object (1..K), `[P]` int64.
     """
 
     boxes: Tensor
@@ -40,21 +40,18 @@ class Prompts:
         return self.boxes.shape[0]
 
     def __getitem__(self, index: slice | Tensor) -> Prompts:
-        return Prompts(
-            self.boxes[index],
-            self.points[index],
-            self.point_labels[index],
-            self.slice_index[index],
-            self.classes[index],
-        )
+        return self._each(lambda values: values[index])
 
     def to(self, device: torch.device | str) -> Prompts:
         """The same prompts on another device."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
+        return self._each(lambda values: values.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Prompts:
+        return Prompts(**{name: change(values) for name, values in vars(self).items()})
 
     @classmethod
     def join(cls, parts: Sequence[Prompts]) -> Prompts:
-        """Prompts of the same slices as one, ordered by slice; points are padded to the largest number."""
+        """Joins prompts for the same slices, ordered by slice; points are padded to the largest number."""
         width = max(part.points.shape[1] for part in parts)
         padded = [
             (
@@ -84,7 +81,7 @@ def prompts_from_masks(
     largest: int | None = None,
     similarity: NDArray[np.floating] | Tensor | None = None,
 ) -> Prompts:
-    """A box and points for every connected component of every class on every slice (FM-ABS, MICCAI 2024).
+    """Makes a box and points for every connected component of every class on every slice (FM-ABS, MICCAI 2024).
 
     Each side of a component's bounding box is moved outwards by its own uniform random number of millimetres and
     clipped to the slice (the paper's 0-10 pixels at 0.625 mm are 0-6.25 mm). Points are drawn uniformly in the
@@ -92,24 +89,26 @@ def prompts_from_masks(
 
     With `similarity` (to the prototype of the class, GM-ABS, TMI 2025), the points are the component's most similar
     pixels, followed by one negative point: the least similar of the pixels outside the class whose centre is in the
-    widened box (GM-ABS's public code searches the whole slice). Of equals, the first in reading order. Points that a
-    component is too small for, and a negative point that does not exist, are padding. The boxes stay the same.
+    widened box (GM-ABS's public code searches the whole slice). Among equally similar pixels, the first in reading
+    order is taken. If a component has fewer pixels than points, or there is no negative point, the missing points are
+    padding. The boxes do not depend on it.
 
     Args:
-        masks: label maps `[S, Hs, Ws]`, 0 background, 1..K classes; 255 counts as background.
+        masks: Label maps of S slices, `[S, Hs, Ws]`: classes 1..K, and background 0 or 255.
         spacing: (row, column) size of a pixel in mm.
-        generator: source of randomness (CPU); the same state gives the same prompts.
-        widen_mm: least and greatest widening of a side.
-        points: positive points an object.
-        min_area_mm2: smaller components are dropped.
-        largest: keep only this many of the largest components of a class on a slice; all by default.
-        similarity: `[K, S, Hs, Ws]`, finite: of each pixel to each of the classes 1..K; by default, points are random.
+        generator: Random generator on the CPU; the same state gives the same prompts.
+        widen_mm: Least and greatest distance in mm by which a side of a box is moved outwards.
+        points: Number of positive points per object.
+        min_area_mm2: Area in mm² below which components are dropped.
+        largest: Number of components of a class kept per slice, largest first; by default all.
+        similarity: Similarity of each pixel to each of the classes 1..K, `[K, S, Hs, Ws]`, finite; by default points
+            are random.
 
     Returns:
         Prompts on the CPU, ordered by slice, with N = `points`, or `points + 1` with `similarity`.
 
     Raises:
-        ValueError: if the masks are not `[S, Hs, Ws]`, the similarity does not match them, or a range or number makes
+        ValueError: If the masks are not `[S, Hs, Ws]`, the similarity does not match them, or a range or number makes
             no sense.
     """
     if masks.ndim != 3:
@@ -164,6 +163,7 @@ def _class_prompts(
     largest: int | None,
     similarity: NDArray[np.floating] | None,
 ) -> Prompts:
+    """Prompts for the components of one class, whose mask `[S, Hs, Ws]` and similarity are given."""
     where = np.nonzero(mask)
     first = [int(index.min()) for index in where]
     window = tuple(slice(low, int(index.max()) + 1) for low, index in zip(first, where, strict=True))
@@ -229,7 +229,7 @@ def _least_similar(
     mask: NDArray[np.bool_],
     similarity: NDArray[np.floating],
 ) -> tuple[NDArray[np.integer], NDArray[np.bool_]]:
-    """The least similar pixel of each box that is not in the mask: (x, y) `[P, 2]`, and whether there is one `[P]`."""
+    """The least similar pixel outside the mask in each box: (x, y), `[P, 2]`, and whether there is one, `[P]`."""
     left, top, right, bottom = np.ceil(boxes - 0.5).astype(int).T
     width = right - left
     size = width * (bottom - top)

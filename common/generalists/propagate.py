@@ -1,4 +1,4 @@
-"""Dense labels from a few annotated slices: each expert's mask prompts its neighbour, and so on outwards."""
+"""Dense labels from a few annotated slices: the mask on one slice prompts the generalist on the next one."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from torch import Tensor
 
 from common import IGNORE_INDEX
 from common.cohort.views import VIEWS
+from common.generalists.checks import checked_labels
 from common.generalists.generalist import Generalist
-from common.generalists.multi_view import require_finite
 from common.generalists.prompts import Prompts, prompts_from_masks
 
 
 @dataclass(frozen=True)
 class Propagation:
-    """Walks outwards from annotated slices (of a cross-label, say) in every view and fuses what the views found.
+    """Walks outwards from annotated slices (for instance of a cross-label) in every view, and fuses the views' masks.
 
-    From an annotated slice a walk goes to both sides. At each step the mask of the last slice prompts the generalist on
-    the next one; the annotated slices of the other views cross that slice in lines, whose known voxels give further
+    A walk starts on both sides of an annotated slice. At each step the mask on the last slice prompts the generalist on
+    the next one. The annotated slices of the other views cross that slice in lines, whose known voxels give further
     points and are kept as they are. A walk ends where the lines show that the object has ended (the rest of the view is
-    background) or where the mask is no longer plausible (the view says nothing about the rest).
+    background) or where the mask is no longer plausible (the view then has no opinion on the rest).
 
     Args:
-        generalist: the promptable 2D model.
-        widen_mm: least and greatest widening of a box's side in mm, smaller than from a teacher: neighbours are alike.
-        points: points drawn in the last mask.
-        line_points: points drawn from the crossing lines, in the object and out of it each.
-        least_overlap: least intersection over union of the masks of two neighbouring slices.
-        greatest_change: greatest ratio of their areas.
-        least_line_dice: least Dice, on the crossing lines, of the mask before it is corrected there.
-        abstain: 255 where views disagree; without it, 255 only where no walk came.
+        generalist: The promptable 2D model.
+        widen_mm: Least and greatest distance in mm by which a side of a box is moved outwards; less than for a
+            teacher's masks, since neighbouring slices are alike.
+        points: Number of points drawn from the last mask.
+        line_points: Number of points drawn from the crossing lines inside the object, and as many outside it.
+        least_overlap: Least intersection over union of the masks on two neighbouring slices.
+        greatest_change: Greatest ratio of their areas.
+        least_line_dice: Least Dice of a mask on the crossing lines, before it is corrected there.
+        abstain: Whether voxels on which views disagree become 255; if not, only those that no walk reached do.
 
     Raises:
-        ValueError: if a threshold is out of range.
+        ValueError: If a threshold is out of its range.
     """
 
     generalist: Generalist
@@ -66,38 +67,25 @@ class Propagation:
         """Labels one volume.
 
         Args:
-            image: `[H, W, D]` float, RAS orientation.
-            annotation: `[H, W, D]`, 0..K and 255 where not annotated; at least one slice of a view fully annotated.
-            spacing: size of a voxel in mm along each axis.
-            seed: decides the prompts.
-            num_classes: C, background included; by default what the annotation holds, at least 2.
+            image: The scan, `[H, W, D]`, floating point, in RAS orientation.
+            annotation: Classes 0..K, and 255 where not annotated, `[H, W, D]`. At least one slice of a view must be
+                fully annotated.
+            spacing: Size of a voxel in mm along each axis.
+            seed: Seed of the random prompts.
+            num_classes: Number of classes C, background included; by default the annotation's largest + 1, at least 2.
 
         Returns:
-            uint8 label map `[H, W, D]`, equal to the annotation where that is not 255.
+            Label map, uint8 `[H, W, D]`, equal to the annotation where that is not 255.
 
         Raises:
-            ValueError: if shapes differ, the image has NaN or infinite intensities, or no slice is fully annotated.
+            ValueError: If shapes differ, the image has NaN or infinite intensities, or no slice is fully annotated.
         """
-        known = torch.as_tensor(np.array(annotation.cpu() if isinstance(annotation, Tensor) else annotation)).long()
-        if image.ndim != 3 or known.shape != image.shape:
-            raise ValueError(
-                "image and annotation must both be [H, W, D] on one grid, "
-                f"got shapes {tuple(image.shape)} and {tuple(known.shape)}"
-            )
         image = image.as_subclass(Tensor)
-        require_finite(image)
-        annotated = known[known != IGNORE_INDEX]
-        classes = num_classes or max(2, int(annotated.max()) + 1 if annotated.numel() else 2)
-        if annotated.numel() and not 0 <= int(annotated.min()) <= int(annotated.max()) < classes:
-            raise ValueError(
-                f"annotation must hold classes 0..{classes - 1} (or 255), "
-                f"got {int(annotated.min())} to {int(annotated.max())}"
-            )
-        if len(spacing) != 3 or min(spacing) <= 0:
-            raise ValueError(f"spacing must be three positive numbers (mm), got {tuple(spacing)}")
+        array, classes = checked_labels("annotation", annotation, image, spacing, num_classes)
+        known = torch.from_numpy(array.astype(np.int64))
         generator = torch.Generator().manual_seed(seed)
         total = torch.zeros(classes, *image.shape)
-        said = torch.zeros(image.shape)
+        opinions = torch.zeros(image.shape)
         highest, lowest = torch.zeros(image.shape), torch.full(image.shape, float(IGNORE_INDEX))
         for axis in VIEWS.values():
             row, column = (size for other, size in enumerate(spacing) if other != axis)
@@ -108,13 +96,13 @@ class Propagation:
             there = reached.view([-1 if other == axis else 1 for other in range(3)]).expand(image.shape)
             choice = probabilities.argmax(dim=0).float()
             total += probabilities * there
-            said += there
+            opinions += there
             highest = torch.where(there, torch.maximum(highest, choice), highest)
             lowest = torch.where(there, torch.minimum(lowest, choice), lowest)
-        if not said.any():
+        if not opinions.any():
             raise ValueError("annotation must have at least one slice of a view fully annotated (no 255), found none")
         label = total.argmax(dim=0)
-        label = torch.where(said > 0, label, IGNORE_INDEX)
+        label = torch.where(opinions > 0, label, IGNORE_INDEX)
         if self.abstain:
             label = torch.where(highest == lowest, label, IGNORE_INDEX)
         return torch.where(known == IGNORE_INDEX, label, known).to(torch.uint8).to(image.device)
@@ -127,7 +115,7 @@ class Propagation:
         spacing: tuple[float, float],
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor] | None:
-        """Probabilities `[C, S, Hs, Ws]` and the slices `[S]` a walk has settled; None without an annotated slice."""
+        """Probabilities `[C, S, Hs, Ws]`, and which slices are settled, `[S]`; None without an annotated slice."""
         dense = (known != IGNORE_INDEX).all(dim=(1, 2))
         starts = dense.nonzero()[:, 0].tolist()
         if not starts:
@@ -160,7 +148,7 @@ class Propagation:
         return probabilities, settled
 
     def _ended(self, walker: _Walker, known: Tensor, settled: Tensor) -> bool:
-        """Whether a walk ends before its next slice; where the object has ended, the rest is settled as background."""
+        """Whether a walk ends before its next slice; if the object has ended, the rest is settled as background."""
         index = walker.index + walker.step
         if not 0 <= index < len(known) or settled[index]:
             return True
@@ -201,7 +189,7 @@ class Propagation:
         return list(found / found.sum(dim=1, keepdim=True))
 
     def _with_line_points(self, prompts: Prompts, lines: Tensor, generator: torch.Generator) -> Prompts:
-        """Adds points of the crossing lines within each box: of its class as positive, of others as negative."""
+        """Adds points on the crossing lines within each box: positive ones of its class, negative ones of others."""
         points, labels = [], []
         for box, position, value in zip(prompts.boxes, prompts.slice_index, prompts.classes, strict=True):
             left, top = box[:2].floor().long().tolist()
@@ -218,15 +206,14 @@ class Propagation:
             labels.append(kinds)
         if not points:
             return prompts
-        return Prompts(
-            prompts.boxes,
-            torch.cat([prompts.points, torch.stack(points)], dim=1),
-            torch.cat([prompts.point_labels, torch.stack(labels)], dim=1),
-            prompts.slice_index,
-            prompts.classes,
+        return replace(
+            prompts,
+            points=torch.cat([prompts.points, torch.stack(points)], dim=1),
+            point_labels=torch.cat([prompts.point_labels, torch.stack(labels)], dim=1),
         )
 
     def _plausible(self, last: Tensor, mask: Tensor, known: Tensor) -> bool:
+        """Whether a mask is plausible beside the last slice's and on the lines of known voxels."""
         before, after = last > 0, mask > 0
         areas = sorted((int(before.sum()), int(after.sum())))
         if areas[0] == 0 or areas[1] > self.greatest_change * areas[0]:
@@ -243,6 +230,8 @@ class Propagation:
 
 @dataclass(frozen=True)
 class _Walker:
+    """A walk's last slice, its direction (1 or -1), and the mask found there."""
+
     index: int
     step: int
     mask: Tensor

@@ -1,4 +1,4 @@
-"""Class prototypes of the specialist's features, and how similar each voxel is to them."""
+"""Class prototypes (mean features of the voxels of a class), and how similar each voxel is to them."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from torch import Tensor
 
 
 def class_prototypes(features: Tensor, probabilities: Tensor) -> Tensor:
-    """Mean features of the voxels predicted as a class, weighted by the probability of that class (GM-ABS, TMI 2025).
+    """Averages the features of the voxels predicted as each class, weighted by its probability (GM-ABS, TMI 2025).
 
     Args:
-        features: `[F, H, W, D]`, the specialist's last features.
-        probabilities: `[C, H, W, D]` in 0..1, on the same device; a voxel belongs to its most probable class.
+        features: The specialist's last features, `[F, H, W, D]`.
+        probabilities: Class probabilities, `[C, H, W, D]` in 0..1, on the same device; a voxel belongs to its most
+            probable class.
 
     Returns:
-        float32 `[C, F]`; zeros for a class without voxels.
+        The prototypes, float32 `[C, F]`; zeros for a class without voxels.
 
     Raises:
-        ValueError: if the two are not 4-dimensional on one grid.
+        ValueError: If features and probabilities are not 4-dimensional on one grid.
     """
     _require_one_grid(features, probabilities)
     confidence, predicted = probabilities.flatten(1).float().max(dim=0)
@@ -30,23 +31,23 @@ def class_prototypes(features: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def prototype_similarity(features: Tensor, probabilities: Tensor, *, contrast: bool = False) -> Tensor:
-    """Cosine similarity of every voxel to the prototypes of the foreground classes.
+    """Computes the cosine similarity of every voxel to the prototypes of the foreground classes.
 
     GM-ABS's public code ranks voxels by a softmax of 20 times the cosines of all classes, background included. With
-    `contrast`, the highest cosine of the other classes is subtracted instead: of two classes, this gives the same
-    ranking without its saturation; of more, it is our choice.
+    `contrast`, the highest cosine of the other classes is subtracted instead: with two classes this gives the same
+    ranking but does not saturate; with more, it is our choice.
 
     Args:
-        features: `[F, H, W, D]`, the specialist's last features.
-        probabilities: `[C, H, W, D]` in 0..1, on the same device.
-        contrast: whether to subtract the highest cosine of the other classes.
+        features: The specialist's last features, `[F, H, W, D]`.
+        probabilities: Class probabilities, `[C, H, W, D]` in 0..1, on the same device.
+        contrast: Whether to subtract the highest cosine of the other classes.
 
     Returns:
-        float32 `[K, H, W, D]` for the classes 1..K, K = C - 1: in -1..1, or -2..2 with `contrast`. The cosine with
-        features or a prototype of length 0 is 0.
+        Similarities to the classes 1..K, float32 `[K, H, W, D]`, K = C - 1: in -1..1, or -2..2 with `contrast`. The
+        cosine is 0 where features or a prototype have length 0.
 
     Raises:
-        ValueError: if the two are not 4-dimensional on one grid.
+        ValueError: If features and probabilities are not 4-dimensional on one grid.
     """
     directions = torch.nn.functional.normalize(class_prototypes(features, probabilities), dim=1)
     found = features.flatten(1).float()

@@ -1,4 +1,4 @@
-"""Other data turned into cohorts, and made-up scans (phantoms) where there are none."""
+"""Turns data in other formats into cohorts, and makes up scans (phantoms) if there are none."""
 
 from common.prepare.brats import prepare_brats
 from common.prepare.la import prepare_la

@@ -1,4 +1,4 @@
-"""BraTS folders as a cohort for whole-tumour segmentation."""
+"""Turns BraTS folders into a cohort for whole-tumour segmentation."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def prepare_brats(
 ) -> Cohort:
     """Turns ``source/PATIENT/{Flair_subtrMeanDivStd,OTMultiClass}.nii.gz`` into a cohort with the whole tumour as 1.
 
-    Patients are sorted by name. Doing it again changes nothing, and continues what was interrupted.
+    Patients are sorted by name. A second call changes nothing, and resumes one that was interrupted.
 
     Args:
-        source: folder with a folder for each patient (skull-stripped, z-scored BraTS 2013/2015).
-        target: folder of the cohort.
-        spacing: to resample to, in millimetres; by default the scans' own.
-        validation: how many of the last patients are for validation.
-        modality: whose ``…_subtrMeanDivStd.nii.gz`` is the image, e.g. "Flair".
-        progress: show a progress bar.
+        source: Folder with a folder for each patient (skull-stripped, z-scored BraTS 2013/2015).
+        target: Folder of the new cohort.
+        spacing: Distance between voxels to resample to, in millimetres; by default the scans' own.
+        validation: Number of patients for validation, the last ones.
+        modality: Modality whose ``…_subtrMeanDivStd.nii.gz`` is the image, for instance "Flair".
+        progress: Whether to show a progress bar.
 
     Raises:
-        FileNotFoundError: if there is no patient.
-        CohortError: if files are missing, truncated or not as expected; what headers tell, before anything is
-            written.
-        ValueError: if ``validation`` leaves no scan for training, or the target holds anything else.
+        FileNotFoundError: If there is no patient.
+        CohortError: If files are missing, truncated or not as expected; problems that headers show are raised before
+            anything is written.
+        ValueError: If ``validation`` leaves no scan for training, or the target holds anything else.
     """
     source = Path(source)
     patients = sorted(path.parent for path in source.glob("*/OTMultiClass.nii.gz"))

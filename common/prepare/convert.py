@@ -1,4 +1,4 @@
-"""NIfTI files from elsewhere brought into a cohort's folder."""
+"""Converts NIfTI files from elsewhere into the files of a cohort."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from common.prepare.resample import resample_image, resample_label
 
 @dataclass(frozen=True)
 class Source:
-    """A scan to be brought in: its id, image and, if there is one, label."""
+    """The files of a scan to convert: its id in the cohort, its image and, if there is one, its label."""
 
     id: str
     image: Path
@@ -34,23 +34,23 @@ def convert_all(
     merge_classes: bool = False,
     progress: bool = True,
 ) -> list[dict[str, str]]:
-    """Converts scan by scan, skipping those that are done.
+    """Converts scans one after another, skipping those that are there already.
 
     Args:
-        sources: the scans.
-        target: folder of the cohort.
-        settings: that decide on the result, beside the sources and the spacing.
-        spacing: to resample to, in millimetres; None keeps the scans' own.
-        merge_classes: make every foreground class 1.
-        progress: show a progress bar.
+        sources: Scans to convert.
+        target: Folder of the new cohort.
+        settings: Settings that decide the result besides the sources and the spacing.
+        spacing: Distance between voxels to resample to, in millimetres; None keeps the scans' own.
+        merge_classes: Whether every foreground class becomes 1.
+        progress: Whether to show a progress bar.
 
     Returns:
         The datalist's items, in the order of the sources.
 
     Raises:
-        CohortError: if files do not open, or labels lie on another grid; what the headers tell, before anything is
-            written.
-        ValueError: if the target holds anything else.
+        CohortError: If files do not open or labels lie on another grid; problems that headers show are raised before
+            anything is written.
+        ValueError: If the target holds anything else.
     """
     problems = [problem for source in sources for problem in _header_problems(source)]
     if problems:
@@ -78,23 +78,36 @@ def _convert(
     if source.label:
         label = integer_labels(read_voxels(source.label)[0], source.label)
         label = (label > 0).astype(np.uint8) if merge_classes else label
-    affine = image.affine
+    write_scan(folder, item, voxels, label, image.affine, spacing)
+
+
+def write_scan(
+    folder: Path,
+    item: Mapping[str, str],
+    image: np.ndarray,
+    label: np.ndarray | None,
+    affine: np.ndarray,
+    spacing: float | Sequence[float] | None,
+) -> None:
+    """Writes an image and its label, if any, under an item's paths, resampled to a spacing if one is given."""
+    new_affine = affine
     if spacing is not None:
-        voxels, affine = resample_image(voxels, image.affine, spacing)
-        label = resample_label(label, image.affine, spacing)[0] if label is not None else None
+        image, new_affine = resample_image(image, affine, spacing)
+        label = resample_label(label, affine, spacing)[0] if label is not None else None
     if label is not None:
-        write_nifti(folder / item["label"], label, affine)
-    write_nifti(folder / item["image"], _compact(voxels), affine)
+        write_nifti(folder / item["label"], label, new_affine)
+    write_nifti(folder / item["image"], _compact(image), new_affine)
 
 
 def _compact(voxels: np.ndarray) -> np.ndarray:
-    """Integers that fit stay int16, as scanners write them; everything else becomes float32."""
+    """Makes integers that fit int16, as scanners write them, and everything else float32."""
     if voxels.dtype.kind in "iu" and voxels.size and voxels.min() >= -(2**15) and voxels.max() < 2**15:
         return voxels.astype(np.int16)
     return voxels.astype(np.float32)
 
 
 def _header_problems(source: Source) -> list[str]:
+    """What is wrong with a scan's files as far as their headers show."""
     found, grids = [], []
     for path in (source.image, source.label):
         try:

@@ -1,4 +1,4 @@
-"""The left-atrium benchmark's h5 files as a cohort."""
+"""Turns the left-atrium benchmark's h5 files into a cohort."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from common.cohort.cohort import Cohort, write_datalist
 from common.cohort.errors import CohortError
-from common.files import claim, write_nifti
-from common.prepare.resample import resample_image, resample_label
+from common.files import claim
+from common.prepare.convert import write_scan
 
 SPACING = 0.625
-"""Of the benchmark's scans in millimetres (Xiong et al., Medical Image Analysis 67, 2021); the h5 files keep none."""
+"""Spacing of the benchmark's scans in mm (Xiong et al., Medical Image Analysis 67, 2021), which h5 files lack."""
 
 H5_FILE = "mri_norm2.h5"
 
@@ -29,21 +29,21 @@ def prepare_la(
 ) -> Cohort:
     """Turns ``source/CASE/mri_norm2.h5`` of the cases in ``source/train.list`` into a cohort of NIfTI files.
 
-    The order of the list is kept. If there is a ``test.list`` too, its cases make the test split. Doing it again
-    changes nothing, and continues what was interrupted.
+    The order of the list is kept. If there is a ``test.list`` too, its cases make the test split. A second call changes
+    nothing, and resumes one that was interrupted.
 
     Args:
-        source: the benchmark's folder.
-        target: folder of the cohort.
-        spacing: to resample to, in millimetres; by default the scans' own 0.625.
-        validation: how many of the list's last cases are for validation.
-        progress: show a progress bar.
+        source: The benchmark's folder.
+        target: Folder of the new cohort.
+        spacing: Distance between voxels to resample to, in millimetres; by default the scans' own 0.625.
+        validation: Number of cases for validation, the last ones of the list.
+        progress: Whether to show a progress bar.
 
     Raises:
-        FileNotFoundError: if there is no ``train.list``.
-        CohortError: if h5 files are missing, truncated or not as expected; all of them, before anything is written.
-        ValueError: if ``validation`` leaves no scan for training, or the target holds anything else.
-        ImportError: if h5py is not installed.
+        FileNotFoundError: If there is no ``train.list``.
+        CohortError: If h5 files are missing, truncated or not as expected; before anything is written, it names all.
+        ValueError: If ``validation`` leaves no scan for training, or the target holds anything else.
+        ImportError: If h5py is not installed.
     """
     source = Path(source)
     cases = _read_list(source / "train.list")
@@ -58,7 +58,7 @@ def prepare_la(
     items = {case: {"image": f"images/{case}.nii.gz", "label": f"labels/{case}.nii.gz"} for case in cases + test}
     for case in tqdm(items, desc="prepare la", unit="scan", disable=not progress):
         if not all((folder / path).is_file() for path in items[case].values()):
-            _convert(source / case / H5_FILE, folder / items[case]["image"], folder / items[case]["label"], spacing)
+            write_scan(folder, items[case], *_read(source / case / H5_FILE), np.diag([SPACING] * 3 + [1.0]), spacing)
     training = cases[: len(cases) - validation]
     parts = {"training": training, "validation": cases[len(training) :], "test": test}
     write_datalist(
@@ -70,28 +70,17 @@ def prepare_la(
     return Cohort.open(folder)
 
 
-def _convert(source: Path, image_path: Path, label_path: Path, spacing: float | Sequence[float] | None) -> None:
-    image, label = _read(source)
-    affine = np.diag([SPACING, SPACING, SPACING, 1.0])
-    new_affine = affine
-    if spacing is not None:
-        image, new_affine = resample_image(image, affine, spacing)
-        label, _ = resample_label(label, affine, spacing)
-    write_nifti(image_path, image, new_affine)
-    write_nifti(label_path, label, new_affine)
-
-
 def _read_list(path: Path) -> list[str]:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected the benchmark's list of cases, one a line.")
+        raise FileNotFoundError(f"{path}: no such file; expected the benchmark's list of cases, one per line.")
     cases = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     if len(set(cases)) < len(cases):
-        raise ValueError(f"{path}: expected every case once, found {len(cases) - len(set(cases))} again.")
+        raise ValueError(f"{path}: expected every case once, found {len(cases) - len(set(cases))} repeated.")
     return cases
 
 
 def _problem(path: Path) -> str | None:
-    """What is wrong with an h5 file as far as it shows without reading the voxels."""
+    """What is wrong with an h5 file, as far as that shows without reading the voxels."""
     h5py = _h5py()
     if not path.is_file():
         return f"{path}: no such file, though its case is listed."
@@ -106,7 +95,7 @@ def _problem(path: Path) -> str | None:
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Image, float32, and label, uint8."""
+    """Reads an image as float32 and its label as uint8."""
     try:
         with _h5py().File(path) as file:
             image, label = file["image"][:].astype(np.float32), file["label"][:]
@@ -116,7 +105,9 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         ) from error
     wrong = []
     if not np.isfinite(image).all():
-        wrong.append(f"{path}: expected finite intensities, found {np.count_nonzero(~np.isfinite(image))} others.")
+        wrong.append(
+            f"{path}: expected finite intensities, found {np.count_nonzero(~np.isfinite(image))} NaN or infinite ones."
+        )
     if not np.isin(label, (0, 1)).all():
         wrong.append(f"{path}: expected labels 0 and 1, found {np.unique(label)[:5].tolist()}.")
     if wrong:
@@ -125,6 +116,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _h5py():  # type: ignore[no-untyped-def]
+    """The package h5py, which only this module needs."""
     try:
         import h5py
     except ImportError as error:

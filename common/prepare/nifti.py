@@ -1,4 +1,4 @@
-"""A user's own NIfTI files as a cohort."""
+"""Turns a user's own NIfTI files into a cohort."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ def prepare_nifti(
     name: str | None = None,
     progress: bool = True,
 ) -> Cohort:
-    """Brings a folder of NIfTI images, and of labels with the same file names, into a cohort.
+    """Turns a folder of NIfTI images, and a folder of labels with the same file names, into a cohort.
 
-    Doing it again changes nothing, and continues what was interrupted.
+    A second call changes nothing, and resumes one that was interrupted.
 
     Args:
-        images: folder with one .nii or .nii.gz a scan.
-        target: folder of the cohort.
-        labels: folder with the label of each scan that has one, under the image's file name.
-        spacing: to resample to, in millimetres; by default the scans' own.
-        validation: how many of the labelled scans, the last ones by name, are for validation.
-        test: how many scans are for testing: labelled ones before the validation scans, or else any.
-        classes: name of each class 1..K, or one name.
-        name: of the study; by default the target's.
-        progress: show a progress bar.
+        images: Folder with a .nii or .nii.gz file for each scan.
+        target: Folder of the new cohort.
+        labels: Folder with the label of each scan that has one, under the image's file name.
+        spacing: Distance between voxels to resample to, in millimetres; by default the scans' own.
+        validation: Number of labelled scans for validation, the last ones by name.
+        test: Number of scans for testing: the labelled ones before the validation scans, then any others.
+        classes: Name of each class 1..K, or one name for one class.
+        name: Name of the study; by default the target folder's.
+        progress: Whether to show a progress bar.
 
     Raises:
-        FileNotFoundError: if a folder does not exist or there is no image in it.
-        CohortError: if labels have no image, names come twice, or files are not as expected; all of them.
-        ValueError: if too few scans are left, or the target holds anything else.
+        FileNotFoundError: If a folder does not exist or has no image in it.
+        CohortError: If labels have no image, names occur twice, or files are not as expected; it names all of them.
+        ValueError: If too few scans are left for training, or the target holds anything else.
     """
     image_files = _nifti_files(images)
     label_files = _nifti_files(labels) if labels is not None else {}
     orphans = [
-        f"{path}: expected an image of this name in {images}, found none; rename the label or leave it out."
+        f"{path}: expected an image of this name in {images}, found none; rename the label or remove it."
         for key, path in label_files.items()
         if key not in image_files
     ]
@@ -75,6 +75,7 @@ def prepare_nifti(
 
 
 def _splits(ids: Sequence[str], labelled: Sequence[str], validation: int, test: int) -> dict[str, list[str]]:
+    """The ids of each split."""
     last = list(labelled[len(labelled) - validation :])
     rest = [key for key in ids if key not in last]
     held_out = [key for key in rest if key in labelled][-test:] if test else []
@@ -87,7 +88,7 @@ def _splits(ids: Sequence[str], labelled: Sequence[str], validation: int, test: 
 
 
 def _nifti_files(folder: str | Path) -> dict[str, Path]:
-    """NIfTI files of a folder by id, sorted."""
+    """The NIfTI files of a folder by id, sorted."""
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder.")

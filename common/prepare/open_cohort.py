@@ -1,4 +1,4 @@
-"""The user's scans, or phantoms where none are given."""
+"""Opens the user's cohort, or a cohort of phantoms if none is given."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def open_cohort(
     seed: int = 0,
     domain: str = "target",
 ) -> Cohort:
-    """Opens a cohort; without one, writes phantoms once and says so.
+    """Opens a cohort; if none is given, writes phantoms once and logs a warning.
 
     Args:
-        dataset_dir: the cohort's folder, or None (or "") for phantoms.
-        phantom_dir: where the phantoms go.
-        scans, size, seed, domain: of the phantoms, see :py:func:`common.prepare.write_phantom`.
+        dataset_dir: Folder of the cohort, or None (or "") for phantoms.
+        phantom_dir: Folder that phantoms are written to.
+        scans, size, seed, domain: Settings of the phantoms, see :py:func:`common.prepare.write_phantom`.
 
     Raises:
-        FileNotFoundError, CohortError: see :py:meth:`common.cohort.Cohort.open`.
-        ValueError: if ``phantom_dir`` holds anything but these phantoms.
+        FileNotFoundError, CohortError: If the cohort cannot be opened, see :py:meth:`common.cohort.Cohort.open`.
+        ValueError: If ``phantom_dir`` holds anything but these phantoms.
     """
     if dataset_dir:
         return Cohort.open(dataset_dir)

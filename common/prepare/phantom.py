@@ -1,7 +1,7 @@
-"""Scans made on the fly: something like a gadolinium-enhanced MRI of a heart, whose left atrium is to be found.
+"""Phantoms: made-up scans similar to gadolinium-enhanced MRI of a heart, in which to segment the left atrium.
 
-The atrium is a bright chamber with veins, beside other chambers and vessels as bright as itself: what tells them apart
-is shape and context, since pose and shape vary from scan to scan, and so do contrast, bias field and noise.
+The atrium is a bright chamber with veins, beside other chambers and vessels that are as bright, so that only shape and
+context tell them apart. Pose and shape vary from scan to scan, and so do contrast, bias field and noise.
 """
 
 from __future__ import annotations
@@ -16,34 +16,35 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
+from common.checks import check_one_of
 from common.cohort.cohort import Cohort, write_datalist
 from common.files import claim, write_nifti
 
 FIELD_OF_VIEW = 80.0
-"""Side of a phantom, in millimetres."""
+"""Side of a phantom in millimetres."""
 
 LABELS = {1: "left atrium"}
 Vector = Sequence[float] | np.ndarray
 
 ORIENTATIONS = ("RAS", "LPS", "RAS", "ASL", "RAS", "LPI")
-"""Of a cohort's files, one after another."""
+"""Orientations of a cohort's files, which take turns."""
 
 
 @dataclass(frozen=True)
 class Domain:
-    """What sets one hospital's phantoms apart from another's, as factors of the usual values.
+    """How phantoms of one hospital differ from those of another, mostly as factors of the usual values.
 
     Attributes:
-        stretch: of the anatomy along right, anterior and superior; above 1 makes it smaller.
-        chambers: of the brightness of the blood outside the atrium.
-        contrast: of the exponent of the brightness.
-        blur: of the image's blur.
-        bias: of the bias field.
-        noise: of the noise.
-        fading: width of the band across which the atrium's border fades, in parts of half the field of view; no
-            factor, 0 is a sharp border.
-        far_noise: of the noise beyond ``FAR``, on top of ``noise``.
-        black_blood: whether blood is dark and what was dark is bright; no factor.
+        stretch: Factors for the anatomy's coordinates along right, anterior and superior; above 1 makes it smaller.
+        chambers: Factor for the brightness of the blood outside the atrium.
+        contrast: Factor for the exponent of the brightness.
+        blur: Factor for the image's blur.
+        bias: Factor for the strength of the bias field.
+        noise: Factor for the noise.
+        fading: Width of the band across which the atrium's border fades, as a share of half the field of view; 0 is a
+            sharp border.
+        far_noise: Further factor for the noise beyond ``FAR``.
+        black_blood: Whether brightness is inverted, so that blood is dark.
     """
 
     stretch: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -66,20 +67,19 @@ DOMAINS = {
     "hard_organ": replace(SOURCE, fading=0.6),
     "hard_background": replace(SOURCE, far_noise=8.0),
 }
-"""By name:
+"""The domains by name:
 
 - ``target``: the usual phantoms;
 - ``source``: other patients in another scanner, on which a model can be pre-trained;
 - ``unlike_source``: the source's patients in a black-blood sequence: the atrium is as distinct, all looks different;
-- ``hard_organ``: the source's, whose atrium has no sharp border;
-- ``hard_background``: the source's, with strong noise far from the atrium.
+- ``hard_organ``: the source's patients with an atrium that has no sharp border;
+- ``hard_background``: the source's patients with strong noise far from the atrium.
 
-For the same seed, the last three have the source's labels. They were made, and tuned, for
-``benchmarks/planted.py``.
+For the same seed, the last three have the source's labels. They were made and tuned for ``benchmarks/planted.py``.
 """
 
 FAR = 0.4
-"""Distance from what is labelled beyond which ``far_noise`` applies, in parts of half the field of view, about."""
+"""Approximate distance from the label beyond which ``far_noise`` applies, as a share of half the field of view."""
 
 BLACK_BLOOD = 1.2
 """The brightness of black-blood phantoms is this minus the usual one, which for blood is about 1."""
@@ -88,22 +88,22 @@ BLACK_BLOOD = 1.2
 def phantom_volume(
     size: int | Sequence[int] = 64, seed: int | Sequence[int] = 0, domain: str = "target"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One scan, in RAS orientation.
+    """Makes one scan in RAS orientation, and its label.
 
     Args:
-        size: voxels along each axis, or along all of them; at least 16. The anatomy always fills the volume.
-        seed: of the scan; the same one gives the same scan.
-        domain: one of ``DOMAINS``.
+        size: Number of voxels along all axes, or along each; at least 16. The anatomy always fills the volume.
+        seed: Seed of the scan.
+        domain: Name of one of ``DOMAINS``.
 
     Returns:
-        Image, float32 ``[H, W, D]`` in arbitrary units from 0 to about 1000, and label, uint8 ``[H, W, D]``, 1 in the
-        atrium and the beginnings of its veins.
+        The image, float32 ``[H, W, D]``, in arbitrary units from 0 to about 1000, and the label, uint8 ``[H, W, D]``,
+        which is 1 in the atrium and the beginnings of its veins.
 
     Raises:
-        ValueError: if the size is too small or not one or three numbers, or the domain is unknown.
+        ValueError: If the size is too small or not one or three numbers, or the domain is unknown.
     """
-    shape = _shape(size)
-    shift = _domain(domain)
+    check_one_of("domain", domain, DOMAINS)
+    shape, shift = _shape(size), DOMAINS[domain]
     rng = np.random.default_rng(seed)
     space = _anatomical_space(shape, rng) * np.array(shift.stretch, np.float32)[:, None, None, None]
     atrium, veins = _atrium(space, rng)
@@ -139,20 +139,20 @@ def write_phantom(
 ) -> Cohort:
     """Writes a cohort of phantoms, all with dense labels, in several orientations.
 
-    Doing it again with the same arguments changes nothing.
+    A second call with the same arguments changes nothing.
 
     Args:
-        output_dir: folder of the cohort.
-        scans: how many, all splits together.
-        size: see :py:func:`phantom_volume`; the field of view is 80 mm along every axis.
-        seed: of the cohort.
-        validation: how many of the scans are for validation; by default a sixth, at least one.
-        test: how many are for testing; by default as ``validation``.
-        domain: see :py:func:`phantom_volume`.
-        progress: show a progress bar.
+        output_dir: Folder of the cohort.
+        scans: Number of scans, all splits together.
+        size: Number of voxels along all axes, or along each, of a field of view of 80 mm along every axis.
+        seed: Seed of the cohort.
+        validation: Number of scans for validation; by default a sixth of all, at least one.
+        test: Number of scans for testing; by default a sixth of all, at least one.
+        domain: Name of one of ``DOMAINS``.
+        progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: if no scan is left for training, the domain is unknown, or the folder holds anything else.
+        ValueError: If no scan is left for training, the domain is unknown, or the folder holds anything else.
     """
     shape = _shape(size)
     share = max(1, round(scans / 6))
@@ -163,7 +163,7 @@ def write_phantom(
         raise ValueError(
             f"scans must leave one for training, got {scans} with {validation} for validation and {test} for test."
         )
-    _domain(domain)
+    check_one_of("domain", domain, DOMAINS)
     settings = {"made by": "phantom", "scans": scans, "size": shape, "seed": seed, "validation": validation}
     settings |= {"test": test} | ({} if domain == "target" else {"domain": domain})
     folder = claim(output_dir, settings)
@@ -197,12 +197,6 @@ def _write_scan(
     write_nifti(folder / item["label"], apply_orientation(label, to_file), affine)
 
 
-def _domain(name: str) -> Domain:
-    if name not in DOMAINS:
-        raise ValueError(f"domain must be one of {', '.join(DOMAINS)}, got {name!r}.")
-    return DOMAINS[name]
-
-
 def _shape(size: int | Sequence[int]) -> tuple[int, int, int]:
     sizes = tuple(size) if isinstance(size, Sequence) else (size,) * 3
     if len(sizes) != 3 or any(not isinstance(side, int) or side < 16 for side in sizes):
@@ -221,7 +215,7 @@ def _smooth_field(rng: np.random.Generator, shape: tuple[int, ...], modes: int) 
 
 
 def _anatomical_space(shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
-    """Where each voxel lies in the anatomy, ``[3, H, W, D]``: right, anterior, superior, each about -1 to 1."""
+    """Place of each voxel in the anatomy, ``[3, H, W, D]``: right, anterior, superior, each about -1 to 1."""
     axes = [((np.arange(side) + 0.5) / side * 2 - 1).astype(np.float32) for side in shape]
     space = np.stack(np.meshgrid(*axes, indexing="ij"))
     turn = Rotation.from_euler("xyz", rng.normal(0, 12, 3), degrees=True).as_matrix() / rng.uniform(0.95, 1.25)
@@ -232,7 +226,7 @@ def _anatomical_space(shape: tuple[int, int, int], rng: np.random.Generator) -> 
 
 
 def _ellipsoid(space: np.ndarray, centre: Vector, radii: Vector) -> np.ndarray:
-    """About the distance to an ellipsoid's surface, negative inside."""
+    """Approximate distance to an ellipsoid's surface, negative inside."""
     radius = sum(((axis - c) / r) ** 2 for axis, c, r in zip(space, centre, radii, strict=True)) ** 0.5
     return (radius - 1) * min(radii)
 
@@ -246,15 +240,17 @@ def _tube(space: np.ndarray, start: Vector, end: Vector, radius: float) -> np.nd
 
 
 def _around(rng: np.random.Generator, values: Vector, spread: float) -> np.ndarray:
+    """Values plus normal noise."""
     return np.asarray(values) + rng.normal(0, spread, len(values))
 
 
 def _scaled(rng: np.random.Generator, values: Vector, spread: float) -> np.ndarray:
+    """Values times random factors around 1."""
     return np.asarray(values) * rng.uniform(1 - spread, 1 + spread, len(values))
 
 
 def _atrium(space: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Distances to the atrium with its appendage, and to its veins: two or three right, one or two left."""
+    """Distances to the atrium with its appendage, and to its veins: two or three on the right, one or two left."""
     centre = _around(rng, (0.0, -0.15, 0.1), 0.04)
     body = _ellipsoid(space, centre, _scaled(rng, (0.5, 0.34, 0.4), 0.2))
     appendage = _ellipsoid(
@@ -270,12 +266,12 @@ def _atrium(space: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np
 
 
 def _beginning(veins: np.ndarray, atrium: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The part of the veins close to the atrium, which counts as part of it."""
+    """Distance to the part of the veins near the atrium, which is labelled as part of it."""
     return np.maximum(veins, atrium - rng.uniform(0.1, 0.14))
 
 
 def _chambers(space: np.ndarray, rng: np.random.Generator) -> tuple[list[np.ndarray], np.ndarray]:
-    """Distances to each of the other structures filled with blood, and to the heart muscle around the ventricles."""
+    """Distances to each of the other structures filled with blood, and to the muscle around the ventricles."""
     left = _ellipsoid(space, _around(rng, (-0.5, 0.55, -0.38), 0.05), _scaled(rng, (0.36, 0.46, 0.36), 0.2))
     right = _ellipsoid(space, _around(rng, (0.25, 0.85, -0.35), 0.05), _scaled(rng, (0.4, 0.3, 0.36), 0.2))
     right_atrium = _ellipsoid(space, _around(rng, (0.62, 0.3, -0.08), 0.05), _scaled(rng, (0.34, 0.34, 0.42), 0.2))
@@ -298,6 +294,7 @@ def _chambers(space: np.ndarray, rng: np.random.Generator) -> tuple[list[np.ndar
 
 
 def _lungs(space: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Distance to the lungs."""
     width = rng.uniform(0.35, 0.5)
     return np.minimum(
         _ellipsoid(space, (1.2, -0.3, 0.2), (width, 0.9, 1.2)), _ellipsoid(space, (-1.2, -0.3, 0.2), (width, 0.9, 1.2))
@@ -305,11 +302,12 @@ def _lungs(space: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _paint(brightness: np.ndarray, distance: np.ndarray, value: float) -> None:
+    """Sets the brightness inside a shape."""
     brightness[distance < 0] = value
 
 
 def _fade_in(brightness: np.ndarray, distance: np.ndarray, value: float, width: float) -> None:
-    """Paints with a border across which the value fades."""
+    """Sets the brightness inside a shape, with a border across which it fades."""
     if width == 0:
         _paint(brightness, distance, value)
     else:
@@ -318,7 +316,7 @@ def _fade_in(brightness: np.ndarray, distance: np.ndarray, value: float, width: 
 
 
 def _acquire(brightness: np.ndarray, rng: np.random.Generator, shift: Domain, far: np.ndarray) -> np.ndarray:
-    """What a scanner makes of the tissues: blur, contrast, bias field, Rician noise, gain."""
+    """Makes an image of the tissues as a scanner would: blur, contrast, bias field, Rician noise, gain."""
     shape = brightness.shape
     image = gaussian_filter(brightness.astype(np.float32), shift.blur * (max(shape) / 64 * rng.uniform(0.4, 0.8)))
     image = np.clip(image, 0, None) ** (shift.contrast * rng.uniform(0.7, 1.5))

@@ -1,4 +1,4 @@
-"""Volumes at another spacing."""
+"""Resamples images and label maps to another spacing."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from common.cohort.volumes import spacing as spacing_of
 def resample_image(
     image: np.ndarray, affine: np.ndarray, spacing: float | Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """An image at another spacing, on a grid that starts at the same outer corner.
+    """Resamples an image to another spacing, on a grid that starts at the same outer corner.
 
     Along an axis that gets coarser, a new voxel is the average over its extent (so nothing is aliased); along one that
     gets finer, values are interpolated linearly.
 
     Args:
-        image: ``[H, W, D]``.
-        affine: 4x4.
-        spacing: wanted distance between voxels in millimetres, along all axes or each.
+        image: Image ``[H, W, D]``.
+        affine: The image's 4x4 affine.
+        spacing: Distance between voxels to resample to, in millimetres: one for all axes, or one for each.
 
     Returns:
-        Image, float32, and its affine.
+        The new image, float32, and its affine.
 
     Raises:
-        ValueError: if the spacing is not one or three positive numbers.
+        ValueError: If the spacing is not one or three positive numbers.
     """
     weights, new_affine = _weights(image.shape, affine, spacing)
     return _apply(image.astype(np.float32), weights), new_affine
@@ -35,15 +35,15 @@ def resample_image(
 def resample_label(
     label: np.ndarray, affine: np.ndarray, spacing: float | Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A label map at another spacing: each new voxel gets the class with the largest share of it.
+    """Resamples a label map to another spacing: each new voxel gets the class with the largest share of it.
 
-    The shares are those of :py:func:`resample_image` for the one-hot label; of equal ones the lower class wins.
+    The shares are those of :py:func:`resample_image` for the one-hot label; ties go to the lowest class.
 
     Returns:
-        Label, uint8, and its affine.
+        The new label map, uint8, and its affine.
 
     Raises:
-        ValueError: if the spacing is not one or three positive numbers.
+        ValueError: If the spacing is not one or three positive numbers.
     """
     weights, new_affine = _weights(label.shape, affine, spacing)
     winner = np.zeros(tuple(len(matrix) for matrix in weights), np.uint8)
@@ -59,7 +59,7 @@ def resample_label(
 def _weights(
     shape: tuple[int, ...], affine: np.ndarray, spacing: float | Sequence[float]
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """A matrix ``[new, old]`` for each axis, and the affine of the new grid."""
+    """A matrix of weights ``[new, old]`` for each axis, and the affine of the new grid."""
     wanted = np.broadcast_to(np.asarray(spacing, float), 3) if np.size(spacing) in (1, 3) else np.zeros(3)
     if not (np.isfinite(wanted).all() and (wanted > 0).all()):
         raise ValueError(f"spacing must be one or three positive numbers in millimetres, got {spacing}.")
@@ -71,6 +71,7 @@ def _weights(
 
 
 def _axis_weights(size: int, ratio: float) -> np.ndarray:
+    """Weights ``[new, old]`` along an axis of old voxels for new ones that are `ratio` times as long."""
     new = np.arange(max(1, int(size / ratio + 0.5)))[:, None]
     old = np.arange(size)
     if ratio >= 1:

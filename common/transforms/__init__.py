@@ -1,4 +1,4 @@
-"""What is done to images and labels: stitching, intensity curves, perturbations, exchanged boxes."""
+"""Transforms of images and labels: stitching slices, random intensity curves, perturbations, exchanged boxes."""
 
 from common.transforms.intensity_curve import RandIntensityCurved, bezier_curve, random_intensity_curves
 from common.transforms.perturb import Perturb

@@ -1,4 +1,4 @@
-"""Random intensity curves, slice by slice."""
+"""Changes the intensities of each slice of a volume along a random curve."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 
 KNOTS = 1024
-"""Points of a curve, closer at its ends, where it can be steepest."""
+"""Number of points computed on a curve; they lie closer at its ends, where it can be steepest."""
 BINS = 1024
-"""Entries of a curve's table over evenly spaced values."""
+"""Number of intervals of a curve's table over evenly spaced values."""
 GROUP = 40
-"""Slices of one call, few enough to stay in a processor's cache."""
+"""Number of slices processed together, few enough to stay in a processor's cache."""
 TOLERANCE = 4e-4
-"""Largest error of a table in units of the scaled intensity; curves too steep for that are searched by their knots."""
+"""Largest error of a table in units of the scaled intensity; steeper curves are interpolated between their knots."""
 
 
 def bezier_curve(values: Tensor, control_points: Tensor) -> Tensor:
-    """Cubic Bézier curves as functions: for every value v the y of the point of its curve that has x = v.
+    """Evaluates cubic Bézier curves as functions: for each value v, the y of the point of its curve where x = v.
 
-    A curve is (x, y)(t) = (1-t)³P₀ + 3(1-t)²t P₁ + 3(1-t)t² P₂ + t³P₃ for t in 0..1. Its error is below 1e-3 for y
-    in 0..1, whatever the control points.
+    A curve is (x, y)(t) = (1-t)³P₀ + 3(1-t)²t P₁ + 3(1-t)t² P₂ + t³P₃ for t in 0..1. The result's error is below 1e-3
+    for y in 0..1, whatever the control points.
 
     Args:
-        values: ``[S, ...]``, floating point, of S curves; clamped to 0..1.
-        control_points: (x, y) of P₀ to P₃, ``[S, 4, 2]``, x of P₀ is 0, of P₃ 1, of the others in 0..1, so that x(t)
-            never falls.
+        values: Values for S curves, ``[S, ...]``, floating point; they are clamped to 0..1.
+        control_points: (x, y) of P₀ to P₃ of each curve, ``[S, 4, 2]``. The x must be 0 for P₀, 1 for P₃ and in 0..1
+            for the others, so that x(t) never falls.
 
     Returns:
         A new tensor of the values' shape, type and device.
 
     Raises:
-        ValueError: if values or control points have another type or shape, or x may fall.
+        ValueError: If values or control points have another type or shape, or x(t) may fall.
 
     Example:
         >>> straight = torch.tensor([[[0, 0], [1 / 3, 1 / 3], [2 / 3, 2 / 3], [1, 1]]])
@@ -66,14 +66,14 @@ def bezier_curve(values: Tensor, control_points: Tensor) -> Tensor:
 
 
 def monotone_control_points(drawn: Tensor, *, inverted: float = 0.5) -> Tensor:
-    """Curves from (0, 0) to (1, 1), or inverted from (0, 1) to (1, 0), monotone in either case.
+    """Makes monotone curves of random numbers: from (0, 0) to (1, 1), or inverted from (0, 1) to (1, 0).
 
     Args:
-        drawn: random numbers ``[S, 5]``, uniform in 0..1.
-        inverted: share of the inverted curves, 0..1.
+        drawn: Random numbers ``[S, 5]``, uniform in 0..1.
+        inverted: Probability of a curve to be inverted, 0..1.
 
     Returns:
-        Control points ``[S, 4, 2]`` for `bezier_curve`, the inner two uniform in the unit square.
+        Control points ``[S, 4, 2]`` for `bezier_curve`, of which the inner two are uniform in the unit square.
     """
     points = drawn.new_zeros(len(drawn), 4, 2)
     points[:, 3] = 1
@@ -87,21 +87,22 @@ def random_intensity_curves(
 ) -> Tensor:
     """Changes the intensities of axial slices along random curves, each slice along its own.
 
-    The non-linear transformation of Models Genesis (Zhou et al. 2021), as SFR (IEEE TMI 2025) applies it to slices
-    before they are stitched. A slice is scaled to 0..1 by its own range and back to it afterwards.
+    This is the non-linear transformation of Models Genesis (Zhou et al. 2021), as SFR (IEEE TMI 2025) applies it to
+    slices before they are stitched. A slice is scaled to 0..1 by its own range, and back to that range afterwards.
 
     Args:
-        volume: floating point ``[..., H, W, D]``; slices are ``[H, W]``, each channel's its own. Not written to.
-        generator: of the draws. With one of the CPU a batch draws what its volumes would one by one.
-        prob: of a slice to be changed, 0..1.
-        inverted: share of the changed slices whose intensities are inverted, 0..1.
+        volume: Volume ``[..., H, W, D]``, floating point, which is not written to. Each slice ``[H, W]`` of each
+            channel has a curve of its own.
+        generator: Random generator. If it is on the CPU, a batch draws the same numbers as its volumes one by one.
+        prob: Probability of a slice to be changed, 0..1.
+        inverted: Probability of a changed slice to have its intensities inverted, 0..1.
 
     Returns:
-        A new tensor of the volume's shape, type and device, in memory slice by slice as stitching takes it; constant
-        slices are as they were.
+        A new tensor of the volume's shape, type and device, which lies in memory slice by slice, as stitching needs it.
+        Constant slices do not change.
 
     Raises:
-        ValueError: if the volume is not floating point or has fewer than three axes, or a probability is not in 0..1.
+        ValueError: If the volume is not floating point or has fewer than three axes, or a probability is not in 0..1.
     """
     if not volume.is_floating_point() or volume.ndim < 3:
         raise ValueError(
@@ -123,16 +124,16 @@ def random_intensity_curves(
 
 
 class RandIntensityCurved(Randomizable, MapTransform):
-    """Dictionary form of `random_intensity_curves`; slices of the same number change alike under all keys.
+    """Dictionary form of `random_intensity_curves`; slices of the same index change alike under all keys.
 
     Args:
-        keys: of the images ``[C, H, W, D]``.
-        prob: of a slice to be changed, 0..1.
-        inverted: share of the changed slices whose intensities are inverted, 0..1.
-        allow_missing_keys: do not raise for a key that an item does not have.
+        keys: Keys of the images ``[C, H, W, D]``.
+        prob: Probability of a slice to be changed, 0..1.
+        inverted: Probability of a changed slice to have its intensities inverted, 0..1.
+        allow_missing_keys: Whether items may lack a key.
 
     Raises:
-        ValueError: if a probability is not in 0..1.
+        ValueError: If a probability is not in 0..1.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class RandIntensityCurved(Randomizable, MapTransform):
 
 
 def _knots(control_points: Tensor) -> tuple[Tensor, Tensor]:
-    """x and y of the curves' knots, ``[S, KNOTS]`` each, in double precision: steep curves ask for it."""
+    """x and y of the curves' knots, ``[S, KNOTS]`` each, in the double precision that steep curves need."""
     t = (1 - torch.linspace(0, pi, KNOTS, dtype=torch.float64, device=control_points.device).cos()) / 2
     basis = torch.stack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3])
     x, y = (control_points.double().movedim(-1, 0) @ basis).unbind()
@@ -167,7 +168,7 @@ def _knots(control_points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _interpolate(values: Tensor, knots_x: Tensor, knots_y: Tensor) -> Tensor:
-    """Linear interpolation of ``[S, n]`` values, clamped to 0..1, between knots ``[S, KNOTS]``."""
+    """Interpolates ``[S, n]`` values, clamped to 0..1, linearly between knots ``[S, KNOTS]``."""
     right = torch.searchsorted(knots_x, values).clamp_(1, KNOTS - 1)
     left = right - 1
     x, y = knots_x.gather(1, left), knots_y.gather(1, left)
@@ -176,7 +177,7 @@ def _interpolate(values: Tensor, knots_x: Tensor, knots_y: Tensor) -> Tensor:
 
 
 def _look_up(values: Tensor, table: Tensor) -> Tensor:
-    """Linear interpolation of ``[S, n]`` values, clamped to 0..1, in tables ``[S, BINS + 1]``."""
+    """Interpolates ``[S, n]`` values, clamped to 0..1, linearly in tables ``[S, BINS + 1]``."""
     position = (values * BINS).clamp_(0, BINS)
     entry = position.int()
     entry += torch.arange(len(table), dtype=torch.int32, device=table.device)[:, None] * (BINS + 1)

@@ -1,4 +1,4 @@
-"""What the teacher sees: the images, perturbed."""
+"""Perturbs the images that the teacher sees."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import torch
 
 
 class Perturb:
-    """Random contrast of each scan and Gaussian noise, FM-ABS's ``X + ξ``.
+    """Changes the contrast of each scan at random and adds Gaussian noise, FM-ABS's ``X + ξ``.
 
-    ``(X - m)·c + m + n`` with ``m`` the mean of the scan's channel, ``c`` one number a scan, ``n`` noise a voxel. A
-    pure function of the seed and the iteration, so that a resumed run draws what the uninterrupted one did.
+    The result is ``(X - m)·c + m + n`` with ``m`` the mean of the scan's channel, ``c`` one number per scan, and ``n``
+    the noise of each voxel. It depends only on the images, the seed and the iteration, so that a resumed run draws what
+    the uninterrupted one would have drawn.
 
     Args:
-        noise_std: standard deviation of the noise, in units of the images; 0 for none.
-        noise_limit: the noise is clamped to ``±noise_limit``.
-        contrast: range that ``c`` is drawn from, uniformly; ``(1, 1)`` for none.
-        seed: of the draws; give each rank of a distributed run its own.
+        noise_std: Standard deviation of the noise, in units of the images; 0 for no noise.
+        noise_limit: Largest absolute value of the noise, to which it is clamped.
+        contrast: Range that ``c`` is drawn from, uniformly; ``(1, 1)`` for no change of contrast.
+        seed: Seed of the draws; each rank of a distributed run needs its own.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of its range.
 
     Example:
         >>> images = torch.zeros(2, 1, 8, 8, 8)
@@ -49,7 +50,7 @@ class Perturb:
         self.seed = seed
 
     def draw(self, images: torch.Tensor, iteration: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The contrast factors ``[B, 1, …]`` and the noise, shaped as the images, of an iteration."""
+        """Draws an iteration's contrast factors ``[B, 1, …]``, and its noise in the shape of the images."""
         state = np.random.SeedSequence([self.seed, iteration]).generate_state(1, np.uint64)
         generator = torch.Generator(images.device).manual_seed(int(state[0] >> np.uint64(1)))
         low, high = self.contrast
@@ -68,14 +69,14 @@ class Perturb:
         """Perturbs a batch.
 
         Args:
-            images: floating point ``[B, channels, …]``; not written to.
-            iteration: of the training, at least 0.
+            images: Images ``[B, channels, …]``, floating point, which are not written to.
+            iteration: Iteration of the training, at least 0.
 
         Returns:
             A new tensor of the same shape, type and device.
 
         Raises:
-            ValueError: if the images are not floating point or have no spatial dimension.
+            ValueError: If the images are not floating point or have no spatial dimension.
         """
         if not images.is_floating_point() or images.ndim < 3:
             raise ValueError(

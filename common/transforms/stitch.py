@@ -1,4 +1,4 @@
-"""The slices of a volume, laid side by side on square images, and the way back."""
+"""Lays the slices of a volume side by side on square images, and takes such images back to the volume."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from monai.utils import convert_to_tensor, ensure_tuple_rep
 from torch import Tensor
 from torch.nn import functional as F
 
+from common.checks import check_one_of
+
 FITS = ("pad", "resize")
-"""What becomes of slices larger than a tile: cut about their middle, or scaled down."""
+"""What happens to slices larger than a tile: they are cropped to their middle, or scaled down."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +25,18 @@ class StitchLayout:
     """Where the axial slices of a volume lie on its stitched images (SFR, IEEE TMI 2025, the stitching module).
 
     An image holds `grid` × `grid` square tiles, filled row by row: tile (r, c) of image n shows slice
-    ``n·(grid² - overlap) + r·grid + c`` in its middle (half a pixel to the upper left where that is uneven). Margins,
-    tiles without a slice, and the rest that the tiles leave at the right and the bottom hold `fill`.
+    ``n·(grid² - overlap) + r·grid + c`` in its middle (rounded to the upper left). The margins, the tiles without a
+    slice, and what the tiles leave free at the right and the bottom hold `fill`.
 
     Attributes:
-        shape: of the volume, (H, W, D) in voxels; slices are H × W.
-        size: side of the stitched images in pixels.
-        grid: tiles a row and a column.
-        tile: side of a tile in pixels.
-        fit: of slices larger than a tile, ``pad`` or ``resize``.
-        overlap: slices that consecutive images share; 0 if there is one.
-        images: their number.
-        fill: value outside the slices.
+        shape: Shape of the volume, (H, W, D) in voxels, whose slices are H × W.
+        size: Side of the stitched images in pixels.
+        grid: Number of tiles per row and per column.
+        tile: Side of a tile in pixels.
+        fit: What happens to slices larger than a tile: ``pad`` (they are cropped) or ``resize``.
+        overlap: Number of slices that consecutive images share; 0 if there is one image.
+        images: Number of images.
+        fill: Value outside the slices.
     """
 
     shape: tuple[int, int, int]
@@ -57,10 +59,10 @@ class StitchLayout:
         overlap: int = 0,
         fill: float = 0.0,
     ) -> StitchLayout:
-        """The layout of a volume, see `stitch` for the arguments and the rule.
+        """Chooses the layout for a volume; see `stitch` for the arguments and the rule.
 
         Raises:
-            ValueError: if the volume is empty or its slices are larger than the image, or an argument is out of range.
+            ValueError: If the volume is empty or its slices are larger than the image, or an argument is out of range.
 
         Example:
             >>> layout = StitchLayout.fitting((112, 112, 80), 1024)
@@ -69,13 +71,12 @@ class StitchLayout:
         """
         if len(shape) != 3 or min(shape) < 1:
             raise ValueError(f"volume must be [..., H, W, D] with at least one voxel, got a shape of {tuple(shape)}.")
-        if fit not in FITS:
-            raise ValueError(f"fit must be one of {', '.join(FITS)}, got {fit!r}.")
+        check_one_of("fit", fit, FITS)
         height, width, depth = (int(length) for length in shape)
         if max(height, width) > size:
             raise ValueError(
-                f"size must be at least {max(height, width)}, the slices' longer side in pixels, got {size}: take "
-                "larger images, or smaller windows of the volume."
+                f"size must be at least {max(height, width)}, the slices' longer side in pixels, got {size}; use "
+                "larger images or smaller windows of the volume."
             )
         if tile is not None and not 1 <= tile <= size:
             raise ValueError(f"tile must lie in 1..{size}, the side of the stitched image, got {tile}.")
@@ -96,17 +97,17 @@ class StitchLayout:
 
     @property
     def tiles(self) -> int:
-        """Tiles of an image."""
+        """Number of tiles of an image."""
         return self.grid**2
 
     @property
     def step(self) -> int:
-        """Slices from the first of an image to the first of the next."""
+        """Number of slices from the first slice of an image to the first of the next."""
         return self.tiles - self.overlap
 
     @property
     def shown(self) -> tuple[int, int]:
-        """(rows, columns) of a slice on its tile, in pixels; a slice that is scaled down keeps its aspect."""
+        """(rows, columns) of a slice on its tile, in pixels; a slice that is scaled down keeps its aspect ratio."""
         height, width, _ = self.shape
         if self.fit == "pad" or max(height, width) <= self.tile:
             return min(height, self.tile), min(width, self.tile)
@@ -119,26 +120,29 @@ def stitch(
 ) -> tuple[Tensor, StitchLayout]:
     """Lays the axial slices of a volume row by row on square images; see `StitchLayout` for where.
 
-    By default ``fit="pad"`` takes the fewest tiles that hold all slices on one image, ⌈√D⌉ a row, as long as no slice
-    is cut: at most ``size // max(H, W)`` a row, and as many images as that needs. 112×112×80 in 1024 gives SFR's 9×9
-    tiles of 113 pixels, 128×128×64 gives 8×8 of 128. ``fit="resize"`` takes ⌈√D⌉ a row, hence always one image.
+    By default ``fit="pad"`` uses the fewest tiles that hold all slices on one image, ⌈√D⌉ per row. So that no slice is
+    cropped, a row has at most ``size // max(H, W)`` tiles, and there are as many images as that needs. 112×112×80 in
+    1024 gives SFR's 9×9 tiles of 113 pixels, 128×128×64 gives 8×8 of 128. ``fit="resize"`` always uses ⌈√D⌉ per row,
+    and so one image.
 
     Args:
-        volume: ``[C, H, W, D]`` or a batch ``[B, C, H, W, D]``, of any type.
-        size: side of the images in pixels, at least max(H, W).
-        fit: what becomes of slices larger than a tile. ``pad``: they are cut about their middle. ``resize``: they are
-            scaled down with their aspect kept, floating point bilinearly with a filter, integers to the nearest.
-        tile: side of a tile in pixels, for ``size // tile`` a row; by default as above.
-        overlap: slices that consecutive images share, less than the tiles of an image; of no effect on one image.
-        fill: value outside the slices; 255 (the ignore index) for labels.
+        volume: Volume ``[C, H, W, D]`` or batch ``[B, C, H, W, D]``, of any type.
+        size: Side of the images in pixels, at least max(H, W).
+        fit: What happens to slices larger than a tile. ``pad``: they are cropped to their middle. ``resize``: they are
+            scaled down in their aspect ratio, floating point by filtered bilinear interpolation, integers by the
+            nearest value.
+        tile: Side of a tile in pixels, for ``size // tile`` tiles per row; by default as above.
+        overlap: Number of slices that consecutive images share, less than the tiles of an image. It has no effect if
+            there is one image.
+        fill: Value outside the slices; use 255 (the ignore index) for labels.
 
     Returns:
-        The images, ``[N, C, size, size]`` or ``[B, N, C, size, size]`` (N is 1 where the tiles suffice), a new plain
-        tensor on the volume's device; and the layout, which takes them back.
+        The images, ``[N, C, size, size]`` or ``[B, N, C, size, size]`` (N is 1 if the tiles of one image suffice), a
+        new plain tensor on the volume's device; and the layout, which `unstitch` needs.
 
     Raises:
-        ValueError: if the volume has another number of axes, or is empty, its slices are larger than the image, its
-            type does not hold `fill`, or an argument is out of range.
+        ValueError: If the volume has another number of axes or is empty, its slices are larger than the image, its type
+            cannot hold `fill`, or an argument is out of range.
 
     Example:
         >>> image, layout = stitch(torch.arange(20.0).view(1, 2, 2, 5), 7, fill=-1)
@@ -166,22 +170,22 @@ def stitch(
 
 
 def unstitch(image: Tensor, layout: StitchLayout, *, fill: float | None = None) -> Tensor:
-    """Takes stitched images, or what a network made of them, back to the volume: the inverse of `stitch`.
+    """Takes stitched images, or a network's output for them, back to the volume: the inverse of `stitch`.
 
-    Exact unless slices are larger than a tile: then ``pad`` fills what it cut, and ``resize`` scales back, which does
-    not restore the volume.
+    It is exact unless slices are larger than a tile. Then what ``pad`` cropped is filled, and what ``resize`` scaled
+    down is scaled up, which does not restore the volume.
 
     Args:
-        image: ``[N, C, size, size]`` or ``[B, N, C, size, size]``, with any number of channels: logits as well.
-        layout: that `stitch` gave.
-        fill: value of what was cut; by default the layout's own.
+        image: Images ``[N, C, size, size]`` or ``[B, N, C, size, size]`` with any number of channels, such as logits.
+        layout: Layout that `stitch` returned.
+        fill: Value of what was cropped; by default the layout's own.
 
     Returns:
-        ``[C, H, W, D]`` or ``[B, C, H, W, D]``, a plain tensor of the image's type. Of a slice that several images
-        show, the mean if the type is floating point, else the first.
+        The volume ``[C, H, W, D]`` or ``[B, C, H, W, D]``, a plain tensor of the image's type. A slice that several
+        images show is their mean if the type is floating point, or else the first.
 
     Raises:
-        ValueError: if the image does not have the layout's shape, or its type does not hold `fill`.
+        ValueError: If the image does not have the layout's shape, or its type cannot hold `fill`.
     """
     image = image.as_subclass(Tensor)
     expected = (layout.images, layout.size, layout.size)
@@ -207,19 +211,19 @@ def unstitch(image: Tensor, layout: StitchLayout, *, fill: float | None = None) 
 class Stitchd(MapTransform, InvertibleTransform):
     """Dictionary form of `stitch`, with `unstitch` as its inverse.
 
-    Items `[C, H, W, D]` become plain tensors `[N, C, size, size]`: the axes of a stitched image are none of the scan's,
-    so that its affine ends here, and the inverse gives plain tensors, too. To rotate and flip the stitched images and
-    their labels alike, follow with MONAI's `RandRotate90d(spatial_axes=(1, 2))` and `RandFlipd(spatial_axis=1)` or 2:
-    they take N for channels and axes 1 and 2 for those of the image.
+    Items `[C, H, W, D]` become plain tensors `[N, C, size, size]`. The axes of a stitched image are none of the scan's,
+    so that the affine is dropped, and the inverse gives plain tensors, too. To rotate and flip the stitched images and
+    their labels alike, add MONAI's `RandRotate90d(spatial_axes=(1, 2))` and `RandFlipd(spatial_axis=1)` or 2, which
+    take N for the channels and axes 1 and 2 for those of the image.
 
     Args:
-        keys: of the items to stitch, all by the same rule.
-        size: side of the images in pixels.
+        keys: Keys of the entries to stitch, all by the same rule.
+        size: Side of the images in pixels.
         fit: ``pad`` or ``resize``, see `stitch`.
-        tile: side of a tile in pixels, by default by the rule of `stitch`.
-        overlap: slices that consecutive images share.
-        fill: value outside the slices, one for all keys or one a key: ``(0, 255)`` for ``("image", "label")``.
-        allow_missing_keys: do not raise for a key that an item does not have.
+        tile: Side of a tile in pixels; by default by the rule of `stitch`.
+        overlap: Number of slices that consecutive images share.
+        fill: Value outside the slices, one for all keys or one per key: ``(0, 255)`` for ``("image", "label")``.
+        allow_missing_keys: Whether items may lack a key.
     """
 
     def __init__(
@@ -258,7 +262,7 @@ class Stitchd(MapTransform, InvertibleTransform):
 
 
 def _tiles(images: Tensor, layout: StitchLayout) -> Tensor:
-    """The slices' places as a view, ``[..., N, C, grid, rows, grid, columns]``."""
+    """The pixels that slices lie on, as a view ``[..., N, C, grid, rows, grid, columns]``."""
     used = layout.grid * layout.tile
     cells = (layout.grid, layout.tile)
     tiles = images[..., :used, :used].unflatten(-1, cells).unflatten(-3, cells)
@@ -268,13 +272,13 @@ def _tiles(images: Tensor, layout: StitchLayout) -> Tensor:
 
 
 def _middle(volume: Tensor, shown: tuple[int, int]) -> Tensor:
-    """The middle of all slices, a view ``[..., rows, columns, D]``."""
+    """The middle of all slices, as a view ``[..., rows, columns, D]``."""
     top, left = ((whole - part) // 2 for whole, part in zip(volume.shape[-3:-1], shown, strict=True))
     return volume[..., top : top + shown[0], left : left + shown[1], :]
 
 
 def _resized(volume: Tensor, shape: tuple[int, int]) -> Tensor:
-    """All slices scaled: floating point bilinearly, filtered where they shrink; integers to the nearest."""
+    """Scales all slices: floating point bilinearly, filtered if they shrink; integers by the nearest value."""
     if volume.shape[-3:-1] == shape:
         return volume
     if not volume.is_floating_point():
@@ -290,7 +294,7 @@ def _resized(volume: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def _merged(shown: Tensor, layout: StitchLayout) -> Tensor:
-    """The slices ``[..., D]`` out of those of all tiles of all images, ``[..., N·tiles]``, some shown repeatedly."""
+    """Merges the slices of all tiles, ``[..., N·tiles]``, some of which show the same slice, to ``[..., D]``."""
     device = shown.device
     starts = torch.arange(layout.images, device=device) * layout.step
     depth = layout.shape[-1]
@@ -302,12 +306,13 @@ def _merged(shown: Tensor, layout: StitchLayout) -> Tensor:
         return first
     used = (index < depth).nonzero()[:, 0]
     index, shown = index[used], shown.index_select(-1, used)
-    # the mean as the first and the others' mean difference from it, for equal values do not change by rounding then
+    # The mean is the first plus the mean difference from it, so that rounding does not change equal values.
     difference = shown - first.index_select(-1, index)
     return first + torch.zeros_like(first).index_add(-1, index, difference) / index.bincount(minlength=depth)
 
 
 def _require_type_holds(fill: float, dtype: torch.dtype) -> None:
+    """Refuses a fill that an integer type cannot hold."""
     limits = None if dtype.is_floating_point or dtype.is_complex or dtype == torch.bool else torch.iinfo(dtype)
     if limits is not None and not (limits.min <= fill <= limits.max and fill == int(fill)):
         raise ValueError(f"fill must be a whole number from {limits.min} to {limits.max} for {dtype}, got {fill}.")

@@ -1,4 +1,4 @@
-"""Bidirectional copy-paste between the patches of annotated scans and those of the others."""
+"""Bidirectional copy-paste: exchanges boxes between patches of annotated scans and patches of other scans."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ import ignite.distributed as idist
 import numpy as np
 
 Box = tuple[slice, ...]
+"""A box as a slice along each axis."""
 
 
 class SwapBoxes:
-    """Each patch of an annotated scan exchanges a box, at a random place, with one of another scan.
+    """Exchanges a box at a random place between each patch of an annotated scan and a patch of another scan.
 
     Bidirectional copy-paste (BCP; Bai et al., CVPR 2023, section 3.2): annotations and pseudo-labels move with their
-    voxels, so that a network meets both in one image and has to find an organ in surroundings of another scan. Where
-    BCP makes two images of four patches, here two patches exchange what is in the box, and no voxel is lost; what
-    annotations and pseudo-labels weigh is left to the loss terms. A pure function of the seed and the iteration, so
-    that a resumed run draws what the uninterrupted one did.
+    voxels, so that the network sees both in one image and has to find an organ in another scan's surroundings. BCP
+    makes two images of four patches; here two patches exchange what is in the box, and no voxel is lost. The weights of
+    annotations and pseudo-labels are left to the loss terms. The boxes depend only on the seed and the iteration, so
+    that a resumed run draws what the uninterrupted one would have drawn.
 
     Args:
-        keys: the batch's entries whose boxes are exchanged, alike in size, each ``[B, channels, H, W, D]``.
-        labelled: patches of annotated scans at the beginning of a batch. The first of them is paired with the first
-            one after them, and so on; those without a partner stay as they are.
-        share: side of a box as a share of the patch's, above 0 and below 1; BCP's is 2/3.
-        seed: of the places.
+        keys: Keys of the batch's entries whose boxes are exchanged, each ``[B, channels, H, W, D]``, equal in size.
+        labelled: Number of patches of annotated scans, which come first in a batch. The first of them is paired with
+            the first of the others, and so on; patches without a partner stay as they are.
+        share: Ratio of a box's side to the patch's, above 0 and below 1; BCP's is 2/3.
+        seed: Seed of the boxes' places.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of its range.
 
     Example:
         >>> import torch
@@ -48,18 +49,18 @@ class SwapBoxes:
         self.seed = seed
 
     def boxes(self, iteration: int, *, number: int, size: Sequence[int]) -> list[Box]:
-        """The boxes of an iteration, one a pair, in patches of a size."""
+        """Draws an iteration's boxes, one for each of `number` pairs, in patches of a size."""
         generator = np.random.default_rng([self.seed, iteration, idist.get_rank(), 3])
         sides = np.maximum(1, np.rint(self.share * np.asarray(size)).astype(int))
         starts = generator.integers(np.asarray(size) - sides + 1, size=(number, len(size)))
         return [tuple(map(slice, start.tolist(), (start + sides).tolist())) for start in starts]
 
     def __call__(self, batch: Mapping[str, Any], iteration: int) -> dict[str, Any]:
-        """The batch with its boxes exchanged; the tensors given are not written to.
+        """Exchanges the boxes of a batch; the tensors given are not written to.
 
         Args:
-            batch: the labelled patches first.
-            iteration: of the training, at least 0.
+            batch: Batch with the patches of annotated scans first.
+            iteration: Iteration of the training, at least 0.
         """
         shape = batch[self.keys[0]].shape
         pairs = max(0, min(self.labelled, shape[0] - self.labelled))

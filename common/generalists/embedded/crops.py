@@ -1,8 +1,8 @@
-"""Square crops around boxes, and the way back, as two small matrix products each.
+"""Cuts square crops around boxes out of slices and pastes them back, by two small matrix products each.
 
 Crops are parallel to the axes, so resampling separates: `crop = rows @ slice @ columns.T`. The weights are triangles
-as wide as the coarser of the two grids, so that shrinking a slice averages over it (no aliasing) and enlarging is
-bilinear.
+as wide as a pixel of the coarser of the two grids, so that shrinking averages (there is no aliasing) and enlarging is
+bilinear interpolation.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class CropFrames:
     """Where P square crops lie on their slices.
 
     Attributes:
-        centre: `[P, 2]`, (x, y) in pixel coordinates (a pixel's centre is at index + 0.5).
-        half: `[P, 2]`, half the crop's side along x and y, in pixels.
-        size: side of the resampled crop in crop pixels.
+        centre: Centre of each crop, `[P, 2]`, (x, y) in pixel coordinates (a pixel's centre is at index + 0.5).
+        half: Half the side of each crop along x and y, `[P, 2]`, in pixels.
+        size: Side of the resampled crops in crop pixels.
     """
 
     centre: Tensor
@@ -37,14 +37,14 @@ class CropFrames:
         minimum: float = 16.0,
         spacing: tuple[float, float] = (1.0, 1.0),
     ) -> CropFrames:
-        """Squares (in millimetres) of side `factor` times the longer side of each box.
+        """Places a crop around each box, square in millimetres, with `factor` times the box's longer side.
 
         Args:
-            boxes: `[P, 4]` XYXY in pixels.
-            size: side of the resampled crop.
-            factor: side of the crop over the longer side of the box.
-            minimum: smallest side, in pixels of the finer axis.
-            spacing: (row, column) size of a pixel in mm; only the ratio matters.
+            boxes: Boxes `[P, 4]`, XYXY in pixels.
+            size: Side of the resampled crops in crop pixels.
+            factor: Ratio of a crop's side to the longer side of its box.
+            minimum: Least side of a crop, in pixels of the finer axis.
+            spacing: (row, column) size of a pixel in mm, of which only the ratio matters.
         """
         row, column = spacing
         pixel = boxes.new_tensor([column, row]) / min(row, column)
@@ -58,19 +58,19 @@ class CropFrames:
         return self.centre[..., None] + self.half[..., None] * steps
 
     def to_crop(self, xy: Tensor) -> Tensor:
-        """Pixel coordinates `[P, N, 2]` to crop coordinates (0 to `size`)."""
+        """Converts pixel coordinates `[P, N, 2]` to crop coordinates (0 to `size`)."""
         return ((xy - self.centre[:, None]) / self.half[:, None] + 1) * (self.size / 2)
 
 
 def cut(slices: Tensor, frames: CropFrames) -> tuple[Tensor, Tensor]:
-    """Crops of slices.
+    """Cuts crops out of slices.
 
     Args:
-        slices: `[P, Hs, Ws]` float, one slice for each crop.
-        frames: P crops.
+        slices: One slice for each crop, `[P, Hs, Ws]`, floating point.
+        frames: Places of the P crops.
 
     Returns:
-        The crops `[P, size, size]`, and where they lie on the slice (1) or beyond its border (0), same shape.
+        The crops `[P, size, size]`, and in the same shape 1 where they lie on the slice and 0 beyond its border.
     """
     columns, in_columns = _read_weights(frames, 0, slices.shape[2])
     rows, in_rows = _read_weights(frames, 1, slices.shape[1])
@@ -79,15 +79,15 @@ def cut(slices: Tensor, frames: CropFrames) -> tuple[Tensor, Tensor]:
 
 
 def paste(crops: Tensor, frames: CropFrames, shape: tuple[int, int]) -> Tensor:
-    """Puts crops back on slices of the given shape; 0 outside the crop.
+    """Puts crops back on slices of the given shape, which are 0 outside the crop.
 
     Args:
-        crops: `[P, size, size]` float.
-        frames: the P crops' places.
-        shape: (Hs, Ws) of the slices.
+        crops: Crops `[P, size, size]`, floating point.
+        frames: Places of the P crops.
+        shape: Shape (Hs, Ws) of the slices.
 
     Returns:
-        `[P, Hs, Ws]`.
+        Slices `[P, Hs, Ws]`.
     """
     columns = _write_weights(frames, 0, shape[1])
     rows = _write_weights(frames, 1, shape[0])
@@ -95,7 +95,7 @@ def paste(crops: Tensor, frames: CropFrames, shape: tuple[int, int]) -> Tensor:
 
 
 def _read_weights(frames: CropFrames, axis: int, length: int) -> tuple[Tensor, Tensor]:
-    """Weights `[P, size, length]` of slice pixels for crop pixels, and whether the crop pixel is on the slice."""
+    """Weights `[P, size, length]` of slice pixels for crop pixels, and whether crop pixels lie on the slice."""
     position = frames.positions()[:, axis]
     inside = ((position >= 0) & (position <= length)).to(position.dtype)
     centres = torch.arange(length, device=position.device, dtype=position.dtype) + 0.5

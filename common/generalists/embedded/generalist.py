@@ -1,4 +1,4 @@
-"""The generalist that ships with the package."""
+"""EmbeddedGeneralist, which segments with the network and the weights that ship with the package."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from common.generalists.embedded.prompt_unet import CROP_SIZE, PromptUNet, promp
 from common.generalists.prompts import Prompts
 
 WEIGHTS = "prompt_unet.pt"
-"""The shipped weights' file in `common/generalists/embedded/data`."""
+"""File of the shipped weights in `common/generalists/embedded/data`."""
 
 
 class EmbeddedGeneralist:
-    """PromptUNet with weights trained on procedurally generated scenes (a `Generalist`).
+    """A `Generalist` with a small network, PromptUNet, trained on procedurally generated scenes.
 
-    All prompts of all slices pass in batches through one network; crops are made and put back on the device.
+    The prompts of all slices pass through the network in batches; crops are cut and pasted back on the device.
 
     Args:
-        device: where it runs.
-        weights: a file written by `train_prompt_unet`; the shipped weights by default.
-        batch_size: prompts a pass of the network, which bounds memory.
-        precision: `fp32` or `bf16`; by default the fastest the device computes natively.
+        device: Device that it runs on.
+        weights: File written by `common.generalists.embedded.training`; by default the shipped one.
+        batch_size: Number of prompts per pass of the network, which bounds memory.
+        precision: `fp32` or `bf16`; by default the fastest that the device computes natively.
 
     Raises:
-        FileNotFoundError: if there is no such weights file.
-        ValueError: if the file holds no weights of a PromptUNet, or a setting makes no sense.
+        FileNotFoundError: If there is no such weights file.
+        ValueError: If the file does not hold the weights of a PromptUNet, or a setting makes no sense.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class EmbeddedGeneralist:
 
     @torch.inference_mode()
     def segment(self, images: Tensor, prompts: Prompts, spacing: tuple[float, float] = (1.0, 1.0)) -> Tensor:
-        """Probabilities of the prompted objects: see `Generalist.segment`. 0 outside the crop around the box."""
+        """Segments the prompted objects, see `Generalist.segment`; probabilities are 0 far from the box."""
         shape = (images.shape[1], images.shape[2])
         found = images.new_zeros((len(prompts), *shape), dtype=torch.float32)
         for begin in range(0, len(prompts), self.batch_size):
@@ -69,8 +69,10 @@ class EmbeddedGeneralist:
 
 
 def load_prompt_unet(weights: str | Path | None = None) -> PromptUNet:
-    """A PromptUNet with the shipped weights or those of a file, for inference; errors as for `EmbeddedGeneralist`."""
-    source = resources.files("common.generalists.embedded").joinpath("data", WEIGHTS) if weights is None else Path(weights)
+    """Loads a PromptUNet with the shipped weights or a file's, frozen; errors are those of `EmbeddedGeneralist`."""
+    source = (
+        resources.files("common.generalists.embedded").joinpath("data", WEIGHTS) if weights is None else Path(weights)
+    )
     if not source.is_file():
         raise FileNotFoundError(
             f"weights of the embedded generalist not found at {source}; "
@@ -83,12 +85,12 @@ def load_prompt_unet(weights: str | Path | None = None) -> PromptUNet:
         counters = {name: value for name, value in network.state_dict().items() if not value.is_floating_point()}
         network.load_state_dict({name: value.float() for name, value in state.items()} | counters)
     except Exception as error:
-        raise ValueError(f"{source} must hold the weights of a PromptUNet, but: {error}") from error
+        raise ValueError(f"{source} must hold the weights of a PromptUNet, but does not load: {error}") from error
     return network.eval().requires_grad_(False)
 
 
 def _fold_batch_norm(network: PromptUNet) -> PromptUNet:
-    """Merges each batch norm into the convolution before it (same function, fewer passes over memory)."""
+    """Merges each batch norm into the convolution before it, which computes the same with less memory traffic."""
     for block in [*network.down, *network.up]:
         for index, layer in enumerate(block):
             if isinstance(layer, nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""PromptUNet: the small promptable network behind the embedded generalist."""
+"""PromptUNet, the small promptable network of the embedded generalist, and its input."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from common.generalists.embedded.crops import CropFrames, cut
 from common.generalists.prompts import Prompts
 
 CROP_SIZE = 64
-"""Side of the crops the network sees."""
+"""Side in pixels of the crops that the network sees."""
 
 POINT_SIGMA = 1.5
-"""Standard deviation of a point's Gaussian, in crop pixels."""
+"""Standard deviation in crop pixels of the Gaussian that marks a point."""
 
 
 def _convolutions(inputs: int, outputs: int) -> nn.Sequential:
+    """Two convolutions, each with batch norm and ReLU."""
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
@@ -27,13 +28,13 @@ def _convolutions(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class PromptUNet(nn.Module):
-    """A 2D U-Net that segments the prompted object of a crop.
+    """A 2D U-Net that segments the prompted object in a crop.
 
-    Input `[P, 4, S, S]`: the normalised image, the box, the positive points, the negative points (see
-    `prompted_crops`). Output `[P, 1, S, S]`: logits of the object's mask.
+    The input `[P, 4, S, S]` holds the normalised image, the box, the positive points and the negative points (see
+    `prompted_crops`); the output `[P, 1, S, S]` holds logits of the object's mask.
 
     Args:
-        channels: features at each resolution; S must be divisible by `2 ** (len(channels) - 1)`.
+        channels: Number of features at each resolution; S must be divisible by `2 ** (len(channels) - 1)`.
     """
 
     def __init__(self, channels: Sequence[int] = (16, 32, 64, 128, 128)) -> None:
@@ -53,16 +54,16 @@ class PromptUNet(nn.Module):
 
 
 def prompted_crops(slices: Tensor, prompts: Prompts, frames: CropFrames) -> Tensor:
-    """The network's input.
+    """Makes the network's input from slices and prompts.
 
     Args:
-        slices: `[P, Hs, Ws]` float, the slice of each prompt, any intensity scale.
+        slices: Slice of each prompt, `[P, Hs, Ws]`, floating point, on any intensity scale.
         prompts: P prompts.
-        frames: P crops around the prompts' boxes.
+        frames: Places of the P crops around the prompts' boxes.
 
     Returns:
-        `[P, 4, S, S]`: image (zero mean and unit variance within the crop, tails clipped, 0 beyond the slice's border),
-        box (1 inside), positive points and negative points (Gaussians of height 1).
+        Crops `[P, 4, S, S]` of the image (zero mean and unit variance within the crop, tails clipped, 0 beyond the
+        slice's border), the box (1 inside), the positive and the negative points (Gaussians of height 1).
     """
     image, on_slice = cut(slices, frames)
     corners = frames.to_crop(prompts.boxes.view(-1, 2, 2))
@@ -80,7 +81,7 @@ def prompted_crops(slices: Tensor, prompts: Prompts, frames: CropFrames) -> Tens
 
 
 def _normalise(image: Tensor, valid: Tensor) -> Tensor:
-    """Zero mean, unit variance over valid pixels; a second pass after clipping at 2.5 deviations makes it robust."""
+    """Scales valid pixels to zero mean and unit variance, twice, with outliers clipped at 2.5 deviations first."""
     count = valid.sum(dim=(1, 2), keepdim=True).clamp(min=1)
     for limit in (2.5, 4.0):
         mean = (image * valid).sum(dim=(1, 2), keepdim=True) / count

@@ -2,9 +2,9 @@
 
 A scene looks somewhat like a slice of an MR scan. Its background is the arg-max partition of smooth random fields. On
 it lie bright and dark neighbours, and one object: a union of deformed ellipses with tubes attached (a chamber with its
-vessels), or a region of the partition. The object is cut at random by a neighbour or a line, its surroundings may go on
-beyond the cut with the same intensity (so that the border fades), and a thin wall, broken in places, may lie around it.
-Texture, blur, a bias field and noise come last. Nothing is taken from a real scan.
+vessels), or a region of the partition. At random, the object is cut by a neighbour or a line, the tissue beyond the cut
+has the same intensity (so that there is no border), and a thin wall, broken in places, surrounds the object. Texture,
+blur, a bias field and noise come last. Nothing is taken from a real scan.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Scenes:
     """A batch of scenes.
 
     Attributes:
-        images: float `[B, 1, S, S]`, any intensity scale.
-        masks: float `[B, 1, S, S]`, 1 inside the (connected) object, 0 elsewhere.
+        images: Pictures `[B, 1, S, S]`, floating point, on any intensity scale.
+        masks: Masks `[B, 1, S, S]`, floating point: 1 inside the (connected) object, 0 elsewhere.
     """
 
     images: Tensor
@@ -38,7 +38,7 @@ class Scenes:
 
 
 class _Random:
-    """Uniform and normal draws from one generator, shaped `[B, *shape]`."""
+    """Random numbers of several distributions from one generator, shaped `[B, *shape]`."""
 
     def __init__(self, batch: int, generator: torch.Generator) -> None:
         self.batch = batch
@@ -58,19 +58,19 @@ class _Random:
 
 
 def smooth_fields(length: Tensor, size: int, generator: torch.Generator, waves: int = 16) -> Tensor:
-    """Gaussian random fields of unit variance with a squared-exponential covariance.
+    """Draws Gaussian random fields of unit variance with a squared-exponential covariance.
 
     Each field is a sum of random plane waves (random Fourier features); since a plane wave separates into products of
     functions of x and of y, all fields are one batched matrix product.
 
     Args:
-        length: length scale of each field in pixels, `[B, N]`.
-        size: side of the square fields in pixels.
-        generator: source of randomness.
-        waves: plane waves a field.
+        length: Length scale of each of N fields per scene, `[B, N]`, in pixels.
+        size: Side of the square fields in pixels.
+        generator: Random generator on the CPU.
+        waves: Number of plane waves per field.
 
     Returns:
-        `[B, N, size, size]`.
+        Fields `[B, N, size, size]`.
     """
     batch, number = length.shape
     frequency = torch.randn(batch, number, waves, 2, generator=generator) / length[..., None, None]
@@ -84,7 +84,7 @@ def smooth_fields(length: Tensor, size: int, generator: torch.Generator, waves: 
 
 
 def _ellipses(x: Tensor, y: Tensor, centre: Tensor, radius: Tensor, ratio: Tensor, angle: Tensor) -> Tensor:
-    """Approximate signed distance (positive inside, pixels) to ellipses: `[B, N, S, S]`; parameters `[B, N]`."""
+    """Approximate signed distance in pixels (positive inside) to N ellipses per scene: `[B, N, S, S]`."""
     dx = x[:, None] - centre[..., 0, None, None]
     dy = y[:, None] - centre[..., 1, None, None]
     cos, sin = angle.cos()[..., None, None], angle.sin()[..., None, None]
@@ -94,7 +94,7 @@ def _ellipses(x: Tensor, y: Tensor, centre: Tensor, radius: Tensor, ratio: Tenso
 
 
 def _tubes(x: Tensor, y: Tensor, start: Tensor, angle: Tensor, length: Tensor, width: Tensor) -> Tensor:
-    """Signed distance (positive inside, pixels) to capsules of half-width `width`: `[B, N, S, S]`."""
+    """Signed distance in pixels (positive inside) to N capsules of half-width `width` per scene: `[B, N, S, S]`."""
     dx = x[:, None] - start[..., 0, None, None]
     dy = y[:, None] - start[..., 1, None, None]
     cos, sin = angle.cos()[..., None, None], angle.sin()[..., None, None]
@@ -104,6 +104,7 @@ def _tubes(x: Tensor, y: Tensor, start: Tensor, angle: Tensor, length: Tensor, w
 
 
 def _paint(canvas: Tensor, intensity: Tensor, distance: Tensor, opacity: Tensor | float = 1.0) -> Tensor:
+    """Paints an intensity where the signed distance to a shape is positive, with a border of a pixel."""
     cover = (distance + 0.5).clamp(0, 1) * opacity
     return torch.lerp(canvas, intensity.expand_as(canvas), cover)
 
@@ -117,7 +118,7 @@ def _blur(image: Tensor, sigma: float) -> Tensor:
 
 
 def _draw(batch: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Images and object masks (all components, any size), `[B, 1, S, S]` each."""
+    """Draws images and the masks of their objects (of any size and number of components), `[B, 1, S, S]` each."""
     draw = _Random(batch, generator)
     scale = size / 96
     column = (batch, 1, 1, 1)
@@ -229,15 +230,15 @@ def random_scenes(number: int, generator: torch.Generator, size: int = 80) -> Sc
     """Draws scenes.
 
     Args:
-        number: scenes in the batch.
-        generator: source of all randomness (CPU): the same state gives the same scenes.
-        size: side of the scenes in pixels; objects are 4 % to 70 % of it wide.
+        number: Number of scenes in the batch.
+        generator: Random generator on the CPU; the same state gives the same scenes.
+        size: Side of the scenes in pixels; objects are 4 % to 70 % of it wide.
 
     Returns:
         Scenes on the CPU, each with one connected object of at least 0.3 % and at most 45 % of the scene's area.
 
     Raises:
-        ValueError: if `number` or `size` is too small.
+        ValueError: If `number` or `size` is too small.
     """
     if number < 1:
         raise ValueError(f"number of scenes must be at least 1, got {number}")

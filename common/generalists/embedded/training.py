@@ -1,8 +1,8 @@
-"""Trains PromptUNet on procedurally generated scenes alone.
+"""Trains PromptUNet, the embedded generalist's network, on procedurally generated scenes alone.
 
 `python -m common.generalists.embedded.training --seed 0 --steps 5200 --output prompt_unet.pt` reproduces the shipped
-weights (on one free CPU core in about 35 minutes). Interrupted, the same command continues from `OUTPUT.checkpoint`.
-Every step draws from its own seed, so a resumed run sees the same scenes as an uninterrupted one.
+weights (in about 35 minutes on one CPU core). If it is interrupted, the same command resumes from `OUTPUT.checkpoint`.
+Every step has a seed of its own, so that a resumed run sees the same scenes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from common.generalists.prompts import Prompts
 logger = logging.getLogger(__name__)
 
 _POINTS = 8
+"""Most positive points of a prompt."""
 
 
 def spoil(masks: Tensor, generator: torch.Generator) -> Tensor:
-    """Masks as an imperfect teacher would give them: eroded, dilated, ragged, with parts missing or added.
+    """Spoils masks as an imperfect teacher would: eroded, dilated, ragged, with parts missing or added.
 
     Args:
-        masks: `[B, 1, S, S]`, 0 or 1.
-        generator: source of randomness.
+        masks: True masks `[B, 1, S, S]` of 0 and 1.
+        generator: Random generator on the CPU.
 
     Returns:
-        Connected masks of the same shape; the given mask where nothing would have been left.
+        Connected masks of the same shape; a mask of which too little would be left stays as it is.
     """
     batch, _, size, _ = masks.shape
 
@@ -57,27 +58,22 @@ def spoil(masks: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def boxes_of(masks: Tensor) -> Tensor:
-    """Bounding boxes (XYXY, half-open) of non-empty masks `[B, 1, S, S]`: `[B, 4]` float."""
-    sides = []
-    for axis in (2, 3):
-        occupied = masks[:, 0].amax(dim=axis - 1 if axis == 2 else 2) > 0
+    """Bounding boxes `[B, 4]` (XYXY, half-open) of non-empty masks `[B, 1, S, S]`."""
+    first, last = [], []
+    for other_axis in (1, 2):
+        occupied = masks[:, 0].amax(dim=other_axis) > 0
         position = torch.arange(occupied.shape[1])
-        sides.append(
-            (
-                torch.where(occupied, position, occupied.shape[1]).amin(dim=1),
-                torch.where(occupied, position + 1, 0).amax(dim=1),
-            )
-        )
-    (left, right), (top, bottom) = sides
-    return torch.stack([left, top, right, bottom], dim=1).float()
+        first.append(torch.where(occupied, position, occupied.shape[1]).amin(dim=1))
+        last.append(torch.where(occupied, position + 1, 0).amax(dim=1))
+    return torch.stack([*first, *last], dim=1).float()
 
 
 def simulated_prompts(masks: Tensor, generator: torch.Generator) -> Prompts:
-    """A prompt for each object: half of them from spoilt masks; box widened at random; 1-8 points, a few wrong.
+    """Draws a prompt for each object, half of them from spoilt masks: a widened box and points in and around it.
 
     Args:
-        masks: true masks `[B, 1, S, S]`.
-        generator: source of randomness.
+        masks: True masks `[B, 1, S, S]`.
+        generator: Random generator on the CPU.
     """
     batch, _, size, _ = masks.shape
 
@@ -111,7 +107,7 @@ def simulated_prompts(masks: Tensor, generator: torch.Generator) -> Prompts:
 
 
 def training_batch(number: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Network inputs `[B, 4, S, S]` and target masks `[B, 1, S, S]` of fresh scenes, decided by the seed."""
+    """Draws scenes by a seed: network inputs `[B, 4, S, S]` and target masks `[B, 1, S, S]`."""
     generator = torch.Generator().manual_seed(seed)
     scenes = random_scenes(number, generator)
     prompts = simulated_prompts(scenes.masks, generator)
@@ -121,7 +117,7 @@ def training_batch(number: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Soft Dice (a crop) plus binary cross-entropy, in float32."""
+    """The loss: soft Dice per crop plus binary cross-entropy, in float32."""
     logits = logits.float()
     probability = logits.sigmoid()
     overlap = (probability * target).sum(dim=(1, 2, 3))
@@ -131,7 +127,7 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def learning_rate(step: int, steps: int, peak: float) -> float:
-    """Linear warm-up over 100 steps, then half a cosine to 1 % of the peak."""
+    """The learning rate at a step: linear warm-up over 100 steps, times half a cosine down to 1 % of the peak."""
     warm = min(1.0, (step + 1) / 100)
     return peak * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
@@ -142,7 +138,7 @@ def _save(content: dict, path: Path) -> None:
 
 
 def weights_of(network: nn.Module) -> dict[str, Tensor]:
-    """The network's state as a plain dictionary of float16 tensors (counters left out)."""
+    """The network's state as a plain dictionary of float16 tensors, without counters."""
     return {k: v.detach().half().contiguous() for k, v in network.state_dict().items() if v.is_floating_point()}
 
 
@@ -158,13 +154,13 @@ def train(
     """Trains the network and writes its weights.
 
     Args:
-        output: file for the weights (`torch.save` of a tensor dictionary).
-        seed: decides the initial weights and every scene.
-        steps: optimiser steps.
-        batch_size: scenes a step.
-        peak_learning_rate: of AdamW.
-        checkpoint_every: steps between checkpoints.
-        stop_after: end early, after this many steps of the schedule; the same command without it continues.
+        output: File that the weights are written to.
+        seed: Seed of the initial weights and all scenes.
+        steps: Number of optimiser steps.
+        batch_size: Number of scenes per step.
+        peak_learning_rate: Largest learning rate of AdamW.
+        checkpoint_every: Number of steps between checkpoints.
+        stop_after: Number of steps after which to stop early; the same command without it resumes.
     """
     torch.manual_seed(seed)
     network = PromptUNet()
@@ -180,7 +176,7 @@ def train(
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["step"]
-        logger.info("continuing after step %d from %s", first, checkpoint)
+        logger.info("resuming after step %d from %s", first, checkpoint)
 
     def save(step: int) -> None:
         state = {"network": network.state_dict(), "average": average.state_dict(), "step": step}
@@ -207,7 +203,7 @@ def train(
         if (step + 1) % 50 == 0:
             mean = torch.stack(running).mean().item()
             pace = (time.perf_counter() - started) / (step + 1 - first)
-            logger.info("step %d/%d loss %.4f, %.3f s a step", step + 1, steps, mean, pace)
+            logger.info("step %d/%d loss %.4f, %.3f s per step", step + 1, steps, mean, pace)
             running.clear()
         if (step + 1) % checkpoint_every == 0 or step + 1 == last:
             save(step + 1)

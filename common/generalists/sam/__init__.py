@@ -1,4 +1,4 @@
-"""The SAM family: as a generalist, fine-tuned by LoRA, and as a network for volumes whose slices are stitched."""
+"""Models of the SAM family: as generalists, fine-tuned by LoRA, and as networks that segment volumes."""
 
 from common.generalists.sam.embeddings import EmbeddingCache
 from common.generalists.sam.generalist import SamGeneralist

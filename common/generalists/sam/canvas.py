@@ -1,4 +1,4 @@
-"""Where slices lie on the square image that SAM's encoder takes, and the way there and back."""
+"""Places slices on the square image that SAM's encoder takes, and cuts their masks out of its output."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from dataclasses import dataclass
 from math import isqrt
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
 STRIDE = 4
-"""Pixels of the input to a pixel of the decoder's masks."""
+"""Side of a pixel of the decoder's masks, in pixels of the input."""
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """A square image with a grid of tiles, one slice a tile, each in its tile's upper left corner.
+    """A square image with a grid of tiles, each with one slice in its upper left corner.
 
-    With one tile this is SAM's own preparation: the longer side is scaled to the input's, the rest is padding. Several
-    tiles, so that one pass of the encoder serves several slices, are this project's idea.
+    With one tile this is SAM's own preparation: the slice's longer side is scaled to the input's, and the rest is
+    padding. To use several tiles, so that one pass of the encoder serves several slices, is our choice.
 
     Attributes:
-        side: of the square in pixels.
+        side: Side of the square in pixels.
         shape: (rows, columns) of a slice.
-        grid: tiles a row and a column.
-        stretch: slices fill their tile, else they keep their aspect.
+        grid: Number of tiles per row and per column.
+        stretch: Whether slices are stretched to fill their tile; if not, they keep their aspect ratio.
     """
 
     side: int
@@ -34,10 +35,10 @@ class Canvas:
 
     @classmethod
     def fitting(cls, side: int, shape: tuple[int, int], slices: int = 1, *, stretch: bool = False) -> Canvas:
-        """The largest grid of at most `slices` tiles on which no slice has to be shrunk; one tile at least.
+        """Chooses the largest grid of at most `slices` tiles on which no slice has to be shrunk, or else one tile.
 
         Raises:
-            ValueError: if `slices` is not the square of a whole number.
+            ValueError: If `slices` is not the square of a whole number.
         """
         if slices < 1 or isqrt(slices) ** 2 != slices:
             raise ValueError(f"slices_per_pass must be 1, 4, 9, 16 or another square number, got {slices}")
@@ -49,12 +50,12 @@ class Canvas:
 
     @property
     def slices(self) -> int:
-        """Tiles on the square."""
+        """Number of tiles, and so of slices, on the square."""
         return self.grid**2
 
     @property
     def tile(self) -> int:
-        """Side of a tile in pixels: a multiple of 16, the side of a token, so that tiles share none."""
+        """Side of a tile in pixels: a multiple of 16, the side of a token, so that no two tiles share a token."""
         return self.side // self.grid // 16 * 16
 
     @property
@@ -67,53 +68,52 @@ class Canvas:
         return rows, columns
 
     def enlarge(self, slices: Tensor) -> Tensor:
-        """Slices `[S, rows, columns]` of 0..255 scaled to their size on the canvas; whole grey levels, like SAM's own.
+        """Scales slices `[S, rows, columns]` of 0..255 to their size on the canvas, in whole grey levels as SAM does.
 
-        SAM's code scales bilinearly, MedSAM's (`stretch`) bicubically; both filter where they shrink.
+        SAM's code scales bilinearly, MedSAM's (`stretch`) bicubically; both smooth when they shrink a slice.
         """
         mode = "bicubic" if self.stretch else "bilinear"
         scaled = F.interpolate(slices[:, None], self.scaled, mode=mode, align_corners=False, antialias=True)
         return scaled[:, 0].round().clamp(0, 255)
 
     def lay_out(self, scaled: Tensor) -> Tensor:
-        """Puts consecutive prepared slices on canvases: `[S, channels, h, w]` to `[N, channels, side, side]`."""
+        """Lays consecutive scaled slices `[S, channels, h, w]` on canvases `[N, channels, side, side]`."""
         number, channels, rows, columns = scaled.shape
         canvases = -(-number // self.slices)
         tiles = scaled.new_zeros(canvases * self.slices, channels, self.tile, self.tile)
         tiles[:number, :, :rows, :columns] = scaled
-        grid = tiles.view(canvases, self.grid, self.grid, channels, self.tile, self.tile)
-        image = grid.permute(0, 3, 1, 4, 2, 5).reshape(canvases, channels, self.grid * self.tile, -1)
+        image = rearrange(tiles, "(n row column) c h w -> n c (row h) (column w)", row=self.grid, column=self.grid)
         rest = self.side - self.grid * self.tile
         return F.pad(image, (0, rest, 0, rest))
 
     def corners(self, slice_index: Tensor) -> Tensor:
-        """(x, y) of the upper left corner of each slice's tile on its canvas: `[P]` to `[P, 2]` long."""
+        """Upper left corner (x, y) of each slice's tile on its canvas, from `[P]` to int64 `[P, 2]`."""
         place = slice_index % self.slices
         return torch.stack([place % self.grid, place // self.grid], dim=-1) * self.tile
 
     def move(self, coordinates: Tensor, slice_index: Tensor) -> Tensor:
-        """(x, y) in pixels of slices, `[P, N, 2]`, to pixels of the canvas."""
+        """Converts (x, y) in pixels of the slices, `[P, N, 2]`, to pixels of the canvas."""
         factors = coordinates.new_tensor([self.scaled[1] / self.shape[1], self.scaled[0] / self.shape[0]])
         return coordinates * factors + self.corners(slice_index)[:, None].to(coordinates)
 
     def cut(self, masks: Tensor, slice_index: Tensor) -> Tensor:
-        """Probabilities on the slices from the decoder's logits.
+        """Turns the decoder's logits into probabilities on the slices.
 
-        Each model's own order is kept: SAM enlarges logits to the canvas, takes the slice's part and scales it to the
-        slice; MedSAM scales probabilities to the slice.
+        The order of steps is each model's own: SAM enlarges logits to the canvas, cuts out the slice and scales it to
+        its shape; MedSAM scales probabilities to the slice's shape.
 
         Args:
-            masks: logits `[P, side / 4, side / 4]`.
-            slice_index: `[P]`.
+            masks: Logits of P objects on their canvases, `[P, side / 4, side / 4]`.
+            slice_index: Index of the slice that each object lies on, `[P]`.
 
         Returns:
-            `[P, rows, columns]` in 0..1.
+            Probabilities `[P, rows, columns]` in 0..1.
         """
         size = self.tile // STRIDE
         corners = (self.corners(slice_index) // STRIDE).tolist()
-        tiles = torch.stack([mask[y : y + size, x : x + size] for mask, (x, y) in zip(masks, corners, strict=True)])[
-            :, None
-        ]
+        tiles = torch.stack(
+            [mask[None, y : y + size, x : x + size] for mask, (x, y) in zip(masks, corners, strict=True)]
+        )
         if self.stretch:
             return F.interpolate(tiles.sigmoid(), self.shape, mode="bilinear", align_corners=False)[:, 0]
         rows, columns = self.scaled

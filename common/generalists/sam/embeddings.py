@@ -1,4 +1,4 @@
-"""Image embeddings kept on disk: those of a scan never change."""
+"""A cache on disk for image embeddings, which never change for a scan."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ logger = logging.getLogger(__name__)
 
 
 class EmbeddingCache:
-    """A folder of embeddings in half precision, one file for a scan in a view.
+    """A folder of embeddings in half precision, with one file for each scan and view.
 
-    A file's name is a digest of all that decides its content, so another model, preparation or image never meets it.
-    Embeddings are appended as they are made, each with a checksum: what an interruption or a bad disk damages is found,
-    told in the log, and made anew. Where the folder cannot be written, work goes on without it, and the log says so.
+    A file's name is a digest of all that decides its content, so another model, preparation or image never reads it.
+    Embeddings are appended as they are made, each with a checksum: those damaged by an interruption or a bad disk are
+    reported in the log and recomputed. If the folder cannot be written, work continues without it, and the log says so.
 
     Args:
-        folder: made when the first file is written.
-        max_gb: when all files together exceed this, those unused for longest are removed.
+        folder: Folder of the files; it is made when the first one is written.
+        max_gb: Size in gigabytes of all files together above which those unused for longest are removed.
 
     Raises:
-        ValueError: if `max_gb` is not positive.
+        ValueError: If `max_gb` is not positive.
     """
 
     def __init__(self, folder: str | Path, max_gb: float = 100.0) -> None:
@@ -38,11 +38,11 @@ class EmbeddingCache:
         self._writable = True
 
     def load(self, key: str, shape: Sequence[int], numbers: Sequence[int]) -> dict[int, Tensor]:
-        """Those of the embeddings that are kept under a key, float16 of this shape, by number."""
+        """Loads those of the numbered embeddings that are kept under a key: float16 of this shape, by number."""
         file = self._file(key)
-        if not file.is_file() or not _complete(file, shape):
+        if not file.is_file() or not _complete_records(file, shape):
             return {}
-        records = np.memmap(file, _record(shape), mode="r", shape=_complete(file, shape))
+        records = np.memmap(file, _record_type(shape), mode="r", shape=_complete_records(file, shape))
         place = {int(number): position for position, number in enumerate(records["number"])}
         found, damaged = {}, 0
         for number in place.keys() & set(numbers):
@@ -53,17 +53,17 @@ class EmbeddingCache:
             else:
                 damaged += 1
         if damaged:
-            logger.warning("%s: %d of its embeddings are damaged and are made anew", file, damaged)
+            logger.warning("%s: %d of its embeddings are damaged and are recomputed", file, damaged)
         with suppress(OSError):  # in a read-only folder nothing is ever removed
             file.touch()
         return found
 
     def save(self, key: str, embeddings: Mapping[int, Tensor]) -> None:
-        """Adds embeddings, all of one shape; of those with one number, the last counts."""
+        """Adds embeddings of one shape under a key; if a number is added again, the last one counts."""
         if not self._writable or not embeddings:
             return
         values = torch.stack([value.to("cpu", torch.float16) for value in embeddings.values()]).contiguous().numpy()
-        records = np.zeros(len(values), _record(values.shape[1:]))
+        records = np.zeros(len(values), _record_type(values.shape[1:]))
         records["number"], records["values"] = list(embeddings), values
         records["checksum"] = [zlib.crc32(value.data) for value in values]
         file = self._file(key)
@@ -82,6 +82,7 @@ class EmbeddingCache:
         return self.folder / f"{key}.embeddings"
 
     def _shrink(self, keep: Path) -> None:
+        """Removes files, those unused for longest first, until all are within the limit; `keep` stays."""
         files = {file: file.stat() for file in self.folder.glob("*.embeddings") if file != keep}
         total = keep.stat().st_size + sum(status.st_size for status in files.values())
         for file, status in sorted(files.items(), key=lambda item: item[1].st_mtime_ns):
@@ -91,18 +92,20 @@ class EmbeddingCache:
             total -= status.st_size
 
 
-def _record(shape: Sequence[int]) -> np.dtype:
+def _record_type(shape: Sequence[int]) -> np.dtype:
+    """How an embedding of a shape is written."""
     return np.dtype([("number", "<i8"), ("checksum", "<u8"), ("values", "<f2", tuple(shape))])
 
 
-def _complete(file: Path, shape: Sequence[int]) -> int:
-    return file.stat().st_size // _record(shape).itemsize
+def _complete_records(file: Path, shape: Sequence[int]) -> int:
+    """Number of embeddings in a file that are not cut off."""
+    return file.stat().st_size // _record_type(shape).itemsize
 
 
 def _drop_incomplete(file: Path, shape: Sequence[int]) -> None:
-    """Cuts off what an interruption left of a last record."""
-    size = _complete(file, shape) * _record(shape).itemsize
+    """Cuts off a last record that an interruption left incomplete."""
+    size = _complete_records(file, shape) * _record_type(shape).itemsize
     if size < file.stat().st_size:
-        logger.warning("%s is truncated: its last embedding is made anew", file)
+        logger.warning("%s is truncated: its last embedding is recomputed", file)
         with open(file, "r+b") as stream:
             stream.truncate(size)

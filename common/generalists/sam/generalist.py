@@ -1,4 +1,4 @@
-"""SAM and its relatives as generalists."""
+"""Models of the SAM family as generalists."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from torch import Tensor, nn
 
 from common.engines.precision import PRECISIONS, autocast, best_precision
 from common.files import digest
-from common.generalists.multi_view import require_finite
+from common.generalists.checks import require_finite
 from common.generalists.prompts import Prompts
 from common.generalists.sam.canvas import Canvas
 from common.generalists.sam.embeddings import EmbeddingCache
-from common.generalists.sam.models import Usage
+from common.generalists.sam.models import Usage, state_digest
 
 PREPARATION = "1"
-"""To be raised with every change of how slices are prepared, so that no older embedding is taken for a new one."""
+"""Version of how slices are prepared: raise it with every change, so that the cache does not return old embeddings."""
 
 
 class SamGeneralist:
-    """A model of the SAM family (a `Generalist`), prompted as FM-ABS does: a box and points an object.
+    """A model of the SAM family as a `Generalist`, prompted as in FM-ABS by a box and points for each object.
 
-    Each slice is scaled to 0..255 by its own range and enlarged to the model's input; of the three masks the one with
-    the highest predicted IoU is taken (`Usage` says what MedSAM does instead). Slices and prompts pass in batches, the
-    prompts of several slices in one batch; results are those of `segment_anything.SamPredictor`, slice by slice.
+    Each slice is scaled to 0..255 by its own range and enlarged to the model's input. Of the three masks, the one with
+    the highest predicted IoU is taken (`Usage` says what MedSAM does instead). Slices and prompts are processed in
+    batches, which may hold prompts on several slices; the results are those of `segment_anything.SamPredictor` applied
+    to each slice.
 
     Args:
-        model: a `segment_anything.modeling.Sam`, e.g. by `load_sam`; moved to the device.
-        device: where it runs.
-        usage: how the model expects to be used.
-        precision: `fp32`, `bf16` or `fp16`; by default the fastest the device computes natively.
-        slices_per_pass: slices of a view that share one pass of the encoder, at most: a square number. Neighbours lie
-            in a grid, each as large as fits; fewer share a pass where they would have to be shrunk.
-        encoder_batch: images a pass of the encoder, which bounds memory.
-        decoder_batch: prompts a pass of the decoder, which bounds memory.
-        cache: keeps the encoder's results for later rounds.
+        model: A `segment_anything.modeling.Sam`, for instance by `load_sam`; it is moved to the device.
+        device: Device that it runs on.
+        usage: How the model expects its input and prompts; by default as the original SAM does.
+        precision: `fp32`, `bf16` or `fp16`; by default the fastest that the device computes natively.
+        slices_per_pass: Most slices of a view that share one pass of the encoder, a square number. Neighbouring slices
+            lie in a grid; fewer share a pass if they would have to be shrunk.
+        encoder_batch: Number of images per pass of the encoder, which bounds memory.
+        decoder_batch: Number of prompts per pass of the decoder, which bounds memory.
+        cache: Cache that keeps the encoder's results for later rounds; by default none.
 
     Raises:
-        ValueError: if a setting makes no sense.
+        ValueError: If a setting makes no sense.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class SamGeneralist:
         self.precision = precision or best_precision(self.device)
         autocast(self.device, self.precision)
         self.model: Any = model.to(self.device).eval().requires_grad_(False)
-        # All of the decoder at this precision: under autocast it would spend much of its time on conversions.
+        # The whole decoder is converted, since under autocast it would spend much of its time on conversions.
         self._decoder_type = PRECISIONS[self.precision] or torch.float32
         self._decoder: Any = deepcopy(self.model.mask_decoder).to(self._decoder_type)
         self.usage = usage or Usage()
@@ -80,38 +81,38 @@ class SamGeneralist:
         self.canvas((1, 1))
 
     def canvas(self, shape: tuple[int, int]) -> Canvas:
-        """How slices of a shape lie on the encoder's input."""
+        """The canvas on which slices of a shape lie for the encoder."""
         return Canvas.fitting(self.side, shape, self.slices_per_pass, stretch=self.usage.stretch)
 
     @torch.inference_mode()
     def segment(self, images: Tensor, prompts: Prompts, spacing: tuple[float, float] = (1.0, 1.0)) -> Tensor:
-        """Probabilities of the prompted objects: see `Generalist.segment`.
+        """Segments the prompted objects, see `Generalist.segment`.
 
-        Boxes are clipped to the slice, points outside it are left out; an object whose box lies outside gets 0
-        everywhere.
+        Boxes are clipped to the slice and points outside it are ignored. An object whose box lies outside the slice
+        gets probability 0 everywhere.
 
         Raises:
-            ValueError: if a slice that is looked at has NaN or infinite intensities.
+            ValueError: If a slice with prompts has NaN or infinite intensities.
         """
         shape = (images.shape[1], images.shape[2])
         found = torch.zeros((len(prompts), *shape), device=images.device)
         canvas = self.canvas(shape)
-        inside, kept = _within(prompts.to("cpu"), shape)
+        inside, kept = _clipped(prompts.to("cpu"), shape)
         if not len(inside):
             return found
-        for chosen, embeddings in self._embedded(images, inside.slice_index // canvas.slices, canvas):
-            for part in _alike(inside.point_labels[chosen], self.decoder_batch):
+        for chosen, embeddings in self._with_embeddings(images, inside.slice_index // canvas.slices, canvas):
+            for part in _with_equally_many_points(inside.point_labels[chosen], self.decoder_batch):
                 masks = self._decode(embeddings[part], inside[chosen[part]], canvas)
                 found[kept[chosen[part]]] = masks.to(found)
         return found
 
-    def _embedded(self, images: Tensor, passes: Tensor, canvas: Canvas) -> Iterator[tuple[Tensor, Tensor]]:
-        """Positions of some of the prompts and, for each, the embedding of its canvas, until all have been given.
+    def _with_embeddings(self, images: Tensor, passes: Tensor, canvas: Canvas) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields positions of some of the prompts and the embedding of the canvas of each, until all have been given.
 
         Args:
-            images: slices `[S, Hs, Ws]`.
-            passes: number of each prompt's canvas, `[P]`.
-            canvas: how slices lie on it.
+            images: Slices `[S, Hs, Ws]`.
+            passes: Number of each prompt's canvas, `[P]`.
+            canvas: Canvas that slices lie on.
         """
         wanted = passes.unique()
         key = self._key(images, canvas) if self.cache else ""
@@ -121,7 +122,7 @@ class SamGeneralist:
             missing = torch.tensor([number for number in numbers if number not in known])
             for some in missing.split(self.encoder_batch) if len(missing) else ():
                 encoded = self._encode(images, some, canvas)
-                # Halved for the cache at once, so that the first round sees what later ones see.
+                # Halved at once if there is a cache, so that the first round sees the same values as later ones.
                 fresh = dict(zip(some.tolist(), encoded.half() if self.cache else encoded, strict=True))
                 if self.cache:
                     self.cache.save(key, fresh)
@@ -132,7 +133,7 @@ class SamGeneralist:
                 yield some, embeddings[torch.searchsorted(batch, passes[some]).to(self.device)]
 
     def _encode(self, images: Tensor, passes: Tensor, canvas: Canvas) -> Tensor:
-        """Embeddings of canvases: float32 `[N, 256, side / 16, side / 16]`."""
+        """Encodes canvases, given by number: float32 `[N, 256, side / 16, side / 16]`."""
         index = (passes[:, None] * canvas.slices + torch.arange(canvas.slices)).flatten()
         there = index < len(images)
         scaled = self._prepare(images[index[there].to(images.device)].to(self.device, torch.float32), canvas)
@@ -143,7 +144,7 @@ class SamGeneralist:
         return embeddings.float()
 
     def _prepare(self, slices: Tensor, canvas: Canvas) -> Tensor:
-        """Slices `[S, Hs, Ws]` as the encoder takes them: `[S, 3, h, w]`."""
+        """Scales slices `[S, Hs, Ws]` and their intensities for the encoder: `[S, 3, h, w]`."""
         require_finite(slices)
         grey = canvas.enlarge((255 * _unit_range(slices)).round())
         if self.usage.unit_range:
@@ -151,8 +152,8 @@ class SamGeneralist:
         return (grey[:, None] - self.model.pixel_mean) / self.model.pixel_std
 
     def _decode(self, embeddings: Tensor, prompts: Prompts, canvas: Canvas) -> Tensor:
-        """Probabilities `[P, Hs, Ws]` of prompts with equally many points, each with the embedding of its canvas."""
-        # Boxes are half-open here; SAM names the pixels of the corners, and adds half a pixel itself.
+        """Decodes prompts with equally many points, each with its canvas's embedding: probabilities `[P, Hs, Ws]`."""
+        # Boxes are half-open here, while SAM takes the corner pixels and adds half a pixel itself.
         corners = prompts.boxes.view(-1, 2, 2) - torch.tensor([[0.0, 0.0], [1.0, 1.0]])
         boxes = canvas.move(corners, prompts.slice_index).flatten(1).to(self.device)
         points = None
@@ -163,8 +164,8 @@ class SamGeneralist:
             places = canvas.move(prompts.points, prompts.slice_index).gather(1, order[..., None].expand(-1, -1, 2))
             points = (places[:, :number].to(self.device), labels.to(self.device)) if number else None
         sparse, dense = self.model.prompt_encoder(points=points, boxes=boxes, masks=None)
-        # The decoder repeats one image's embedding for all prompts and adds the dense one of each prompt: with a zero
-        # for the former and the sum as the latter, every prompt may lie on another image.
+        # The decoder repeats one image's embedding for all prompts and adds each prompt's dense embedding. Given zero
+        # as the former and the sum as the latter, every prompt may lie on an image of its own.
         images = (embeddings + dense).to(self._decoder_type)
         masks, quality = self._decoder(
             image_embeddings=torch.zeros_like(images[:1]),
@@ -181,18 +182,17 @@ class SamGeneralist:
 
     @cached_property
     def _fingerprint(self) -> str:
-        state = self.model.state_dict()
-        return digest(*(part for name in sorted(state) for part in (name, state[name])))
+        return state_digest(self.model.state_dict())
 
 
 def _unit_range(slices: Tensor) -> Tensor:
-    """Each slice scaled to 0..1 by its own range; a constant one becomes 0."""
+    """Scales each slice to 0..1 by its own range; a constant slice becomes 0."""
     low, high = slices.amin(dim=(1, 2), keepdim=True), slices.amax(dim=(1, 2), keepdim=True)
     return (slices - low) / (high - low).clamp(min=torch.finfo(slices.dtype).tiny)
 
 
-def _within(prompts: Prompts, shape: tuple[int, int]) -> tuple[Prompts, Tensor]:
-    """Prompts whose boxes meet the slice, clipped to it, and their positions among all."""
+def _clipped(prompts: Prompts, shape: tuple[int, int]) -> tuple[Prompts, Tensor]:
+    """The prompts whose boxes meet the slice, clipped to it, and their positions among all prompts."""
     limit = torch.tensor([shape[1], shape[0]] * 2, dtype=prompts.boxes.dtype)
     boxes = torch.minimum(prompts.boxes.clamp(min=0), limit)
     kept = (boxes[:, 2:] > boxes[:, :2]).all(dim=1).nonzero()[:, 0]
@@ -201,8 +201,8 @@ def _within(prompts: Prompts, shape: tuple[int, int]) -> tuple[Prompts, Tensor]:
     return replace(prompts, boxes=boxes, point_labels=labels)[kept], kept
 
 
-def _alike(point_labels: Tensor, size: int) -> Iterator[Tensor]:
-    """Positions of prompts with equally many points, at most `size` at a time: padding is no neutral point to SAM."""
+def _with_equally_many_points(point_labels: Tensor, size: int) -> Iterator[Tensor]:
+    """Yields positions of at most `size` prompts with equally many points, as padding would change SAM's masks."""
     number = (point_labels != -1).sum(dim=1)
     for count in number.unique():
         yield from (number == count).nonzero()[:, 0].split(size)

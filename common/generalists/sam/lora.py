@@ -1,4 +1,4 @@
-"""Low-rank adaptation of SAM, and adapters: small files of what was trained on top of a base checkpoint."""
+"""Low-rank adaptation (LoRA) of SAM, and adapters: small files of what was trained on top of a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.files import digest, read_checkpoint, replacing
-from common.generalists.sam.models import recognise
+from common.files import read_checkpoint, replacing
+from common.generalists.sam.models import recognise, state_digest
 from common.generalists.sam.tiny_vit import TinyViT
 
 FORMAT = "sam-lora-adapter"
@@ -18,19 +18,19 @@ VERSION = 1
 
 
 class LowRankQKV(nn.Linear):
-    """A fused layer of queries, keys and values; the queries and values get a low-rank update, the keys none.
+    """A fused layer of queries, keys and values with a low-rank update of the queries and values alone.
 
-    The layer's weight W acts as W + alpha / rank * B A (Hu et al., ICLR 2022, section 4.1). A is random and B zero at
-    first, so nothing changes until B is trained. The update is applied to the tokens, not to W: no gradient as large
-    as W is computed, and low precision does not round small updates away. Names in the state dict are the base's,
-    and `lora_a` `[2, rank, in]` and `lora_b` `[2, out / 3, rank]`, each for queries, then values.
+    The layer's weight W acts as W + alpha / rank * B A (Hu et al., ICLR 2022, section 4.1). At first A is random and B
+    is zero, so nothing changes until B is trained. The update is applied to the tokens, not to W, so that no gradient
+    as large as W is computed and low precision does not round small updates away. The state dict has the base layer's
+    names, `lora_a` `[2, rank, in]` and `lora_b` `[2, out / 3, rank]`, both for queries first, then values.
 
     Args:
-        base: the layer, whose parameters are taken over.
-        rank: of the update.
-        alpha: the update's scale is this by the rank.
-        heads: heads of a layer whose outputs are grouped by head; 1 where all queries lie before all keys.
-        generator: of the values of A, on the CPU.
+        base: Layer whose parameters are taken over.
+        rank: Rank of the update.
+        alpha: The update is scaled by alpha / rank.
+        heads: Number of heads if the layer's outputs are grouped by head; 1 if all queries come before all keys.
+        generator: Random generator on the CPU that draws A.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class LowRankQKV(nn.Linear):
         return super().forward(x) + F.linear(F.linear(x, self.lora_a.flatten(0, 1)), self._rows())
 
     def effective_weight(self) -> Tensor:
-        """W + alpha / rank * B A, `[out, in]`."""
+        """The weight that the layer acts as, W + alpha / rank * B A: `[out, in]`."""
         return self.weight + self._rows() @ self.lora_a.flatten(0, 1)
 
     def _rows(self) -> Tensor:
-        """The scaled B of queries and values in the rows and columns where they belong, zero elsewhere."""
+        """The scaled B as `[out, 2 * rank]`: in the rows of queries and values, with zeros elsewhere."""
         rows = self.lora_b.new_zeros(self.heads, 3, self.out_features // 3 // self.heads, 2, self.rank)
         queries, values = (self.alpha / self.rank * self.lora_b).unflatten(1, (self.heads, -1))
         rows[:, 0, :, 0] = queries
@@ -61,31 +61,31 @@ class LowRankQKV(nn.Linear):
 
 
 class _FixedBatchNorm(nn.BatchNorm2d):
-    """A batch norm that keeps its statistics in training, too."""
+    """A batch norm that keeps its statistics during training, too."""
 
     def train(self, mode: bool = True) -> _FixedBatchNorm:
         return super().train(False)
 
 
 def add_lora(sam: nn.Module, rank: int = 4, *, alpha: float | None = None, seed: int = 0) -> nn.Module:
-    """Prepares a SAM for fine-tuning as in SFR (IEEE TMI 2025), in place.
+    """Prepares a SAM for fine-tuning by LoRA as in SFR (IEEE TMI 2025), in place.
 
     The image encoder is frozen, batch statistics included; the queries and values of each of its attention layers get
-    an update of low rank (`LowRankQKV`). These updates, the prompt encoder and the mask decoder are trainable, which
-    their parameters' `requires_grad` says. Outputs stay exactly the same until the first step. Gradient checkpointing
-    of blocks must be the non-reentrant one, since the image itself needs no gradient.
+    a low-rank update (`LowRankQKV`). These updates, the prompt encoder and the mask decoder are trainable, as the
+    `requires_grad` of their parameters says. Outputs stay exactly the same until the first step. If blocks use gradient
+    checkpointing, it must be the non-reentrant kind, since the image itself needs no gradient.
 
     Args:
         sam: SAM of any size, MedSAM, MobileSAM (`load_sam`), or one by `build_vit_sam`.
-        rank: of the updates.
-        alpha: their scale is `alpha / rank`; by default 1.
-        seed: of the random factor.
+        rank: Rank of the updates.
+        alpha: The updates are scaled by alpha / rank; by default alpha is the rank and the scale 1.
+        seed: Seed of the random factor A.
 
     Returns:
-        `sam`.
+        The model given.
 
     Raises:
-        ValueError: for an unknown image encoder, one that has updates already, or a rank or alpha out of range.
+        ValueError: If the image encoder is unknown or has updates already, or the rank or alpha is out of range.
     """
     layers = _fused_layers(sam)
     if any(isinstance(layer, LowRankQKV) for layer, _ in layers.values()):
@@ -114,13 +114,13 @@ def add_lora(sam: nn.Module, rank: int = 4, *, alpha: float | None = None, seed:
 
 @torch.no_grad()
 def merge_lora(sam: nn.Module) -> nn.Module:
-    """Folds the updates of `add_lora` into the weights, in place: the same outputs, at the base's speed.
+    """Folds the updates of `add_lora` into the weights, in place: same outputs, at the speed of the base model.
 
     Returns:
-        `sam`, with the base's modules and names in its state dict; the image encoder stays frozen.
+        The model given, with the base model's modules and state dict names; the image encoder stays frozen.
 
     Raises:
-        ValueError: if it has no updates.
+        ValueError: If it has no updates.
     """
     encoder = _parts(sam)[0]
     for name, layer in _low_rank_layers(sam).items():
@@ -135,16 +135,16 @@ def merge_lora(sam: nn.Module) -> nn.Module:
 
 
 def save_adapter(sam: nn.Module, path: str | Path) -> None:
-    """Writes what `add_lora` made trainable, and which base it belongs to, atomically.
+    """Writes an adapter: what `add_lora` made trainable, and which base model it belongs to, atomically.
 
-    About 17 MB, most of it the mask decoder. The file holds plain tensors: `torch.load` needs no trust in it.
+    The file has about 17 MB, most of it the mask decoder. It holds plain tensors, so that loading it runs no code.
 
     Args:
-        sam: with updates.
-        path: of the file.
+        sam: Model with updates.
+        path: File to write.
 
     Raises:
-        ValueError: if `sam` has no updates.
+        ValueError: If `sam` has no updates.
     """
     layer = next(iter(_low_rank_layers(sam).values()))
     state = {name: value.cpu() for name, value in sam.state_dict().items() if _is_adapted(name)}
@@ -155,25 +155,25 @@ def save_adapter(sam: nn.Module, path: str | Path) -> None:
         "rank": layer.rank,
         "alpha": layer.alpha,
         "state": state,
-        "checksum": _digest(state),
+        "checksum": state_digest(state),
     }
     with replacing(path) as temporary:
         torch.save(content, temporary)
 
 
 def load_adapter(sam: nn.Module, path: str | Path) -> nn.Module:
-    """Puts an adapter onto the base it was trained on, in place.
+    """Puts an adapter onto the base model that it was trained on, in place.
 
     Args:
-        sam: the base's model, fresh or with updates of the same rank and alpha; a fresh one is prepared by `add_lora`.
-        path: of a file by `save_adapter`.
+        sam: Base model, either without updates (`add_lora` is then called) or with updates of the same rank and alpha.
+        path: File written by `save_adapter`.
 
     Returns:
-        `sam`; unchanged where an error is raised.
+        The model given, which is unchanged if an error is raised.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged or no adapter, or belongs to another base, rank or alpha than `sam`'s.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged or not an adapter, or the base model, rank or alpha differ.
     """
     content = _read(Path(path))
     rank, alpha, state = content["rank"], content["alpha"], content["state"]
@@ -208,8 +208,9 @@ def load_adapter(sam: nn.Module, path: str | Path) -> nn.Module:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Reads an adapter's file and checks that it is whole and of this format."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such adapter")
+        raise FileNotFoundError(f"{path}: no such adapter; expected a file by save_adapter")
     content = read_checkpoint(path, expected="an adapter", found="a file that is damaged or of another kind")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = recognise(content) if isinstance(content, dict) else f"a {type(content).__name__}"
@@ -219,26 +220,23 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: expected version {VERSION} of the adapter's format, found {content.get('version')}; "
             "it was written by another version of this package"
         )
-    if content["checksum"] != _digest(content["state"]):
+    if content["checksum"] != state_digest(content["state"]):
         raise ValueError(f"{path}: expected an adapter, found a file that is damaged (its checksum differs)")
     return content
 
 
 def _is_adapted(name: str) -> bool:
+    """Whether a tensor of the state dict is trained, and so part of an adapter."""
     return name.startswith(("prompt_encoder.", "mask_decoder.")) or name.endswith((".lora_a", ".lora_b"))
 
 
 def _fingerprint(sam: nn.Module) -> str:
-    """A digest of the frozen weights, by name."""
-    return _digest({name: value for name, value in sam.state_dict().items() if not _is_adapted(name)})
-
-
-def _digest(state: dict[str, Tensor]) -> str:
-    return digest(*(part for name in sorted(state) for part in (name, state[name])))
+    """A digest of the frozen weights."""
+    return state_digest({name: value for name, value in sam.state_dict().items() if not _is_adapted(name)})
 
 
 def _parts(sam: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """Image encoder, prompt encoder and mask decoder."""
+    """A SAM's image encoder, prompt encoder and mask decoder."""
     parts = [getattr(sam, name, None) for name in ("image_encoder", "prompt_encoder", "mask_decoder")]
     encoder, prompt_encoder, mask_decoder = parts
     if not (
@@ -251,7 +249,7 @@ def _parts(sam: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
 
 
 def _fused_layers(sam: nn.Module) -> dict[str, tuple[nn.Linear, int]]:
-    """Each `qkv` of the image encoder by name, and the number of heads that its outputs are grouped by."""
+    """Each `qkv` layer of the image encoder by name, and the number of heads that its outputs are grouped by."""
     encoder = _parts(sam)[0]
     by_head = isinstance(encoder, TinyViT)
     if not by_head and not any(kind.__name__ == "ImageEncoderViT" for kind in type(encoder).__mro__):
@@ -271,6 +269,7 @@ def _fused_layers(sam: nn.Module) -> dict[str, tuple[nn.Linear, int]]:
 
 
 def _low_rank_layers(sam: nn.Module) -> dict[str, LowRankQKV]:
+    """Each layer with an update by name; there must be one."""
     found = {name: layer for name, (layer, _) in _fused_layers(sam).items() if isinstance(layer, LowRankQKV)}
     if not found:
         raise ValueError("sam: expected a model with LoRA (`add_lora`), found one without")

@@ -1,4 +1,4 @@
-"""The models of the SAM family: how each is built, used and loaded."""
+"""The models of the SAM family: how each is built, used, and loaded from a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ import torch
 from torch import nn
 
 from common import weights
-from common.files import read_checkpoint
+from common.checks import check_one_of
+from common.files import digest, read_checkpoint
 from common.generalists.sam.tiny_vit import TinyViT
 
 
 @dataclass(frozen=True)
 class Usage:
-    """How a model expects to be used, by its authors' own code.
+    """How a model expects its input and prompts, by its authors' own code.
 
     Attributes:
-        stretch: slices fill the square input, else they keep their aspect and are padded.
-        unit_range: intensities are scaled to 0..1, else the model's pixel mean and deviation are used.
-        points: whether points are used beside the box.
-        best_of_three: of the decoder's three masks the one of the highest predicted IoU is used, else its single mask.
+        stretch: Whether slices are stretched to the square input; if not, they keep their aspect ratio and are padded.
+        unit_range: Whether intensities are scaled to 0..1; if not, the model's pixel mean and deviation are used.
+        points: Whether points are used besides the box.
+        best_of_three: Whether the one with the highest predicted IoU of the decoder's three masks is used; if not, its
+            single mask is.
     """
 
     stretch: bool = False
@@ -39,11 +41,11 @@ class Usage:
 
 @dataclass(frozen=True)
 class SamKind:
-    """A kind of SAM.
+    """A kind of SAM, with published weights.
 
     Attributes:
-        build: makes the model with random weights.
-        usage: how it is used.
+        build: Function that makes the model with random weights.
+        usage: How the model expects to be used.
     """
 
     build: Callable[[], nn.Module]
@@ -51,11 +53,11 @@ class SamKind:
 
 
 def build_sam(image_encoder: nn.Module, image_size: int = 1024) -> nn.Module:
-    """SAM's prompt encoder and mask decoder on an image encoder (Kirillov et al., ICCV 2023).
+    """Builds a SAM with random weights around an image encoder (Kirillov et al., ICCV 2023).
 
     Args:
-        image_encoder: `[B, 3, image_size, image_size]` to `[B, 256, image_size / 16, image_size / 16]`.
-        image_size: side of the square input in pixels.
+        image_encoder: Network from `[B, 3, image_size, image_size]` to `[B, 256, image_size / 16, image_size / 16]`.
+        image_size: Side of the square input in pixels.
 
     Returns:
         A `segment_anything.modeling.Sam` in evaluation mode.
@@ -76,7 +78,7 @@ def build_sam(image_encoder: nn.Module, image_size: int = 1024) -> nn.Module:
 
 
 def with_masks(sam: nn.Module, number: int) -> nn.Module:
-    """The SAM, with a decoder of at least so many masks beside the single one; what a smaller one knows is kept."""
+    """Gives a SAM's decoder at least `number` masks besides the single one, keeping the weights that it has."""
     former: Any = sam.mask_decoder
     if number <= former.num_mask_tokens - 1:
         return sam
@@ -104,15 +106,15 @@ def _mask_decoder(masks: int) -> nn.Module:
 def build_vit_sam(
     width: int, depth: int, heads: int, global_blocks: Sequence[int], image_size: int = 1024, window: int = 14
 ) -> nn.Module:
-    """SAM with a plain vision transformer as its image encoder.
+    """Builds a SAM whose image encoder is a plain vision transformer.
 
     Args:
-        width: of the tokens.
-        depth: number of blocks.
-        heads: of the attention.
-        global_blocks: those that attend to the whole image, not only within windows.
-        image_size: side of the square input in pixels.
-        window: side of an attention window in patches of 16 pixels.
+        width: Channels of the tokens.
+        depth: Number of blocks.
+        heads: Number of attention heads.
+        global_blocks: Indices of the blocks that attend to the whole image, not only within windows.
+        image_size: Side of the square input in pixels.
+        window: Side of an attention window in patches of 16 pixels.
     """
     encoder = _modeling().ImageEncoderViT(
         img_size=image_size,
@@ -128,50 +130,35 @@ def build_vit_sam(
     return build_sam(encoder, image_size)
 
 
-def _vit_b() -> nn.Module:
-    return build_vit_sam(768, 12, 12, (2, 5, 8, 11))
-
-
-def _vit_l() -> nn.Module:
-    return build_vit_sam(1024, 24, 16, (5, 11, 17, 23))
-
-
-def _vit_h() -> nn.Module:
-    return build_vit_sam(1280, 32, 16, (7, 15, 23, 31))
-
-
 def small_sam(image_size: int) -> nn.Module:
-    """A SAM of 6 blocks of width 192, for training from nothing where there are no weights."""
+    """Builds a SAM of 6 blocks of width 192, for training from scratch when there are no weights."""
     return build_vit_sam(192, 6, 6, (2, 5), image_size)
 
 
-def _vit_t() -> nn.Module:
-    return build_sam(TinyViT())
-
+_VIT_B = partial(build_vit_sam, 768, 12, 12, (2, 5, 8, 11))
 
 KINDS: dict[str, SamKind] = {
-    "mobile_sam": SamKind(_vit_t),
-    "sam_vit_b": SamKind(_vit_b),
-    "sam_vit_l": SamKind(_vit_l),
-    "sam_vit_h": SamKind(_vit_h),
-    "medsam": SamKind(_vit_b, Usage(stretch=True, unit_range=True, points=False, best_of_three=False)),
+    "mobile_sam": SamKind(lambda: build_sam(TinyViT())),
+    "sam_vit_b": SamKind(_VIT_B),
+    "sam_vit_l": SamKind(partial(build_vit_sam, 1024, 24, 16, (5, 11, 17, 23))),
+    "sam_vit_h": SamKind(partial(build_vit_sam, 1280, 32, 16, (7, 15, 23, 31))),
+    "medsam": SamKind(_VIT_B, Usage(stretch=True, unit_range=True, points=False, best_of_three=False)),
 }
 """The kinds by name; MedSAM (Ma et al., Nature Communications 2024) is a ViT-B that is used in another way."""
 
 
 def load_sam(kind: str, checkpoint: str | Path | None = None) -> nn.Module:
-    """A model with the weights of a checkpoint, frozen, in evaluation mode, on the CPU.
+    """Loads a model from a checkpoint: frozen, in evaluation mode, on the CPU.
 
     Args:
-        kind: one of `KINDS`.
-        checkpoint: a state dict's file; by default where `python -m common weights fetch KIND` puts it.
+        kind: One of `KINDS`.
+        checkpoint: File of a state dict; by default the one that `python -m common weights fetch KIND` downloads.
 
     Raises:
-        FileNotFoundError: if there is no such file; it says how to get it.
-        ValueError: for an unknown kind, or a file that holds no weights of it; it says what they look like.
+        FileNotFoundError: If there is no such file; the message says how to get it.
+        ValueError: If the kind is unknown, or the file holds other weights; the message says what they look like.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+    check_one_of("kind", kind, KINDS)
     file = weights.find(kind) if checkpoint is None else Path(checkpoint)
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such checkpoint; `python -m common weights fetch {kind}` downloads one")
@@ -190,7 +177,7 @@ def load_sam(kind: str, checkpoint: str | Path | None = None) -> nn.Module:
 
 
 def recognise(state: dict[str, Any]) -> str | None:
-    """What a state dict looks like, by its keys and shapes; None if it is none of the known kinds."""
+    """Names what a state dict looks like by its keys and shapes; None if it is none of the known kinds."""
     position = state.get("image_encoder.pos_embed")
     if isinstance(position, torch.Tensor):
         known = {768: "sam_vit_b (or medsam)", 1024: "sam_vit_l", 1280: "sam_vit_h"}
@@ -200,6 +187,11 @@ def recognise(state: dict[str, Any]) -> str | None:
     if "down.0.0.weight" in state and "head.weight" in state:
         return "the embedded generalist"
     return None
+
+
+def state_digest(state: dict[str, torch.Tensor]) -> str:
+    """A digest of a state dict's names and tensors."""
+    return digest(*(part for name in sorted(state) for part in (name, state[name])))
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -212,6 +204,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
+    """In words, which tensors are missing, unknown or of another shape."""
     missing = [name for name in expected if name not in found]
     surplus = [name for name in found if name not in expected]
     other = [name for name in expected if name in found and found[name] != expected[name]]
@@ -223,7 +216,7 @@ def _difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int
 
 
 def _modeling() -> ModuleType:
-    """`segment_anything.modeling`, without the package's `__init__`, which imports torchvision."""
+    """Imports `segment_anything.modeling` without the package's `__init__`, which needs torchvision."""
     if "segment_anything" in sys.modules:
         return importlib.import_module("segment_anything.modeling")
     found = importlib.util.find_spec("segment_anything")

@@ -1,4 +1,4 @@
-"""SAM as a network for volumes: their slices stitched into one image."""
+"""SAM as a network that segments a volume by its slices, stitched into one image."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from common.transforms.stitch import stitch, unstitch
 
 @dataclass(frozen=True)
 class StitchedView:
-    """How a stitched image is turned before SAM sees it; the prediction is turned back.
+    """A way to turn a stitched image before SAM sees it; the prediction is turned back.
 
     Attributes:
-        turns: quarter turns.
-        flip: whether it is mirrored after that.
-        reverse: whether slices are laid out from last to first.
+        turns: Number of quarter turns.
+        flip: Whether the image is mirrored after that.
+        reverse: Whether the slices are laid out from last to first.
     """
 
     turns: int = 0
@@ -32,41 +32,41 @@ class StitchedView:
     reverse: bool = False
 
     def turn(self, image: Tensor) -> Tensor:
-        """`[..., S, S]` as SAM sees it."""
+        """Turns images `[..., S, S]`."""
         turned = image.rot90(self.turns, (-2, -1))
         return turned.flip(-1) if self.flip else turned
 
     def turn_back(self, image: Tensor) -> Tensor:
-        """The inverse of `turn`."""
+        """Undoes `turn`."""
         straight = image.flip(-1) if self.flip else image
         return straight.rot90(-self.turns, (-2, -1))
 
 
 CONFIDENCE_VIEWS = (StitchedView(), StitchedView(2), StitchedView(1, flip=True), StitchedView(reverse=True))
-"""Those whose agreement SFR+ takes for confidence: two orders of slices, turns and a flip."""
+"""The views whose agreement is SFR+'s confidence: two orders of the slices, two turns and a flip."""
 
 
 class StitchedSam(nn.Module):
-    """Segments a volume as one image (SFR, IEEE TMI 2025): slices are stitched, SAM segments them without a prompt.
+    """Segments a volume as one image (SFR, IEEE TMI 2025): SAM segments the stitched slices without a prompt.
 
-    Of SAM's mask tokens, the first of the multimask output are the classes, background included (`with_masks` adds
-    some where there are more classes): our choice. Being a network for volumes, it is trained, slid over whole scans
-    and evaluated like any other; margins of the stitched image take part in no loss because they are not in the result.
+    The first masks of SAM's multimask output stand for the classes, background included (`with_masks` adds masks if
+    there are more classes); this is our choice. As a network for volumes, it is trained, slid over whole scans and
+    evaluated like any other. Margins of the stitched image do not enter the loss because they are not in the result.
 
     Args:
-        sam: a `segment_anything.modeling.Sam`, perhaps with LoRA.
-        num_classes: C, background included.
-        enlarge: factor by which slices are enlarged before they are stitched; 1 in the paper. The masks of SAM have a
+        sam: A `segment_anything.modeling.Sam`, with or without LoRA.
+        num_classes: Number of classes C, background included.
+        enlarge: Factor by which slices are enlarged before they are stitched; 1 in the paper. SAM's masks have a
             quarter of the image's resolution.
-        augment: while training, turn and mirror the stitched image at random.
-        save_memory: compute activations of the encoder's blocks anew in the backward pass instead of keeping them.
-        weights: file of a state dict to start from; errors as for :func:`common.networks.load_pretrained`.
+        augment: Whether the stitched image is turned and mirrored at random during training.
+        save_memory: Whether activations of the encoder's blocks are recomputed in the backward pass, not stored.
+        weights: File of a state dict to start from; errors are those of :func:`common.networks.load_pretrained`.
 
-    Shapes: ``[B, 1, H, W, D]``, normalised to mean 0 and deviation 1 (SAM's own input is about that), to logits
-    ``[B, C, H, W, D]``.
+    Shapes: From ``[B, 1, H, W, D]``, normalised to mean 0 and deviation 1 (SAM's own input is close to that), to
+    logits ``[B, C, H, W, D]``.
 
     Attributes:
-        view: how the image is turned in evaluation.
+        view: View used in evaluation.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class StitchedSam(nn.Module):
         return volume.flip(-1) if view.reverse else volume
 
     def _segment(self, image: Tensor) -> Tensor:
-        """`[B, N, 1, S, S]` to logits `[B, N, C, S, S]`."""
+        """Segments stitched images `[B, N, 1, S, S]`: logits `[B, N, C, S, S]`."""
         batch, number = image.shape[:2]
         rgb = image.flatten(0, 1).expand(-1, 3, -1, -1)
         embeddings = self.sam.image_encoder(rgb)
@@ -123,7 +123,7 @@ class StitchedSam(nn.Module):
         return StitchedView(int(turns), bool(flip), bool(reverse))
 
     def _resized(self, volume: Tensor, factor: float, size: torch.Size | None = None) -> Tensor:
-        """Slices of `[B, C, H, W, D]` scaled in their plane."""
+        """Scales the slices of a volume `[B, C, H, W, D]` in their plane."""
         if factor == 1:
             return volume
         rows, columns = size or [round(factor * side) for side in volume.shape[2:4]]

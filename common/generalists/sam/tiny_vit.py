@@ -1,4 +1,4 @@
-"""TinyViT, the image encoder of MobileSAM."""
+"""TinyViT, MobileSAM's image encoder."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from torch import Tensor, nn
 
 
 class TinyViT(nn.Module):
-    """A stage of mobile convolutions, then stages of attention within windows, and SAM's neck.
+    """An image encoder of mobile convolutions, then attention within windows, and SAM's neck.
 
-    TinyViT-5M (Wu et al., ECCV 2022) as changed and distilled from SAM's ViT-H by MobileSAM (Zhang et al.,
-    arXiv 2306.14289): the last merge of patches keeps the resolution, so that a pixel of the embedding stands for
-    16 x 16 of the image. The defaults are MobileSAM's, and the names in the state dict those of its `image_encoder`.
-    No paths are dropped at random: MobileSAM's rate is 0.
+    This is TinyViT-5M (Wu et al., ECCV 2022) as MobileSAM (Zhang et al., arXiv 2306.14289) changed it and distilled it
+    from SAM's ViT-H: the last merging of patches keeps the resolution, so that a pixel of the embedding stands for
+    16 x 16 pixels of the image. The defaults are MobileSAM's, and the names in the state dict are those of its
+    `image_encoder`. There is no stochastic depth, since MobileSAM's rate is 0.
 
-    Nothing depends on the size of the image, though the published weights are for 1024 x 1024. The parts of the
-    classifier are kept, frozen, for their place in the checkpoint; no output depends on them.
+    Images may have any size, though the published weights are for 1024 x 1024. The classifier is there, frozen, only
+    because the checkpoint contains it; no output depends on it.
 
     Args:
-        in_channels: channels of the image.
-        dims: channels of each stage.
-        depths: blocks of each stage.
-        heads: attention heads of each stage; that of the first, which has no attention, is not used.
-        windows: side of each stage's attention windows; that of the first is not used.
-        out_channels: channels of the embedding.
-        expansion: hidden channels of a block by its channels.
-        classes: outputs of the unused classifier.
+        in_channels: Number of channels of the image.
+        dims: Number of channels of each stage.
+        depths: Number of blocks of each stage.
+        heads: Number of attention heads of each stage; the first stage has no attention, and its number is not used.
+        windows: Side of each stage's attention windows in tokens; the first stage's is not used.
+        out_channels: Number of channels of the embedding.
+        expansion: Ratio of a block's hidden channels to its channels.
+        classes: Number of outputs of the unused classifier.
 
-    Shapes: normalised images ``[B, in_channels, H, W]`` to ``[B, out_channels, H/16, W/16]`` (with four stages;
-    each further one halves it, and sizes that do not divide are rounded up), in memory channels last.
+    Shapes: From normalised images ``[B, in_channels, H, W]`` to ``[B, out_channels, H/16, W/16]`` with four stages
+    (each further one halves the size; fractions are rounded up), in the memory format channels last.
 
     Raises:
-        ValueError: if the stages' settings are fewer than two or differ in number, or the heads do not divide
-            the channels.
+        ValueError: If there are fewer than two stages, the settings differ in number, or the heads do not divide the
+            channels.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class TinyViT(nn.Module):
 
 
 class _ConvNorm(nn.Module):
-    """A convolution and its batch norm; one convolution when the norm's statistics are fixed."""
+    """A convolution and its batch norm, computed as one convolution when the norm's statistics are fixed."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1
@@ -108,7 +108,7 @@ class _ConvNorm(nn.Module):
 
 
 class _PatchEmbedding(nn.Module):
-    """Two convolutions of stride 2."""
+    """Makes tokens of an image by two convolutions of stride 2."""
 
     def __init__(self, in_channels: int, dim: int) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class _PatchEmbedding(nn.Module):
 
 
 class _Stage(nn.Module):
-    """Blocks of one resolution, then the way to the next stage's channels and resolution."""
+    """Blocks at one resolution, then the change to the next stage's channels and resolution."""
 
     def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class _Stage(nn.Module):
 
 
 class _MobileBlock(nn.Module):
-    """An inverted bottleneck: wider, a depthwise convolution, narrower, added to the input."""
+    """An inverted bottleneck: widen, convolve each channel, narrow, and add to the input."""
 
     def __init__(self, dim: int, expansion: int) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class _MobileBlock(nn.Module):
 
 
 class _PatchMerging(nn.Module):
-    """Changes the channels, and with stride 2 halves the resolution."""
+    """Changes the number of channels, and with stride 2 halves the resolution."""
 
     def __init__(self, dim: int, out_dim: int, stride: int) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class _PatchMerging(nn.Module):
 
 
 class _AttentionBlock(nn.Module):
-    """Attention within windows, a depthwise convolution across them, and a perceptron."""
+    """Attention within windows, a depthwise convolution across them, and a multilayer perceptron."""
 
     def __init__(self, dim: int, heads: int, window: int, expansion: int) -> None:
         super().__init__()
@@ -177,13 +177,13 @@ class _AttentionBlock(nn.Module):
         self.local_conv = _ConvNorm(dim, dim, kernel_size=3, groups=dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = x.permute(0, 2, 3, 1)  # a view without gaps: the memory is channels last
+        tokens = x.permute(0, 2, 3, 1)  # a contiguous view, since the memory format is channels last
         tokens = tokens + self._attend(tokens)
         tokens = self.local_conv(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return (tokens + self.mlp(tokens)).permute(0, 3, 1, 2)
 
     def _attend(self, tokens: Tensor) -> Tensor:
-        """Attention over ``[B, H, W, C]``; what fills the last windows up is zero and takes part in it."""
+        """Attention over ``[B, H, W, C]``; zeros fill up the last windows and are attended to as well."""
         batch, height, width, channels = tokens.shape
         side = self.window
         rows, columns = -(-height // side), -(-width // side)
@@ -195,7 +195,7 @@ class _AttentionBlock(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Self-attention in a square window, with a bias for the distance of two tokens along rows and columns."""
+    """Self-attention in a square window, with a bias for each distance of two tokens in rows and columns."""
 
     attention_bias_idxs: Tensor
 
@@ -212,7 +212,7 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, channels = x.shape
-        # [B, N, heads, 3, C / heads]: a token's query, key and value lie together, head by head
+        # [B, N, heads, 3, C / heads]: the outputs are grouped by head, each with its query, key and value
         qkv = self.qkv(self.norm(x)).view(batch, tokens, self.heads, 3, channels // self.heads)
         query, key, value = qkv.permute(3, 0, 2, 1, 4).unbind()
         bias = self.attention_biases[:, self.attention_bias_idxs].to(query.dtype)
@@ -239,7 +239,7 @@ class _ChannelNorm(nn.LayerNorm):
 
 
 def _offsets(window: int) -> Tensor:
-    """``[N, N]`` for the N tokens of a window, row by row: distance in rows times `window` plus distance in columns."""
+    """Index ``[N, N]`` of the bias between the N tokens of a window: distance in rows * window + that in columns."""
     position = torch.arange(window)
     distance = (position[:, None] - position).abs()
     offsets = distance[:, None, :, None] * window + distance[None, :, None, :]

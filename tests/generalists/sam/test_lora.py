@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from common.generalists.sam import add_lora, load_adapter, merge_lora, save_adapter
-from common.generalists.sam.lora import LowRankQKV, _digest
-from common.generalists.sam.models import KINDS, build_sam, build_vit_sam
+from common.generalists.sam.lora import LowRankQKV
+from common.generalists.sam.models import KINDS, build_sam, build_vit_sam, state_digest
 from common.generalists.sam.tiny_vit import TinyViT
 
 SIDE = 64
@@ -304,7 +304,7 @@ def test_file_of_another_kind_is_refused(adapter: tuple[nn.Module, Path], tmp_pa
         ({"a": 1}, "found something else"),
         ({**content, "version": 2}, "version 1 of the adapter's format, found 2"),
         (
-            {**content, "state": incomplete, "checksum": _digest(incomplete)},
+            {**content, "state": incomplete, "checksum": state_digest(incomplete)},
             r"found 1 missing, .* \(first: mask_decoder.mask_tokens.weight\)",
         ),
     ):

@@ -1,0 +1,60 @@
+"""Checks of the volumes that generalists are asked to label."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from common import IGNORE_INDEX
+
+
+def require_finite(image: Tensor) -> None:
+    """Raises a ValueError that names the first voxel if the image has NaN or infinite intensities."""
+    bad = ~torch.isfinite(image)
+    if bad.any():
+        first = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(
+            f"image must have finite intensities, but {int(bad.sum())} voxels are NaN or infinite, "
+            f"the first at {first}: {image[first].item()}"
+        )
+
+
+def checked_labels(
+    name: str,
+    labels: NDArray[np.integer] | Tensor,
+    image: Tensor,
+    spacing: tuple[float, float, float],
+    num_classes: int | None,
+) -> tuple[NDArray[np.integer], int]:
+    """Checks that an image, its label map and their spacing fit each other.
+
+    Args:
+        name: What the label map is called in messages.
+        labels: Label map `[H, W, D]` of classes and 255.
+        image: The image `[H, W, D]`.
+        spacing: Size of a voxel in mm along each axis.
+        num_classes: Number of classes, background included; by default the largest class + 1, at least 2.
+
+    Returns:
+        The label map as an array, and the number of classes.
+
+    Raises:
+        ValueError: If shapes differ, the spacing is not positive, the image has NaN or infinite intensities, or a label
+            is out of range.
+    """
+    array = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if image.ndim != 3 or array.shape != image.shape:
+        raise ValueError(
+            f"image and {name} must both be [H, W, D] on one grid, got shapes {tuple(image.shape)} and {array.shape}"
+        )
+    if len(spacing) != 3 or min(spacing) <= 0:
+        raise ValueError(f"spacing must be three positive numbers (mm), got {tuple(spacing)}")
+    require_finite(image)
+    known = array[array != IGNORE_INDEX]
+    lowest, highest = (int(known.min()), int(known.max())) if known.size else (0, 0)
+    classes = num_classes or max(highest + 1, 2)
+    if not 0 <= lowest <= highest < classes:
+        raise ValueError(f"{name} must hold classes 0..{classes - 1} (or 255), got {lowest} to {highest}")
+    return array, classes
