@@ -6,7 +6,9 @@ one ends with the last iteration's teacher. Each run is ``python -m monai.bundle
 ``train.json`` and two files of ``benchmarks/la_half/``, which hold the settings for this scale, and can be interrupted:
 the same command goes on.
 
-    python benchmarks/la_half.py --dataset_dir COHORT --table docs/la_half.md
+    python benchmarks/la_half.py --dataset_dir COHORT --table FILE
+
+The tables of FILE are pasted into ``docs/results.md``.
 """
 
 from __future__ import annotations

@@ -5,7 +5,9 @@ alone, evaluation on held-out scans with the last iteration's teacher. Runs with
 Without a cohort, phantoms of the target domain are made, and the network is pre-trained on those of the source domain.
 Can be interrupted: the same command goes on.
 
-    python benchmarks/query_study.py --output_dir RUNS --table docs/query_study.md --plot docs/query_study.png
+    python benchmarks/query_study.py --output_dir RUNS --table FILE --plot docs/query_study.png
+
+The tables of FILE are pasted into ``docs/results.md``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,9 @@ The cohort is that of ``la_half.py``. Supervised training, mean teacher and both
 ``sfr_retrain``, for as many iterations; every run ends with the last iteration's teacher. Can be interrupted: the same
 command goes on.
 
-    python benchmarks/sfr_half.py --dataset_dir COHORT --table docs/sfr_half.md
+    python benchmarks/sfr_half.py --dataset_dir COHORT --table FILE
+
+The tables of FILE are pasted into ``docs/results.md``.
 """
 
 from __future__ import annotations
