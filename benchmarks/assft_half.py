@@ -3,9 +3,11 @@
 The cohort is that of ``la_half.py``. Each seed has a Swin UNETR of its own, pre-trained on phantoms alone. Every run
 ends with the last iteration's teacher. If the benchmark is interrupted, the same command resumes it.
 
-    python benchmarks/assft_half.py --dataset_dir COHORT --table docs/assft_half.md
+    python benchmarks/assft_half.py --dataset_dir COHORT --table FILE
     python benchmarks/assft_half.py --dataset_dir COHORT --schedule long --methods random_plain,random_boxes,assft \\
-        --results benchmarks/assft_half/results --table docs/assft_half_long.md
+        --results benchmarks/assft_half/results --table FILE
+
+The tables of FILE are pasted into ``docs/results.md``.
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ run ends with the last iteration's teacher. Each run is ``python -m monai.bundle
 ``train.json`` and two files of ``benchmarks/la_half/``, which hold the settings for this scale. If the benchmark is
 interrupted, the same command resumes it.
 
-    python benchmarks/la_half.py --dataset_dir COHORT --table docs/la_half.md
+    python benchmarks/la_half.py --dataset_dir COHORT --table FILE
+
+The tables of FILE are pasted into ``docs/results.md``.
 """
 
 from __future__ import annotations

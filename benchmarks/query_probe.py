@@ -4,7 +4,9 @@ A small perceptron on the pre-trained network's decoder features learns from the
 the others. This is no fine-tuning, but tells choices apart in seconds instead of minutes, and needs no scans outside
 the pool. It starts from the networks and the queries' assessments of ``assft_half.py``.
 
-    python benchmarks/query_probe.py --dataset_dir COHORT --runs runs/assft_half --table docs/query_probe.md
+    python benchmarks/query_probe.py --dataset_dir COHORT --runs runs/assft_half --table FILE
+
+The tables of FILE are pasted into ``docs/results.md``.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ STRATEGIES: dict[str, Callable[[int], SampleStrategy]] = {
 }
 ABOUT = (
     f"Left-atrium scans at half resolution, {BUDGET} chosen of {POOL} (drawn {{repeats}} times from the pool's 64 for "
-    "each network); a perceptron on the frozen decoder features of the networks of `docs/assft_half.md` learns from "
+    "each network); a perceptron on the frozen decoder features of the networks of `assft_half.py` learns from "
     "them and segments the pool's others. Mean Dice [%]. The shortlist of ASSFT's query was introduced, and its share "
     "and the pick from it chosen, by such probes; no scan outside the pool was used."
 )

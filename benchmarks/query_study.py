@@ -5,7 +5,9 @@ evaluation on held-out scans with the last iteration's teacher. Runs with one se
 cohort is given, phantoms of the target domain are made. Networks are pre-trained on phantoms of the source domain. If
 the study is interrupted, the same command resumes it.
 
-    python benchmarks/query_study.py --output_dir RUNS --table docs/query_study.md --plot docs/query_study.png
+    python benchmarks/query_study.py --output_dir RUNS --table FILE --plot docs/query_study.png
+
+The tables of FILE are pasted into ``docs/results.md``.
 """
 
 from __future__ import annotations

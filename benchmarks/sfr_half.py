@@ -4,7 +4,9 @@ The cohort is that of ``la_half.py``. Supervised training, the mean teacher and 
 the same bundle, ``sfr_retrain``, for equally many iterations; every run ends with the last iteration's teacher. If the
 benchmark is interrupted, the same command resumes it.
 
-    python benchmarks/sfr_half.py --dataset_dir COHORT --table docs/sfr_half.md
+    python benchmarks/sfr_half.py --dataset_dir COHORT --table FILE
+
+The tables of FILE are pasted into ``docs/results.md``.
 """
 
 from __future__ import annotations
