@@ -1,8 +1,8 @@
-"""How good a segmentation is."""
+"""Scores of segmentations: overlap and surface distances, for each scan and on average."""
 
 from common.metrics.scan_metrics import ScanMetrics
 from common.metrics.scores import Scores, segmentation_scores
-from common.metrics.summary import MEASURES, summarise
+from common.metrics.summary import MEASURES, means_by_scan, summarise
 from common.metrics.surface import SurfaceDistances, surface_distances
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "ScanMetrics",
     "Scores",
     "SurfaceDistances",
+    "means_by_scan",
     "segmentation_scores",
     "summarise",
     "surface_distances",

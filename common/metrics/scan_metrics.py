@@ -1,11 +1,12 @@
-"""Scores of every scan, written to files."""
+"""An evaluation handler that scores each scan and writes the scores to files."""
 
 from __future__ import annotations
 
 import csv
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ignite.distributed as idist
 import numpy as np
@@ -28,25 +29,26 @@ def _scan_ids(batch: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 class ScanMetrics:
-    """Scores every scan that an evaluator sees; writes ``metrics.csv`` and ``metrics.json`` when it has completed.
+    """Scores each scan of an evaluation, and writes ``metrics.csv`` and ``metrics.json`` when it has completed.
 
-    ``metrics.csv`` has a row a scan and class, an empty cell where a score is not defined; ``metrics.json`` is
-    :func:`common.metrics.summarise`. The means over classes and scans are in ``engine.state.metrics`` as well. Several
-    processes put their scans together, and the first writes.
+    ``metrics.csv`` has one row per scan and class, with an empty cell where a score is not defined; ``metrics.json``
+    holds the result of :func:`common.metrics.summarise`. The means over classes and scans are put into
+    ``engine.state.metrics`` as well. With several processes, the scans of all of them are gathered, and the first
+    process writes the files.
 
     Args:
-        output_dir: where the files go.
-        labels: name of each class by its value in the label map, the background left out; keys may be strings, as JSON
-            has them.
-        output_transform: takes (prediction, label) of each scan from ``engine.state.output``: label maps
-            ``[1, H, W, D]``, or one channel a class, background first. By default items' ``pred`` and ``label``.
-        scan_transform: takes the scans' ids from ``engine.state.batch``; by default items' ``scan``, or else the names
-            of the images' files.
-        spacing: of the voxels in mm along each axis; by default as the label's or the prediction's affine has it.
+        output_dir: Folder that the files are written to.
+        labels: Name of each class by its value in the label map; the background is ignored. Keys may be strings, as in
+            JSON.
+        output_transform: Takes (prediction, label) of each scan from ``engine.state.output``: label maps
+            ``[1, H, W, D]``, or one channel per class, background first. By default each item's ``pred`` and ``label``.
+        scan_transform: Takes the id of each scan from ``engine.state.batch``. By default each item's ``scan``, or the
+            name of the image's file where there is none.
+        spacing: Size of a voxel along each axis in mm. By default that of the label's affine, or of the prediction's.
 
     Raises:
-        ValueError: if there are no labels; during a run, if a scan comes twice, a prediction does not fit its label, or
-            the spacing is not known.
+        ValueError: If ``labels`` names no class; during a run, if a scan comes twice, a prediction and its label differ
+            in shape, or the spacing is not known.
     """
 
     def __init__(
@@ -60,14 +62,14 @@ class ScanMetrics:
         self.output_dir = Path(output_dir)
         self.labels = {int(index): name for index, name in labels.items() if int(index) != 0}
         if not self.labels:
-            raise ValueError(f"labels must name at least one class beside the background, got {dict(labels)}.")
+            raise ValueError(f"labels must name at least one class besides the background, got {dict(labels)}.")
         self.output_transform = output_transform
         self.scan_transform = scan_transform
         self.spacing = spacing
         self.scores: dict[str, dict[str, Scores]] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Scores after each iteration, writes when the engine has completed."""
+        """Registers the handler: scores are computed after each iteration and written when the engine has completed."""
         engine.add_event_handler(Events.STARTED, self.reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.update)
         engine.add_event_handler(Events.COMPLETED, self.write)
@@ -77,15 +79,17 @@ class ScanMetrics:
         self.scores = {}
 
     def update(self, engine: Engine) -> None:
-        """Scores the scans of an iteration."""
+        """Scores the scans of one iteration."""
         pairs = self.output_transform(engine.state.output)
         for scan, (prediction, label) in zip(self.scan_transform(engine.state.batch), pairs, strict=True):
             if scan in self.scores:
-                raise ValueError(f"scan {scan!r} came twice: ids must be unique within a run.")
+                raise ValueError(f"scan {scan!r} came twice; the ids of the scans of an evaluation must be unique.")
             spacing = self.spacing or _spacing(scan, label, prediction)
             found, truth = _label_map(prediction), _label_map(label)
             if found.shape != truth.shape:
-                raise ValueError(f"scan {scan!r}: prediction of shape {found.shape} for a label of {truth.shape}.")
+                raise ValueError(
+                    f"scan {scan!r}: expected a prediction of shape {truth.shape} like its label, got {found.shape}."
+                )
             self.scores[scan] = {
                 name: segmentation_scores(found == index, truth == index, spacing)
                 for index, name in self.labels.items()
@@ -93,19 +97,13 @@ class ScanMetrics:
 
     def write(self, engine: Engine) -> None:
         """Writes the files and puts the means into ``engine.state.metrics``."""
-        scores = dict(sorted(self._gathered().items()))
+        parts = cast(list[dict[str, dict[str, Scores]]], idist.all_gather(self.scores))
+        scores = dict(sorted(ChainMap(*parts).items()))
         summary = summarise(scores)
         engine.state.metrics.update({measure: summary["mean"][measure]["mean"] for measure in MEASURES})
         if idist.get_rank() == 0:
             _write_csv(self.output_dir / "metrics.csv", scores)
             write_json(self.output_dir / "metrics.json", summary)
-
-    def _gathered(self) -> dict[str, dict[str, Scores]]:
-        if idist.get_world_size() == 1:
-            return self.scores
-        parts: list[dict[str, dict[str, Scores]]] = [{} for _ in range(idist.get_world_size())]
-        torch.distributed.all_gather_object(parts, self.scores)
-        return {scan: scores for part in parts for scan, scores in part.items()}
 
 
 def _label_map(volume: torch.Tensor) -> NDArray[np.generic]:
@@ -118,7 +116,7 @@ def _spacing(scan: str, *volumes: torch.Tensor) -> list[float]:
         if isinstance(volume, MetaTensor):
             affine = np.asarray(volume.affine.cpu(), dtype=np.float64)
             return [float(length) for length in np.linalg.norm(affine[:3, :3], axis=0)]
-    raise ValueError(f"scan {scan!r}: no affine to take the voxel spacing from; pass `spacing` to ScanMetrics.")
+    raise ValueError(f"scan {scan!r}: found no affine that tells the voxel spacing; pass `spacing` to ScanMetrics.")
 
 
 def _write_csv(path: Path, scores: Mapping[str, Mapping[str, Scores]]) -> None:

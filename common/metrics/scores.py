@@ -1,4 +1,4 @@
-"""All scores of one segmented object."""
+"""Overlap and surface distances of one segmented object."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common.metrics.surface import surface_distances
 
 
 class Scores(TypedDict):
-    """Scores of one object: see :func:`segmentation_scores`."""
+    """Scores of one object, as :func:`segmentation_scores` computes them."""
 
     dice: float
     jaccard: float
@@ -26,20 +26,20 @@ class Scores(TypedDict):
 def segmentation_scores(
     prediction: NDArray[np.generic], reference: NDArray[np.generic], spacing: Sequence[float]
 ) -> Scores:
-    """Overlap and surface distances of an object, in voxels and in millimetres.
+    """Compares a predicted object with its reference, by overlap and by distances in voxels and in millimetres.
 
     Args:
-        prediction: mask ``[H, W, D]``, non-zero is the object.
-        reference: mask on the same grid.
-        spacing: of the voxels along each axis, in mm.
+        prediction: Predicted mask ``[H, W, D]``; the object is where it is not zero.
+        reference: Reference mask of the same shape.
+        spacing: Size of a voxel along each axis in mm.
 
     Returns:
-        ``dice`` and ``jaccard``, 0 to 1, NaN if both masks are empty; ``hd95_voxel``, ``asd_voxel``, ``hd95_mm`` and
-        ``asd_mm`` as :func:`common.metrics.surface_distances` defines them, NaN if either mask is empty; ``missing``,
-        whether the prediction is empty though the reference is not.
+        ``dice`` and ``jaccard``, from 0 to 1, NaN if both masks are empty; ``hd95_voxel``, ``asd_voxel``, ``hd95_mm``
+        and ``asd_mm`` as :func:`common.metrics.surface_distances` defines them, NaN if either mask is empty;
+        ``missing``, which is true if the prediction is empty though the reference is not.
 
     Raises:
-        ValueError: if the grids differ, or the spacing does not fit.
+        ValueError: If the masks differ in shape, or ``spacing`` is not one positive number per axis.
     """
     voxel = surface_distances(prediction, reference)
     millimetre = surface_distances(prediction, reference, spacing)

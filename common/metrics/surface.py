@@ -1,4 +1,4 @@
-"""Distances between the surfaces of two objects."""
+"""Distances between the surfaces of two segmented objects."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from scipy.ndimage import binary_erosion, distance_transform_edt, generate_binar
 
 
 class SurfaceDistances(NamedTuple):
-    """Distances in the unit of the spacing; NaN if either object is empty.
+    """Surface distances in the unit of the voxel spacing; NaN if either object is empty.
 
     Attributes:
-        hd95: 95th percentile of both directed distances together.
-        asd: mean distance of the prediction's surface voxels to the reference's surface.
+        hd95: 95th percentile of the distances in both directions taken together.
+        asd: Mean distance from the surface voxels of the prediction to the surface of the reference.
     """
 
     hd95: float
@@ -25,18 +25,19 @@ class SurfaceDistances(NamedTuple):
 def surface_distances(
     prediction: NDArray[np.generic], reference: NDArray[np.generic], spacing: Sequence[float] | None = None
 ) -> SurfaceDistances:
-    """95 % Hausdorff and average surface distance of two objects, as MedPy's ``hd95`` and ``asd`` define them.
+    """Computes the 95 % Hausdorff and the average surface distance, as MedPy's ``hd95`` and ``asd`` define them.
 
-    An object's surface are its voxels with at least one of the 6 neighbours outside it or outside the grid; the
-    distance of a surface voxel is that to the nearest surface voxel of the other object, between voxel centres.
+    The surface of an object consists of its voxels that have at least one of their 6 neighbours outside the object or
+    outside the grid. The distance of a surface voxel is the one from its centre to the centre of the nearest surface
+    voxel of the other object.
 
     Args:
-        prediction: mask ``[H, W, D]`` (any number of dimensions works), non-zero is the object.
-        reference: mask on the same grid.
-        spacing: of the voxels along each axis; 1 by default, which gives distances in voxels.
+        prediction: Predicted mask ``[H, W, D]`` (any number of dimensions works); the object is where it is not zero.
+        reference: Reference mask of the same shape.
+        spacing: Size of a voxel along each axis; by default 1, which gives distances in voxels.
 
     Raises:
-        ValueError: if the grids differ, or the spacing does not fit.
+        ValueError: If the masks differ in shape, or ``spacing`` is not one positive number per axis.
 
     Example:
         >>> mask = np.zeros((5, 5, 5), bool)
@@ -45,7 +46,9 @@ def surface_distances(
         SurfaceDistances(hd95=3.0, asd=3.0)
     """
     if prediction.shape != reference.shape:
-        raise ValueError(f"prediction and reference must share a grid, got {prediction.shape} and {reference.shape}.")
+        raise ValueError(
+            f"prediction and reference must have the same shape, got {prediction.shape} and {reference.shape}."
+        )
     if spacing is not None and (len(spacing) != prediction.ndim or min(spacing) <= 0):
         raise ValueError(f"spacing must be {prediction.ndim} numbers above 0, got {tuple(spacing)}.")
     first, second = prediction.astype(bool), reference.astype(bool)

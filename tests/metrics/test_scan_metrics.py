@@ -1,6 +1,7 @@
 import csv
 import json
 
+import ignite.distributed as idist
 import numpy as np
 import pytest
 import torch
@@ -79,7 +80,25 @@ def test_a_monai_evaluator(scans, tmp_path):
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["metrics.csv", "metrics.json"]
 
 
-def test_a_second_run_starts_anew(scans, tmp_path):
+def evaluate_own_scans(rank, scans, folder):
+    """The first process has one scan, the second has both, as a sampler that pads gives them."""
+    evaluator = evaluate(scans[1 - rank :], ScanMetrics(folder, LABELS))
+    (folder / f"{rank}.json").write_text(json.dumps(evaluator.state.metrics))
+
+
+@pytest.mark.slow
+def test_processes_put_their_scans_together(scans, tmp_path):
+    evaluate(scans, ScanMetrics(tmp_path / "alone", LABELS))
+    (tmp_path / "together").mkdir()
+    idist.spawn("gloo", evaluate_own_scans, (scans, tmp_path / "together"), nproc_per_node=2)
+    for name in ("metrics.csv", "metrics.json"):
+        assert (tmp_path / "together" / name).read_text() == (tmp_path / "alone" / name).read_text()
+    means = [json.loads((tmp_path / "together" / f"{rank}.json").read_text()) for rank in range(2)]
+    assert means[0] == means[1]
+    assert means[0]["dice"] == pytest.approx((0.375 + 0.5) / 2)
+
+
+def test_a_second_run_forgets_the_first(scans, tmp_path):
     handler = ScanMetrics(tmp_path, LABELS)
     evaluate(scans, handler)
     evaluate(scans[:1], handler)
@@ -113,7 +132,10 @@ def test_the_scan_entry_names_the_scan(scans, tmp_path):
     ("pairs", "message"),
     [
         ([(torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, 2))], "no affine"),
-        ([(MetaTensor(torch.zeros(1, 2, 2, 3)), MetaTensor(torch.zeros(1, 2, 2, 2)))], "prediction of shape"),
+        (
+            [(MetaTensor(torch.zeros(1, 2, 2, 3)), MetaTensor(torch.zeros(1, 2, 2, 2)))],
+            "expected a prediction of shape",
+        ),
         ([(MetaTensor(torch.zeros(1, 2, 2, 2)),) * 2] * 2, "came twice"),
     ],
 )

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from common.metrics import MEASURES, summarise
+from common.metrics import MEASURES, means_by_scan, summarise
 
 
 def scores(dice, distance=None, missing=False):
@@ -35,3 +35,10 @@ def test_nothing_defined():
         "classes": {},
         "mean": {name: {"mean": None, "sd": None} for name in MEASURES} | {"missing": 0},
     }
+
+
+def test_means_by_scan_leave_out_what_is_not_defined():
+    classes = {"atrium": scores(0.8, 2.0), "ventricle": scores(0.0, missing=True)}
+    found = {"a": classes, "b": {"atrium": scores(math.nan, missing=True)}}
+    assert means_by_scan(found, "dice") == {"a": pytest.approx(0.4)}
+    assert means_by_scan(found, "asd_mm") == {"a": 2.0}

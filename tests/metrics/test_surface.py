@@ -123,7 +123,7 @@ def test_empty_masks(prediction, reference, overlap, missing):
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="must share a grid"):
+    with pytest.raises(ValueError, match="must have the same shape"):
         surface_distances(np.ones((2, 2, 2)), np.ones((2, 2, 3)))
     for spacing in [(1.0, 1.0), (1.0, 0.0, 1.0)]:
         with pytest.raises(ValueError, match="spacing must be 3 numbers above 0"):
