@@ -26,7 +26,8 @@ from la_half import METRICS, cell, mean, words
 from common.annotations import Ledger
 from common.checks import check_one_of
 from common.commands.assft import assft
-from common.commands.stages import Steps, known_settings, run_stage
+from common.commands.bundles import known_settings
+from common.commands.stages import Steps, run_stage
 from common.files import read_json, replacing, write_json
 from common.report import read_scores
 

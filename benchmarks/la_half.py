@@ -2,9 +2,9 @@
 
 The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``. The pool is its
 training split (64 scans), and results are for its validation split (16 scans), on which no run chooses anything: every
-run ends with the last iteration's teacher. Each run is ``python -m monai.bundle run`` with the bundle's own
-``train.json`` and two files of ``benchmarks/la_half/``, which hold the settings for this scale. If the benchmark is
-interrupted, the same command resumes it.
+run ends with the last iteration's teacher. Each run is the bundle's own ``train.json`` with two files of
+``benchmarks/la_half/``, which hold the settings for this scale. If the benchmark is interrupted, the same command
+resumes it.
 
     python benchmarks/la_half.py --dataset_dir COHORT --table FILE
 
@@ -14,10 +14,7 @@ The tables of FILE are pasted into ``docs/results.md``.
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -25,8 +22,10 @@ from pathlib import Path
 
 import fire
 
-ROOT = Path(__file__).resolve().parents[1]
-BUNDLE = ROOT / "bundles" / "fmabs_la"
+from common.commands.stages import run_bundle
+from common.files import read_json
+
+SETTINGS = Path(__file__).resolve().parent / "la_half"
 METHODS = {
     "supervised": "Supervised, 20 cross-labelled scans",
     "mean_teacher": "Mean teacher, 20 cross-labelled scans",
@@ -92,24 +91,13 @@ def _run(dataset_dir: Path, output_dir: Path, method: str, seed: int, max_iterat
     folder = output_dir.resolve() / f"{method}_{seed}"
     if (folder / "evaluation" / "metrics.json").exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [BUNDLE / "configs" / "train.json", ROOT / "benchmarks/la_half/base.json"]
-    files.append(ROOT / "benchmarks/la_half" / f"{method}.json")
-    shared = ["--bundle_root", BUNDLE, "--dataset_dir", dataset_dir.resolve(), "--output_dir", folder]
-    names = "[" + ",".join(f"'{file}'" for file in files) + "]"
+    settings = read_json(SETTINGS / "base.json") | read_json(SETTINGS / f"{method}.json")
+    settings |= {"dataset_dir": str(dataset_dir.resolve()), "seed": seed, "max_iterations": max_iterations}
     start = time.time()
-    _bundle(folder, "--config_file", names, *shared, "--seed", seed, "--max_iterations", max_iterations)
+    run_bundle("fmabs_la", "train", folder, settings, threads=1)
     with (folder / "seconds.txt").open("a") as file:
         file.write(f"{time.time() - start:.0f}\n")
-    evaluate = ["--config_file", BUNDLE / "configs" / "evaluate.json", "--split", "validation"]
-    _bundle(folder, *evaluate, *shared, "--roi_size", "[48,48,32]", "--stride", "[24,24,16]", "--network_def#width", 8)
-
-
-def _bundle(folder: Path, *arguments: object) -> None:
-    command = [sys.executable, "-m", "monai.bundle", "run", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    with (folder / "output.txt").open("a") as output:
-        subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=ROOT)
+    run_bundle("fmabs_la", "evaluate", folder, settings | {"split": "validation"}, threads=1)
 
 
 def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iterations: int) -> str:

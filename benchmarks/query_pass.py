@@ -13,7 +13,7 @@ import fire
 import torch
 from monai.bundle import ConfigWorkflow
 
-from common.commands.stages import find_bundle
+from common.commands.bundles import find_bundle
 from common.networks import load_pretrained
 
 

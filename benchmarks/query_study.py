@@ -32,7 +32,7 @@ from query_comparison import areas, curve, wins
 
 from common.annotations import Ledger
 from common.cohort import Cohort, read_labels_ras
-from common.commands.stages import find_bundle, known_settings, run_workflow
+from common.commands.bundles import find_bundle, known_settings, run_workflow
 from common.files import claim, read_json
 from common.prepare import write_phantom
 from common.query import STRATEGIES
@@ -148,7 +148,7 @@ def _stage(config: str, folder: Path, settings: Mapping[str, Any]) -> None:
     """Runs one stage of the bundle in this process, with its output in a file."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output.txt").open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-        run_workflow(find_bundle(BUNDLE), config, {**settings, "output_dir": str(folder)})
+        run_workflow(find_bundle(BUNDLE), [config], {**settings, "output_dir": str(folder)})
 
 
 def _scores(study: Study, runs: list[tuple[str, int, int]]) -> dict[str, dict[tuple[int, int], float]]:

@@ -24,7 +24,7 @@ from la_half import METRICS, cell, mean, words
 
 from common.commands.sfr import sfr
 from common.commands.stages import run_bundle
-from common.files import read_json, write_json
+from common.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("finetune", "pseudo_label", "retrain")
@@ -86,15 +86,10 @@ def _run(cohort: Path, folder: Path, labelled: int, seed: int) -> None:
 def _baseline(cohort: Path, output: Path, companion: str, labelled: int, seed: int) -> None:
     if (output / "evaluation" / "metrics.json").exists():
         return
-    bundle = ROOT / "bundles" / "sfr_retrain"
-    output.mkdir(parents=True, exist_ok=True)
     batch = {"batch_unlabelled": 0} if companion == "none" else {}
     training = SETTINGS["retrain"] | batch | {"semi_supervised": companion, "labelled": labelled, "seed": seed}
-    evaluation = {key: SETTINGS["retrain"][key] for key in ("roi_size", "stride", "network_def#width")}
-    for stage, chosen in (("train", training), ("evaluate", evaluation)):
-        overlay = output / f"{stage}_settings.json"
-        write_json(overlay, chosen | {"dataset_dir": str(cohort), "output_dir": str(output)})
-        run_bundle(bundle, output, [bundle / "configs" / f"{stage}.json", overlay], [])
+    for stage in ("train", "evaluate"):
+        run_bundle("sfr_retrain", stage, output, training | {"dataset_dir": str(cohort)})
 
 
 def _table(cohort: Path, folder: Path, settings: list[tuple[int, int]]) -> str:
