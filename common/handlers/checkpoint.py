@@ -95,13 +95,13 @@ class Checkpoint:
         self,
         path: str | Path,
         *,
-        objects: Mapping[str, Stateful],
+        objects: Mapping[str, Stateful | None],
         best_model: BestModel,
         settings: Mapping[str, Any],
         every: int = 100,
     ) -> None:
         self.path = Path(path)
-        self.objects = {**objects, "best_model": best_model}
+        self.objects = {name: it for name, it in objects.items() if it is not None} | {"best_model": best_model}
         self.best_model = best_model
         self.settings = dict(settings)
         self.every = every

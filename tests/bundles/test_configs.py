@@ -1,0 +1,67 @@
+"""What the bundles' configs promise to those who read and change them."""
+
+import json
+
+import pytest
+
+from tests.bundles.workflows import ROOT
+
+BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if path.is_dir())
+TRAININGS = [(bundle, "train") for bundle in BUNDLES] + [("assft_adapt", "pretrain")]
+MAY_CHANGE = {
+    "imports",
+    "bundle_root",
+    "dataset_dir",
+    "output_dir",
+    "device",
+    "annotator",  # people may continue what was begun with an oracle
+    "num_workers",
+    "checkpoint_interval",
+    "save_memory",
+    "phantom_scans",  # the phantoms' folder knows its own settings
+    "phantom_size",
+}
+"""Settings that a resumed run may be given anew: they leave what is trained as it is."""
+
+
+def config(bundle, name):
+    return json.loads((ROOT / "bundles" / bundle / "configs" / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize(("bundle", "name"), TRAININGS)
+def test_a_resumed_run_must_agree_on_all_settings_that_change_the_training(bundle, name):
+    content = config(bundle, name)
+    settings = list(content)[: list(content).index("resume_settings")]
+    agreed = content["resume_settings"]
+    assert set(settings) - MAY_CHANGE == agreed.keys()
+    assert all(value in (f"@{key}", f"$@{key} is not None") for key, value in agreed.items())
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_the_config_for_several_processes_repeats_nothing(bundle):
+    training, several = config(bundle, "train"), config(bundle, "multi_gpu_train")
+    assert training["processes"] is None and training["initialize"][0] == "@processes"
+    assert several.keys().isdisjoint({"initialize", "run"})
+    assert not [key for key, value in several.items() if training.get(key) == value]
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_the_config_of_evaluation_holds_differences_alone(bundle):
+    training = config(bundle, "train")
+
+    def nested(key):
+        found = training
+        for part in key.split("#"):
+            found = found.get(part) if isinstance(found, dict) else None
+        return found
+
+    for key, value in config(bundle, "evaluate").items():
+        assert key.startswith("+") or nested(key) != value, key
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_lines_can_be_read(bundle):
+    for path in (ROOT / "bundles" / bundle / "configs").glob("*.json"):
+        if path.name != "metadata.json":
+            long = [line for line in path.read_text().splitlines() if len(line) > 160]
+            assert not long, path
