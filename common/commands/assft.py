@@ -1,4 +1,4 @@
-"""All stages of ASSFT, one after the other: what ``python -m common assft`` does."""
+"""``python -m common assft``: all stages of ASSFT, one after the other."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from common.query.one_shot import check_budget, sample_strategy
 BUNDLE = "assft_adapt"
 
 LABELLED_ALONE = {"first_round": "@max_iterations", "consistency": 0.0}
-"""Settings of ``train.json`` for plain fine-tuning: labelled scans alone, no pseudo-labels and no consistency."""
+"""Settings of ``train.json`` for plain fine-tuning: on labelled scans alone, without pseudo-labels and consistency."""
 
 OWNED = frozenset(("dataset_dir", "output_dir", "pretrained", "budget", "query", "annotator", "seed"))
-"""Settings that all stages share; a source cohort is pre-training's own."""
+"""Settings that the command sets for all stages; pre-training may have a cohort of its own."""
 
 FILES = ("dataset_dir", "encoder_weights")
 """Settings of ``pretrain.json`` that name files."""
@@ -29,7 +29,7 @@ FILES = ("dataset_dir", "encoder_weights")
 TRAINING = ("selective", "train")
 QUERYING = ("budget", "query", "annotator", "querying")
 STILL_FREE = (("checkpoint.pt", ()), ("ledger.json", TRAINING), ("source/checkpoint.pt", TRAINING + QUERYING))
-"""Settings that can still be corrected once a stage has begun, by the file that tells it; the last stage first."""
+"""Settings that can still be corrected once a stage has begun, which a file of it shows; the last stage first."""
 
 
 def assft(
@@ -46,34 +46,34 @@ def assft(
     querying: dict[str, Any] | None = None,
     train: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Pre-trains a network if none is given, chooses scans to be labelled, fine-tunes the network; evaluates it.
+    """Pre-trains a network if none is given, chooses scans to be labelled, fine-tunes the network, and evaluates it.
 
-    The same call again goes on where it stopped, between stages and within them; settings of stages that have not begun
-    may be others then. While people are to draw, it says what and where, and ends.
+    The same call again resumes an interrupted one, between stages and within them; settings of stages that have not
+    begun may be others then. While annotations are awaited, it says what to draw in which files, and ends.
 
     Args:
-        dataset_dir: a cohort; None for made-up scans.
-        output_dir: of all stages.
-        pretrained: file of weights, or a name of ``common weights``; None for a network pre-trained on made-up scans of
-            another domain, or on the cohort that ``pretrain`` names.
-        budget: scans to be labelled.
-        query: strategy that chooses them, see :func:`common.query.one_shot.sample_strategy`.
+        dataset_dir: Folder of a cohort; None for made-up scans.
+        output_dir: Folder that gets the files of all stages.
+        pretrained: File of weights, or a name of ``python -m common weights list``; None for a network pre-trained on
+            made-up scans of another domain, or on the cohort that ``pretrain`` names.
+        budget: Number of scans to be labelled.
+        query: Name of the strategy that chooses them, see :func:`common.query.one_shot.sample_strategy`.
         annotator: ``oracle`` takes the cohort's labels, ``folder`` waits for people.
-        seed: of all.
-        selective: learn from reliable pseudo-labels of the other scans too; else from the labelled ones alone, whatever
-            `train` says of the others.
-        pretrain: settings of the bundle's `pretrain.json`, by id.
-        querying: settings of its `query.json`.
-        train: settings of its `train.json`; what other stages know too, e.g. `roi_size` or `network_def`, is theirs as
-            well.
+        seed: Seed of all stages.
+        selective: Whether to learn from reliable pseudo-labels of the other scans too; otherwise from the labelled
+            scans alone, whatever `train` says of the others.
+        pretrain: Settings of the bundle's `pretrain.json`, by id.
+        querying: Settings of its `query.json`.
+        train: Settings of its `train.json`; those that other stages have too, such as `roi_size` or `network_def`, are
+            given to these as well.
 
     Returns:
         The evaluation's `metrics.json`; empty while annotations are awaited, or if no scan is left to evaluate on.
 
     Raises:
-        FileNotFoundError: if the weights or the cohort are not there.
-        RuntimeError: if a stage fails, with what went wrong.
-        ValueError: if the folder holds something else, or a run with other settings, or the settings make no sense.
+        FileNotFoundError: If the weights or the cohort are not there.
+        RuntimeError: If a stage fails, with what went wrong.
+        ValueError: If the folder holds something else, or a run with other settings, or the settings make no sense.
     """
     weights = None if pretrained is None else _weights(pretrained)
     settings: dict[str, Any] = {
@@ -102,9 +102,9 @@ def assft(
     if weights is None:
         weights = folder / PRETRAINED
         if "pretrain" not in steps.seconds:
-            # Every other stage begins with this by itself; pre-training knows nothing of the cohort.
+            # Every other stage begins with this check by itself, but pre-training does not know the cohort.
             check_cohort(cohort, channels=training.get("channels", 1), simulated=annotator == "oracle")
-        # query.json has nothing that is about training, so that the fine-tuning's iterations stay its own.
+        # Settings that query.json has too are not about training: the fine-tuning's iterations are not pre-training's.
         source = {"seed": seed, "num_classes": cohort.num_classes} | known_settings(BUNDLE, "pretrain", asking)
         source |= settings["pretrain"]
         made_up = not source.get("dataset_dir")
@@ -113,7 +113,7 @@ def assft(
         what = "the network on scans of another domain"
         run_stage(steps, BUNDLE, "pretrain", folder, source, what, quiet=made_up)
         if made_up:
-            # Only now: until then a model could be given after all.
+            # Noted only now, since until then a model could still be given.
             write_json(folder / "notes.json", {"pre-trained on": "made-up scans"})
     shared = {"dataset_dir": str(cohort.folder), "pretrained": str(weights), "seed": seed}
     shared |= {"budget": budget, "query": query, "annotator": annotator}
@@ -148,13 +148,13 @@ def _weights(given: str | Path) -> Path:
 
 
 def _absolute(pretrain: dict[str, Any]) -> dict[str, Any]:
-    """Files are those of the caller's folder: a stage runs in another."""
+    """Paths relative to the caller's folder made absolute, since a stage runs in another folder."""
     given = {name: Path(pretrain[name]) for name in FILES if pretrain.get(name)}
     return pretrain | {name: str(path.resolve()) for name, path in given.items() if path.exists()}
 
 
 def _check(settings: dict[str, Any]) -> None:
-    """Refuses before the first stage what a later one would."""
+    """Refuses before the first stage what a later stage would refuse."""
     for config, name in (("pretrain", "pretrain"), ("query", "querying"), ("train", "train")):
         owned = OWNED - {"dataset_dir"} if config == "pretrain" else OWNED
         check_stage(BUNDLE, config, settings[name], owned=owned)

@@ -1,4 +1,4 @@
-"""The whole method on made-up scans, in minutes: what ``python -m common demo`` does."""
+"""``python -m common demo``: FM-ABS beside supervised training on made-up scans, in minutes."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ METHODS = {"fmabs": "FM-ABS", "supervised": "Supervised"}
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What the demo's result depends on; the bundle's own settings stand where nothing is said here.
+    """The settings on which the demo's result depends; all others are those of the bundle.
 
     Attributes:
-        seed: of the scans and of both trainings.
-        scans: all splits together.
-        validation, test: how many of them are for validation, and held out.
-        size: voxels along each axis of a scan.
-        patch: voxels of a training patch.
-        width: of the V-Net.
-        iterations: of each training.
-        initial: scans cross-labelled at first, at random.
-        per_round: scans that FM-ABS asks for in each of two rounds.
-        first_round: iteration of the first round; pseudo-labels begin there.
-        round_interval: iterations from one round to the next; those after the second only renew the pseudo-labels.
+        seed: Seed of the scans and of both trainings.
+        scans: Number of scans, all splits together.
+        validation: Number of scans for validation.
+        test: Number of scans that are held out for the result.
+        size: Number of voxels along each axis of a scan.
+        patch: Size of a training patch, in voxels.
+        width: Number of channels of the V-Net's first level.
+        iterations: Number of iterations of each training.
+        initial: Number of scans that are cross-labelled at the start, chosen at random.
+        per_round: Number of scans that FM-ABS asks for in each of two rounds.
+        first_round: Iteration of the first round, from which on there are pseudo-labels.
+        round_interval: Iterations from one round to the next; rounds after the second only renew the pseudo-labels.
     """
 
     seed: int = 0
@@ -58,31 +59,31 @@ class DemoSettings:
 
     @property
     def stride(self) -> list[int]:
-        """Of sliding-window inference: half a patch."""
+        """Distance of neighbouring windows of inference: half a patch, in voxels."""
         return [size // 2 for size in self.patch]
 
     @property
     def budget(self) -> int:
-        """Scans that are cross-labelled in the end."""
+        """Number of scans that are cross-labelled in the end."""
         return self.initial + 2 * self.per_round
 
 
 def demo(output_dir: str | Path = "runs/demo", settings: DemoSettings | None = None) -> dict[str, Any]:
     """Trains FM-ABS and, on the same cross-labels, a supervised network; evaluates both and writes a page.
 
-    What an interrupted demo has finished is not done again.
+    A demo that was interrupted resumes: its finished steps are not done again.
 
     Args:
-        output_dir: gets the cohort, a folder a method, ``metrics.json`` and ``report.html``.
-        settings: by default those meant for two CPU cores.
+        output_dir: Folder that gets the cohort, a folder per method, ``metrics.json`` and ``report.html``.
+        settings: The demo's settings, by default those meant for two CPU cores.
 
     Returns:
-        What is in ``metrics.json``: the means over the held-out scans, by method, and the settings.
+        The content of ``metrics.json``: means over the held-out scans by method, and the settings.
 
     Raises:
-        FileNotFoundError: if the bundle is not found.
-        ValueError: if the folder holds something else, or a demo with other settings.
-        RuntimeError: if a step fails, naming its output.
+        FileNotFoundError: If the bundle is not found.
+        ValueError: If the folder holds something else, or a demo with other settings.
+        RuntimeError: If a step fails; the message names the file with its output.
     """
     settings = settings or DemoSettings()
     folder = claim(output_dir, {"made by": "demo", **asdict(settings)}).resolve()
@@ -121,7 +122,7 @@ def demo(output_dir: str | Path = "runs/demo", settings: DemoSettings | None = N
 
 
 def summary(metrics: dict[str, Any]) -> str:
-    """Dice of each method, as text with bars, and how far apart they are."""
+    """The Dice of each method as text with bars, and the difference between them."""
     lines = [
         f"Dice on {metrics['settings']['test']} held-out scans, learnt from the same {metrics['slices']} slices:\n"
     ]
@@ -140,9 +141,9 @@ def _write_cohort(folder: Path, settings: DemoSettings) -> None:
 
 
 def _settings(method: str, settings: DemoSettings) -> dict[str, Any]:
-    """What a method's training has other than the bundle's ``train.json``: small sizes, and the method's loss terms.
+    """Settings that replace those of the bundle's ``train.json``: small sizes, and the method's loss terms.
 
-    Patches are not flipped or turned, which so short a training has no time for; alike for both methods.
+    For both methods patches are neither flipped nor turned: so short a training has no time for it.
     """
     annotation = {
         "_target_": "common.losses.AnnotationTerm",

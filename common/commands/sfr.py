@@ -1,4 +1,4 @@
-"""Both stages of SFR, one after the other: what ``python -m common sfr`` does."""
+"""``python -m common sfr``: both stages of SFR, one after the other."""
 
 from __future__ import annotations
 
@@ -28,30 +28,31 @@ def sfr(
     pseudo_label: dict[str, Any] | None = None,
     retrain: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Fine-tunes SAM on stitched slices, labels the other scans, trains a 3D network on all; evaluates it.
+    """Fine-tunes SAM on stitched slices, labels the other scans, trains a 3D network on all of them, and evaluates it.
 
-    The same call again goes on where it stopped, between stages and within them.
+    The same call again resumes an interrupted one, between stages and within them.
 
     Args:
-        dataset_dir: a cohort; None for made-up scans.
-        output_dir: gets a folder a stage.
-        labelled: only the first so many training scans' labels are used; by default all that there are (4 of made-up
-            scans, which all have one).
-        plus: SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their confidence.
-        share: of the unlabelled scans that join the second fine-tuning.
-        threshold: voxels with a lower confidence are left out (SFR+).
-        seed: of all.
-        finetuned: folder of a finished fine-tuning with its pseudo-labels, to go on from instead of the first stage.
-        finetune: settings of `sfr_stitch_finetune`'s `train.json`, by id.
-        pseudo_label: settings of its `pseudo_label.json`.
-        retrain: settings of `sfr_retrain`'s `train.json`.
+        dataset_dir: Folder of a cohort; None for made-up scans.
+        output_dir: Folder that gets a folder per stage.
+        labelled: Number of training scans whose labels are used, the first ones of the cohort; by default all that
+            have a label (4 of made-up scans, which all have one).
+        plus: Whether to run SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their
+            confidence.
+        share: Share of the unlabelled scans, the most confident ones, that join the second fine-tuning (SFR+).
+        threshold: Confidence below which a voxel is left out (SFR+).
+        seed: Seed of all stages.
+        finetuned: Folder of a finished fine-tuning with its pseudo-labels, which takes the place of the first stage.
+        finetune: Settings of `sfr_stitch_finetune`'s `train.json`, by id.
+        pseudo_label: Settings of its `pseudo_label.json`.
+        retrain: Settings of `sfr_retrain`'s `train.json`.
 
     Returns:
-        The evaluation's `metrics.json`.
+        The evaluation's `metrics.json`; empty if no other scan has a label.
 
     Raises:
-        RuntimeError: if a stage fails, with what went wrong.
-        ValueError: if the folder holds something else, or a run with other settings, or no scan is unlabelled.
+        RuntimeError: If a stage fails, with what went wrong.
+        ValueError: If the folder holds something else, or a run with other settings, or no scan is unlabelled.
     """
     settings: dict[str, Any] = {
         "made by": "sfr",
@@ -111,7 +112,7 @@ def sfr(
 
 
 def _finetune(steps: Steps, output: Path, settings: dict[str, Any], labelling: dict[str, Any]) -> tuple[Path, Path]:
-    """Folder of the fine-tuned SAM and of its pseudo-labels."""
+    """Fine-tunes SAM and labels with it; returns the folders of the fine-tuned SAM and of its pseudo-labels."""
     bundle = "sfr_stitch_finetune"
     run_stage(steps, bundle, "train", output, settings, "SAM on stitched slices")
     kept = known_settings(bundle, "pseudo_label", settings)
