@@ -11,17 +11,16 @@ interrupted, the same command resumes it.
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
 import fire
+
+from common.commands.stages import run_bundle
+from common.files import read_json
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = ROOT / "bundles" / "fmabs_la"
@@ -90,24 +89,16 @@ def _run(dataset_dir: Path, output_dir: Path, method: str, seed: int, max_iterat
     folder = output_dir.resolve() / f"{method}_{seed}"
     if (folder / "evaluation" / "metrics.json").exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
     files = [BUNDLE / "configs" / "train.json", ROOT / "benchmarks/la_half/base.json"]
     files.append(ROOT / "benchmarks/la_half" / f"{method}.json")
-    shared = ["--bundle_root", BUNDLE, "--dataset_dir", dataset_dir.resolve(), "--output_dir", folder]
-    names = "[" + ",".join(f"'{file}'" for file in files) + "]"
+    shared = ["--dataset_dir", dataset_dir.resolve(), "--output_dir", folder]
     start = time.time()
-    _bundle(folder, "--config_file", names, *shared, "--seed", seed, "--max_iterations", max_iterations)
+    run_bundle(BUNDLE, folder, files, [*shared, "--seed", seed, "--max_iterations", max_iterations], threads=1)
     with (folder / "seconds.txt").open("a") as file:
         file.write(f"{time.time() - start:.0f}\n")
-    evaluate = ["--config_file", BUNDLE / "configs" / "evaluate.json", "--split", "validation"]
-    _bundle(folder, *evaluate, *shared, "--roi_size", "[48,48,32]", "--stride", "[24,24,16]", "--network_def#width", 8)
-
-
-def _bundle(folder: Path, *arguments: object) -> None:
-    command = [sys.executable, "-m", "monai.bundle", "run", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    with (folder / "output.txt").open("a") as output:
-        subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=ROOT)
+    small = ["--roi_size", "[48,48,32]", "--stride", "[24,24,16]", "--network_def#width", 8]
+    evaluate = [BUNDLE / "configs" / "evaluate.json"]
+    run_bundle(BUNDLE, folder, evaluate, [*shared, *small, "--split", "validation"], threads=1)
 
 
 def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iterations: int) -> str:
@@ -124,7 +115,7 @@ def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iteration
     ]
     for method in methods:
         paths = [output_dir / f"{method}_{seed}" / "evaluation" / "metrics.json" for seed in seeds]
-        results = [json.loads(path.read_text()) for path in paths if path.exists()]
+        results = [read_json(path) for path in paths if path.exists()]
         cells = [cell([mean(result, metric) for result in results], metric) for metric in METRICS]
         lines.append(f"| {METHODS[method]} | " + " | ".join(cells) + f" | {len(results)} |")
     return "\n".join([*lines, ""])
