@@ -13,7 +13,6 @@ The tables of FILE are pasted into ``docs/results.md``.
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -114,7 +113,7 @@ def _table(output_dir: Path, methods: list[str], seeds: list[int], max_iteration
     ]
     for method in methods:
         paths = [output_dir / f"{method}_{seed}" / "evaluation" / "metrics.json" for seed in seeds]
-        results = [json.loads(path.read_text()) for path in paths if path.exists()]
+        results = [read_json(path) for path in paths if path.exists()]
         cells = [cell([mean(result, metric) for result in results], metric) for metric in METRICS]
         lines.append(f"| {METHODS[method]} | " + " | ".join(cells) + f" | {len(results)} |")
     return "\n".join([*lines, ""])

@@ -13,7 +13,6 @@ The tables of FILE are pasted into ``docs/results.md``.
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing
 import os
 import statistics
@@ -155,7 +154,7 @@ def _scores(study: Study, runs: list[tuple[str, int, int]]) -> dict[str, dict[tu
     """Mean Dice by strategy, then by seed and budget."""
     scores: dict[str, dict[tuple[int, int], float]] = {}
     for strategy, budget, seed in runs:
-        metrics = json.loads((study.run_folder(strategy, budget, seed) / "evaluation" / "metrics.json").read_text())
+        metrics = read_json(study.run_folder(strategy, budget, seed) / "evaluation" / "metrics.json")
         scores.setdefault(strategy, {})[seed, budget] = metrics["mean"]["dice"]["mean"]
     return scores
 

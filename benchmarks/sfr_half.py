@@ -11,7 +11,6 @@ The tables of FILE are pasted into ``docs/results.md``.
 
 from __future__ import annotations
 
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -109,7 +108,7 @@ def _table(cohort: Path, folder: Path, settings: list[tuple[int, int]]) -> str:
         for method, title in METHODS.items():
             runs = [folder / f"{method}_{number}_{seed}" for seed in seeds]
             paths = [run / sub / "evaluation/metrics.json" for run in runs for sub in (".", "retrain")]
-            found = [json.loads(path.read_text()) for path in paths if path.exists()]
+            found = [read_json(path) for path in paths if path.exists()]
             cells = [cell([mean(result, metric) for result in found], metric) for metric in METRICS]
             lines.append(f"| {number} | {title} | " + " | ".join(cells) + f" | {len(found)} |")
     lines += ["", "| labelled scans | seed | Dice of the pseudo-labels [%] | voxels labelled [%] | Spearman's ρ |"]
@@ -119,14 +118,8 @@ def _table(cohort: Path, folder: Path, settings: list[tuple[int, int]]) -> str:
         if (labels / "pseudo_labels.json").exists():
             dice, kept, rank = summary(score(cohort, labels))
             lines.append(f"| {number} | {seed} | {100 * dice:.1f} | {100 * kept:.0f} | {rank:.2f} |")
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "ρ is the rank correlation between the confidence of a scan and the true Dice of its pseudo-label.",
-            "",
-        ]
-    )
+    about_rank = "ρ is the rank correlation between a scan's confidence and the true Dice of its pseudo-label."
+    return "\n".join([*lines, "", about_rank, ""])
 
 
 def _list(settings: list[tuple[int, int]], place: int) -> str:

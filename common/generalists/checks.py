@@ -28,21 +28,10 @@ def checked_labels(
     spacing: tuple[float, float, float],
     num_classes: int | None,
 ) -> tuple[NDArray[np.integer], int]:
-    """Checks that an image, its label map and their spacing fit each other.
-
-    Args:
-        name: What the label map is called in messages.
-        labels: Label map `[H, W, D]` of classes and 255.
-        image: The image `[H, W, D]`.
-        spacing: Size of a voxel in mm along each axis.
-        num_classes: Number of classes, background included; by default the largest class + 1, at least 2.
-
-    Returns:
-        The label map as an array, and the number of classes.
+    """Checks a label map (called `name` in messages) of an image; returns it as an array, and the number of classes.
 
     Raises:
-        ValueError: If shapes differ, the spacing is not positive, the image has NaN or infinite intensities, or a label
-            is out of range.
+        ValueError: If shapes differ, the spacing is not positive, the image is not finite, or a label is out of range.
     """
     array = labels.cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
     if image.ndim != 3 or array.shape != image.shape:

@@ -72,7 +72,6 @@ def _suggested_classes(label: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def _pruned(label: Tensor, probabilities: Tensor, suggested: Tensor, method: str) -> Tensor:
-    """Which voxels a pruning method drops: bool `[H, W, D]`."""
     classes = range(len(probabilities))
     dropped = torch.zeros_like(label, dtype=torch.bool)
     for given in classes:

@@ -77,7 +77,6 @@ def fusion(name: str) -> Fusion:
 
 
 def _choices(views: Tensor) -> Tensor:
-    """The most probable class in each view: uint8 `[V, H, W, D]`."""
     if views.ndim != 5 or views.shape[1] < 2:
         raise ValueError(f"views must be probabilities [V, C, H, W, D] with C >= 2, got shape {tuple(views.shape)}")
     if views.shape[1] == 2:
@@ -86,5 +85,4 @@ def _choices(views: Tensor) -> Tensor:
 
 
 def _abstain(fused: Tensor, choices: Tensor) -> Tensor:
-    """The fused label map with 255 where the views' choices differ."""
     return torch.where((choices == choices[0]).all(dim=0), fused, IGNORE_INDEX).to(torch.uint8)

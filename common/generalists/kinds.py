@@ -41,7 +41,7 @@ def open_generalist(
 
     Raises:
         FileNotFoundError: If the weights are not there; the message says how to get them.
-        ValueError: If the name is unknown, a setting makes no sense, or the weights are of another model.
+        ValueError: If the name is unknown, a setting makes no sense, or the weights do not fit.
     """
     if name == EMBEDDED:
         if slices_per_pass != 1 or embedding_cache is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+
 import numpy as np
 import torch
 from monai.transforms import KeepLargestConnectedComponent, generate_spatial_bounding_box
@@ -12,11 +14,12 @@ from common import IGNORE_INDEX
 from common.checks import check_largest_volumes
 from common.cohort.views import VIEWS
 from common.generalists.checks import checked_labels
-from common.generalists.fusion import fusion as fusion_named
+from common.generalists.fusion import fusion
 from common.generalists.generalist import Generalist
 from common.generalists.prompts import Prompts, prompts_from_masks
 
 
+@dataclass(frozen=True)
 class MultiViewLabeler:
     """Labels a volume from a prediction of it (FM-ABS, MICCAI 2024).
 
@@ -40,40 +43,31 @@ class MultiViewLabeler:
         ValueError: If a fusion or view is unknown, or a number makes no sense.
     """
 
-    def __init__(
-        self,
-        generalist: Generalist,
-        fusion: str = "majority",
-        *,
-        abstain: bool = False,
-        widen_mm: tuple[float, float] = (0.0, 6.25),
-        points: int = 5,
-        min_area_mm2: float = 4.0,
-        largest: int | None = None,
-        largest_volumes: int | None = None,
-        num_classes: int | None = None,
-        prompts_per_call: int = 256,
-        views: tuple[str, ...] = tuple(VIEWS),
-    ) -> None:
-        unknown = [view for view in views if view not in VIEWS]
-        if unknown or not views:
-            raise ValueError(f"views must be some of {', '.join(VIEWS)}, got {', '.join(map(repr, views)) or 'none'}")
-        if prompts_per_call < 1:
-            raise ValueError(f"prompts_per_call must be at least 1, got {prompts_per_call}")
-        check_largest_volumes(largest_volumes)
-        if num_classes is not None and num_classes < 2:
-            raise ValueError(f"num_classes counts the background and must be at least 2, got {num_classes}")
-        self.generalist = generalist
-        self.fuse = fusion_named(fusion)
-        self.abstain = abstain
-        self.widen_mm = widen_mm
-        self.points = points
-        self.min_area_mm2 = min_area_mm2
-        self.largest = largest
-        self.largest_volumes = largest_volumes
-        self.num_classes = num_classes
-        self.prompts_per_call = prompts_per_call
-        self.views = views
+    generalist: Generalist
+    fusion: str = "majority"
+    _: KW_ONLY
+    abstain: bool = False
+    widen_mm: tuple[float, float] = (0.0, 6.25)
+    points: int = 5
+    min_area_mm2: float = 4.0
+    largest: int | None = None
+    largest_volumes: int | None = None
+    num_classes: int | None = None
+    prompts_per_call: int = 256
+    views: tuple[str, ...] = tuple(VIEWS)
+
+    def __post_init__(self) -> None:
+        unknown = [view for view in self.views if view not in VIEWS]
+        if unknown or not self.views:
+            raise ValueError(
+                f"views must be some of {', '.join(VIEWS)}, got {', '.join(map(repr, self.views)) or 'none'}"
+            )
+        if self.prompts_per_call < 1:
+            raise ValueError(f"prompts_per_call must be at least 1, got {self.prompts_per_call}")
+        fusion(self.fusion)
+        check_largest_volumes(self.largest_volumes)
+        if self.num_classes is not None and self.num_classes < 2:
+            raise ValueError(f"num_classes counts the background and must be at least 2, got {self.num_classes}")
 
     def __call__(
         self,
@@ -110,7 +104,7 @@ class MultiViewLabeler:
         # Outside this box every view is sure of the background.
         start, end = generate_spatial_bounding_box(views[:, 0], select_fn=lambda background: background < 1)
         window = tuple(map(slice, start, end))
-        label[window] = self.fuse(views[(slice(None), slice(None), *window)], abstain=self.abstain)
+        label[window] = fusion(self.fusion)(views[(slice(None), slice(None), *window)], abstain=self.abstain)
         return label
 
     def view_probabilities(

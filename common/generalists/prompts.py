@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -54,19 +54,14 @@ class Prompts:
         """Joins prompts for the same slices, ordered by slice; points are padded to the largest number."""
         width = max(part.points.shape[1] for part in parts)
         padded = [
-            (
-                F.pad(part.points, (0, 0, 0, width - part.points.shape[1])),
-                F.pad(part.point_labels, (0, width - part.points.shape[1]), value=-1),
+            replace(
+                part,
+                points=F.pad(part.points, (0, 0, 0, width - part.points.shape[1])),
+                point_labels=F.pad(part.point_labels, (0, width - part.points.shape[1]), value=-1),
             )
             for part in parts
         ]
-        joined = cls(
-            torch.cat([part.boxes for part in parts]),
-            torch.cat([points for points, _ in padded]),
-            torch.cat([labels for _, labels in padded]),
-            torch.cat([part.slice_index for part in parts]),
-            torch.cat([part.classes for part in parts]),
-        )
+        joined = cls(*(torch.cat(values) for values in zip(*(vars(part).values() for part in padded), strict=True)))
         return joined[joined.slice_index.argsort(stable=True)]
 
 
@@ -163,7 +158,7 @@ def _class_prompts(
     largest: int | None,
     similarity: NDArray[np.floating] | None,
 ) -> Prompts:
-    """Prompts for the components of one class, whose mask `[S, Hs, Ws]` and similarity are given."""
+    """Prompts for the components of one class."""
     where = np.nonzero(mask)
     first = [int(index.min()) for index in where]
     window = tuple(slice(low, int(index.max()) + 1) for low, index in zip(first, where, strict=True))

@@ -213,7 +213,7 @@ class Propagation:
         )
 
     def _plausible(self, last: Tensor, mask: Tensor, known: Tensor) -> bool:
-        """Whether a mask is plausible beside the last slice's and on the lines of known voxels."""
+        """Whether a mask is plausible, compared with the last slice's and with the known voxels of the lines."""
         before, after = last > 0, mask > 0
         areas = sorted((int(before.sum()), int(after.sum())))
         if areas[0] == 0 or areas[1] > self.greatest_change * areas[0]:

@@ -34,7 +34,7 @@ def prepare_brats(
         FileNotFoundError: If there is no patient.
         CohortError: If files are missing, truncated or not as expected; problems that headers show are raised before
             anything is written.
-        ValueError: If ``validation`` leaves no scan for training, or the target holds anything else.
+        ValueError: If ``validation`` leaves no scan for training, or the target holds other files.
     """
     source = Path(source)
     patients = sorted(path.parent for path in source.glob("*/OTMultiClass.nii.gz"))

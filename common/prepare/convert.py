@@ -50,7 +50,7 @@ def convert_all(
     Raises:
         CohortError: If files do not open or labels lie on another grid; problems that headers show are raised before
             anything is written.
-        ValueError: If the target holds anything else.
+        ValueError: If the target holds other files.
     """
     problems = [problem for source in sources for problem in _header_problems(source)]
     if problems:

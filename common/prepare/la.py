@@ -42,7 +42,7 @@ def prepare_la(
     Raises:
         FileNotFoundError: If there is no ``train.list``.
         CohortError: If h5 files are missing, truncated or not as expected; before anything is written, it names all.
-        ValueError: If ``validation`` leaves no scan for training, or the target holds anything else.
+        ValueError: If ``validation`` leaves no scan for training, or the target holds other files.
         ImportError: If h5py is not installed.
     """
     source = Path(source)
@@ -116,7 +116,6 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _h5py():  # type: ignore[no-untyped-def]
-    """The package h5py, which only this module needs."""
     try:
         import h5py
     except ImportError as error:

@@ -41,7 +41,7 @@ def prepare_nifti(
     Raises:
         FileNotFoundError: If a folder does not exist or has no image in it.
         CohortError: If labels have no image, names occur twice, or files are not as expected; it names all of them.
-        ValueError: If too few scans are left for training, or the target holds anything else.
+        ValueError: If too few scans are left for training, or the target holds other files.
     """
     image_files = _nifti_files(images)
     label_files = _nifti_files(labels) if labels is not None else {}

@@ -152,7 +152,7 @@ def write_phantom(
         progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: If no scan is left for training, the domain is unknown, or the folder holds anything else.
+        ValueError: If no scan is left for training, the domain is unknown, or the folder holds other files.
     """
     shape = _shape(size)
     share = max(1, round(scans / 6))
@@ -240,12 +240,10 @@ def _tube(space: np.ndarray, start: Vector, end: Vector, radius: float) -> np.nd
 
 
 def _around(rng: np.random.Generator, values: Vector, spread: float) -> np.ndarray:
-    """Values plus normal noise."""
     return np.asarray(values) + rng.normal(0, spread, len(values))
 
 
 def _scaled(rng: np.random.Generator, values: Vector, spread: float) -> np.ndarray:
-    """Values times random factors around 1."""
     return np.asarray(values) * rng.uniform(1 - spread, 1 + spread, len(values))
 
 
@@ -294,7 +292,6 @@ def _chambers(space: np.ndarray, rng: np.random.Generator) -> tuple[list[np.ndar
 
 
 def _lungs(space: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Distance to the lungs."""
     width = rng.uniform(0.35, 0.5)
     return np.minimum(
         _ellipsoid(space, (1.2, -0.3, 0.2), (width, 0.9, 1.2)), _ellipsoid(space, (-1.2, -0.3, 0.2), (width, 0.9, 1.2))
@@ -302,7 +299,6 @@ def _lungs(space: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _paint(brightness: np.ndarray, distance: np.ndarray, value: float) -> None:
-    """Sets the brightness inside a shape."""
     brightness[distance < 0] = value
 
 

@@ -25,8 +25,8 @@ class StitchLayout:
     """Where the axial slices of a volume lie on its stitched images (SFR, IEEE TMI 2025, the stitching module).
 
     An image holds `grid` × `grid` square tiles, filled row by row: tile (r, c) of image n shows slice
-    ``n·(grid² - overlap) + r·grid + c`` in its middle (rounded to the upper left). The margins, the tiles without a
-    slice, and what the tiles leave free at the right and the bottom hold `fill`.
+    ``n·(grid² - overlap) + r·grid + c`` in its middle, or half a pixel up or left of it. Margins, unused tiles and what
+    the tiles leave free at the right and the bottom hold `fill`.
 
     Attributes:
         shape: Shape of the volume, (H, W, D) in voxels, whose slices are H × W.
@@ -129,8 +129,7 @@ def stitch(
         volume: Volume ``[C, H, W, D]`` or batch ``[B, C, H, W, D]``, of any type.
         size: Side of the images in pixels, at least max(H, W).
         fit: What happens to slices larger than a tile. ``pad``: they are cropped to their middle. ``resize``: they are
-            scaled down in their aspect ratio, floating point by filtered bilinear interpolation, integers by the
-            nearest value.
+            scaled down in their aspect ratio, floating point bilinearly with a filter, integers by the nearest value.
         tile: Side of a tile in pixels, for ``size // tile`` tiles per row; by default as above.
         overlap: Number of slices that consecutive images share, less than the tiles of an image. It has no effect if
             there is one image.
@@ -211,10 +210,10 @@ def unstitch(image: Tensor, layout: StitchLayout, *, fill: float | None = None) 
 class Stitchd(MapTransform, InvertibleTransform):
     """Dictionary form of `stitch`, with `unstitch` as its inverse.
 
-    Items `[C, H, W, D]` become plain tensors `[N, C, size, size]`. The axes of a stitched image are none of the scan's,
-    so that the affine is dropped, and the inverse gives plain tensors, too. To rotate and flip the stitched images and
-    their labels alike, add MONAI's `RandRotate90d(spatial_axes=(1, 2))` and `RandFlipd(spatial_axis=1)` or 2, which
-    take N for the channels and axes 1 and 2 for those of the image.
+    Items `[C, H, W, D]` become plain tensors `[N, C, size, size]`. Stitched images do not have the scan's axes, so the
+    affine is dropped, and the inverse gives plain tensors, too. To rotate and flip the stitched images and their labels
+    alike, add MONAI's `RandRotate90d(spatial_axes=(1, 2))` and `RandFlipd(spatial_axis=1)` or 2, which take N for the
+    channels.
 
     Args:
         keys: Keys of the entries to stitch, all by the same rule.

@@ -1,4 +1,4 @@
-"""Confident learning: by hand, and against loops over the voxels."""
+"""Confident learning, compared with results worked out by hand and with loops over the voxels."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ METHODS = ["confident_joint", "prune_by_class", "prune_by_noise_rate", "both"]
 
 
 def row(labels, foreground):
-    """Six voxels or so in a row: labels, and two classes' probabilities."""
+    """Voxels in a row: their labels, and the probabilities of two classes."""
     p = torch.tensor(foreground).reshape(-1, 1, 1)
     return torch.tensor(labels, dtype=torch.uint8).reshape(-1, 1, 1), torch.stack([1 - p, p])
 
@@ -38,7 +38,7 @@ def test_pruning_by_hand():
         assert found.flatten().tolist() == [0, 0, 255, 1, 1, 255]
 
 
-def test_what_the_label_map_abstains_from_takes_no_part():
+def test_unlabelled_voxels_are_ignored():
     label, probabilities = row([0, 0, 0, 1, 1, 1, 255, 255], [0.1, 0.3, 0.8, 0.9, 0.6, 0.1, 0.99, 0.0])
     for method in METHODS:
         found = confident_learning_filter(label, probabilities, method)
@@ -53,13 +53,13 @@ def test_a_class_that_is_not_there_is_never_suggested(method):
     assert torch.equal(confident_learning_filter(nothing, probabilities, method), nothing)
 
 
-def test_probabilities_that_are_all_equal_reach_their_own_mean():
+def test_equal_probabilities_reach_their_own_mean():
     label, probabilities = row([0, 1] * 500, [0.1] * 1000)
     assert confident_learning_filter(label, probabilities).flatten()[:4].tolist() == [0, 255, 0, 255]
 
 
 def by_loop(label, probabilities, method):
-    """Confident learning as the paper's text has it, voxel by voxel."""
+    """Confident learning as the paper describes it, voxel by voxel."""
     classes, voxels = probabilities.shape
     known = [v for v in range(voxels) if label[v] != 255]
     present = [j for j in range(classes) if (label == j).any()]

@@ -14,7 +14,7 @@ def random_views(views=3, classes=2, seed=0):
 
 
 def by_hand(views, name, abstain):
-    """Voxel by voxel, from the definitions."""
+    """Fuses voxel by voxel, as the definitions say."""
     label = torch.zeros(views.shape[2:], dtype=torch.uint8)
     for voxel in torch.cartesian_prod(*(torch.arange(n) for n in views.shape[2:])).tolist():
         probabilities = views[(slice(None), slice(None), *voxel)]

@@ -108,7 +108,7 @@ def test_join_pads_points_and_orders_by_slice():
 
 
 def similar_points_by_loop(masks, similarity, boxes, points):
-    """The negative point of each object, by slice, class and positive points (no two similarities are the same)."""
+    """The negative point of each object, by slice, class and positive points; all similarities must differ."""
     found = {}
     for index, mask in enumerate(masks):
         for value in set(mask.ravel().tolist()) - {0, 255}:

@@ -1,4 +1,4 @@
-"""Class prototypes and similarities against loops over the voxels."""
+"""Class prototypes and similarities, compared with loops over the voxels."""
 
 import numpy as np
 import pytest

@@ -37,7 +37,7 @@ def test_whole_tumour_on_the_scans_own_grid(source, tmp_path):
     assert np.array_equal(image.affine, AFFINE)
 
 
-def test_twice_changes_nothing_and_options_count(source, tmp_path):
+def test_a_second_call_changes_nothing_and_options_matter(source, tmp_path):
     prepare_brats(source, tmp_path / "target", progress=False)
     before = states(tmp_path / "target")
     prepare_brats(source, tmp_path / "target", progress=False)

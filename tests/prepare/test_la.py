@@ -63,7 +63,7 @@ def test_half_resolution_is_the_mean_of_eight(source, tmp_path):
     assert np.allclose(image.affine[:3, 3], 0.3125)
 
 
-def test_twice_changes_nothing_and_what_is_missing_is_made_up_for(source, tmp_path):
+def test_a_second_call_changes_nothing_but_what_is_missing(source, tmp_path):
     target = tmp_path / "target"
     prepare_la(source, target, validation=1, progress=False)
     before = states(target)
@@ -121,7 +121,7 @@ def test_lists_and_counts(source, tmp_path):
         prepare_la(tmp_path, tmp_path / "target")
 
 
-def test_without_h5py_the_remedy_is_named(source, tmp_path, monkeypatch):
+def test_the_error_without_h5py_says_what_to_install(source, tmp_path, monkeypatch):
     original = builtins.__import__
 
     def refuse(name, *arguments, **options):

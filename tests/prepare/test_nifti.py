@@ -38,7 +38,7 @@ def test_splits_and_classes(source):
     )
 
 
-def test_a_common_spacing_heals_the_cohort(source):
+def test_a_common_spacing_makes_the_cohort_valid(source):
     options = {"classes": {1: "a", 2: "b"}, "progress": False}
     mixed = prepare_nifti(source / "images", source / "mixed", source / "labels", **options)
     with pytest.raises(CohortError, match="expected a spacing like the other"):

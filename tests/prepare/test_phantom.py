@@ -58,7 +58,7 @@ def test_a_cohort_is_healthy_and_in_several_orientations(tmp_path):
     assert OracleAnnotator().annotate(cohort.training, round=0).keys() == {scan.id for scan in cohort.training}
 
 
-def test_twice_changes_nothing_and_other_arguments_are_refused(tmp_path):
+def test_a_second_call_changes_nothing_and_other_arguments_are_refused(tmp_path):
     first = write_phantom(tmp_path, 4, 16, 0)
     before = states(tmp_path)
     assert write_phantom(tmp_path, 4, (16, 16, 16), 0) == first
@@ -115,13 +115,13 @@ def test_open_cohort_with_a_wrong_folder_is_no_phantom(tmp_path):
 
 
 @pytest.mark.parametrize(("domain", "brightness", "voxels"), [("target", 163.4220, 575), ("source", 102.3738, 517)])
-def test_phantoms_stay_what_they_were(domain, brightness, voxels):
+def test_phantoms_do_not_change_between_versions(domain, brightness, voxels):
     image, label = phantom_volume(24, 0, domain)
     assert image.mean(dtype=np.float64) == pytest.approx(brightness, rel=1e-4)
     assert label.sum() == voxels
 
 
-def test_the_usual_phantoms_are_the_targets():
+def test_the_default_domain_is_the_target():
     image, label = phantom_volume(24, 0)
     assert all(np.array_equal(a, b) for a, b in zip((image, label), phantom_volume(24, 0, "target"), strict=True))
 
@@ -144,7 +144,7 @@ def test_another_domain_has_other_images_and_shapes(tmp_path):
 
 @pytest.fixture(params=range(4))
 def patient(request):
-    """By domain, the image of the same patient; and the label, which they share."""
+    """The same patient's image in each domain, and the label that they share."""
     scans = {name: phantom_volume(32, request.param, name) for name in DOMAINS if name != "target"}
     images, labels = ({name: scan[part] for name, scan in scans.items()} for part in (0, 1))
     assert all(np.array_equal(label, labels["source"]) for label in labels.values())
@@ -152,7 +152,7 @@ def patient(request):
 
 
 def contrast(image, organ):
-    """Of what is just within the organ's border to what is just outside, as a logarithm."""
+    """Logarithm of the ratio of intensities just inside the organ's border to those just outside."""
     inside, outside = organ & ~binary_erosion(organ), binary_dilation(organ, iterations=2) & ~organ
     return np.log(np.median(image[inside]) / np.median(image[outside]))
 

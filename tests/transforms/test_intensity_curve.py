@@ -14,7 +14,7 @@ BASIS = np.array([(1 - T) ** 3, 3 * (1 - T) ** 2 * T, 3 * (1 - T) * T**2, T**3])
 
 
 def reference(values, control_points):
-    """One curve of 100,000 points."""
+    """Interpolates one curve between 100,000 of its points."""
     x, y = np.asarray(control_points, np.float64).T @ BASIS
     return np.interp(values, x, y)
 

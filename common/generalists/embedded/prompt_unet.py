@@ -20,7 +20,6 @@ POINT_SIGMA = 1.5
 
 
 def _convolutions(inputs: int, outputs: int) -> nn.Sequential:
-    """Two convolutions, each with batch norm and ReLU."""
     layers: list[nn.Module] = []
     for channels in (inputs, outputs):
         layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]

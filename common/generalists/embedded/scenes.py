@@ -104,7 +104,6 @@ def _tubes(x: Tensor, y: Tensor, start: Tensor, angle: Tensor, length: Tensor, w
 
 
 def _paint(canvas: Tensor, intensity: Tensor, distance: Tensor, opacity: Tensor | float = 1.0) -> Tensor:
-    """Paints an intensity where the signed distance to a shape is positive, with a border of a pixel."""
     cover = (distance + 0.5).clamp(0, 1) * opacity
     return torch.lerp(canvas, intensity.expand_as(canvas), cover)
 

@@ -27,7 +27,6 @@ from common.generalists.prompts import Prompts
 logger = logging.getLogger(__name__)
 
 _POINTS = 8
-"""Most positive points of a prompt."""
 
 
 def spoil(masks: Tensor, generator: torch.Generator) -> Tensor:

@@ -82,7 +82,6 @@ class EmbeddingCache:
         return self.folder / f"{key}.embeddings"
 
     def _shrink(self, keep: Path) -> None:
-        """Removes files, those unused for longest first, until all are within the limit; `keep` stays."""
         files = {file: file.stat() for file in self.folder.glob("*.embeddings") if file != keep}
         total = keep.stat().st_size + sum(status.st_size for status in files.values())
         for file, status in sorted(files.items(), key=lambda item: item[1].st_mtime_ns):
@@ -93,12 +92,10 @@ class EmbeddingCache:
 
 
 def _record_type(shape: Sequence[int]) -> np.dtype:
-    """How an embedding of a shape is written."""
     return np.dtype([("number", "<i8"), ("checksum", "<u8"), ("values", "<f2", tuple(shape))])
 
 
 def _complete_records(file: Path, shape: Sequence[int]) -> int:
-    """Number of embeddings in a file that are not cut off."""
     return file.stat().st_size // _record_type(shape).itemsize
 
 

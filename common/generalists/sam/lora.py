@@ -175,7 +175,7 @@ def load_adapter(sam: nn.Module, path: str | Path) -> nn.Module:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged or not an adapter, or the base model, rank or alpha differ.
     """
-    content = _read(Path(path))
+    content = _read_adapter(Path(path))
     rank, alpha, state = content["rank"], content["alpha"], content["state"]
     found = _fingerprint(sam)
     if content["base"] != found:
@@ -207,8 +207,7 @@ def load_adapter(sam: nn.Module, path: str | Path) -> nn.Module:
     return sam
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Reads an adapter's file and checks that it is whole and of this format."""
+def _read_adapter(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such adapter; expected a file by save_adapter")
     content = read_checkpoint(path, expected="an adapter", found="a file that is damaged or of another kind")
@@ -269,7 +268,6 @@ def _fused_layers(sam: nn.Module) -> dict[str, tuple[nn.Linear, int]]:
 
 
 def _low_rank_layers(sam: nn.Module) -> dict[str, LowRankQKV]:
-    """Each layer with an update by name; there must be one."""
     found = {name: layer for name, (layer, _) in _fused_layers(sam).items() if isinstance(layer, LowRankQKV)}
     if not found:
         raise ValueError("sam: expected a model with LoRA (`add_lora`), found one without")

@@ -204,7 +204,6 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:
-    """In words, which tensors are missing, unknown or of another shape."""
     missing = [name for name in expected if name not in found]
     surplus = [name for name in found if name not in expected]
     other = [name for name in expected if name in found and found[name] != expected[name]]

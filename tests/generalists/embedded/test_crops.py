@@ -1,4 +1,4 @@
-"""Crops and the way back."""
+"""Crops are cut out of slices and pasted back."""
 
 import pytest
 import torch

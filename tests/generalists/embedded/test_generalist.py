@@ -5,7 +5,6 @@ import torch
 
 from common.generalists import EmbeddedGeneralist, Generalist, prompts_from_masks
 from common.generalists.embedded import PromptUNet
-from common.generalists.embedded.training import training_batch
 
 
 def ellipse_slice(size=(70, 90), centre=(30, 50), radii=(14, 22), noise=0.1, seed=0):
@@ -104,12 +103,3 @@ def test_network_is_small_and_any_multiple_of_16():
     network = PromptUNet().eval()
     assert sum(p.numel() for p in network.parameters()) < 1.5e6
     assert network(torch.zeros(2, 4, 32, 48)).shape == (2, 1, 32, 48)
-
-
-def test_training_batch_is_decided_by_the_seed():
-    inputs, target = training_batch(3, seed=5)
-    again, _ = training_batch(3, seed=5)
-    assert inputs.shape == (3, 4, 64, 64) and target.shape == (3, 1, 64, 64)
-    assert torch.equal(inputs, again)
-    assert torch.isfinite(inputs).all()
-    assert target.sum(dim=(1, 2, 3)).min() > 0

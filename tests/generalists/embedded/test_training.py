@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from common.generalists.embedded.scenes import random_scenes
-from common.generalists.embedded.training import boxes_of, mask_loss, spoil, train
+from common.generalists.embedded.training import boxes_of, mask_loss, spoil, train, training_batch
 
 
-def test_stopped_and_continued_equals_uninterrupted(tmp_path):
+def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path):
     settings = {"seed": 3, "batch_size": 2, "checkpoint_every": 2}
     train(str(tmp_path / "whole.pt"), steps=4, **settings)
     train(str(tmp_path / "parts.pt"), steps=4, stop_after=2, **settings)
@@ -15,7 +15,8 @@ def test_stopped_and_continued_equals_uninterrupted(tmp_path):
     whole, parts = (torch.load(tmp_path / name, weights_only=True) for name in ("whole.pt", "parts.pt"))
     assert whole.keys() == parts.keys()
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    assert not list(tmp_path.glob("*.partial"))
+    files = {f"{name}.pt{suffix}" for name in ("whole", "parts") for suffix in ("", ".checkpoint")}
+    assert {path.name for path in tmp_path.iterdir()} == files
 
 
 def test_mask_loss():
@@ -43,6 +44,15 @@ def test_scenes():
     assert first.masks.unique().tolist() == [0, 1]
     spoilt = spoil(first.masks, torch.Generator().manual_seed(2))
     assert spoilt.sum(dim=(1, 2, 3)).min() > 0
-    for arguments in ((0,), (1, None, 16)):
+    for number, size in ((0, 80), (1, 16)):
         with pytest.raises(ValueError, match="at least"):
-            random_scenes(arguments[0], torch.Generator(), *arguments[2:])
+            random_scenes(number, torch.Generator(), size)
+
+
+def test_training_batch_is_decided_by_the_seed():
+    inputs, target = training_batch(3, seed=5)
+    again, _ = training_batch(3, seed=5)
+    assert inputs.shape == (3, 4, 64, 64) and target.shape == (3, 1, 64, 64)
+    assert torch.equal(inputs, again)
+    assert torch.isfinite(inputs).all()
+    assert target.sum(dim=(1, 2, 3)).min() > 0

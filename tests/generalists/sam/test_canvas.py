@@ -52,7 +52,9 @@ class TransparentDecoder(nn.Module):
         return mask[:, None].expand(-1, number, -1, -1), torch.rand(len(mask), number)
 
 
-def some(shape: tuple[int, int], slices: int = 21, number: int = 40) -> tuple[torch.Tensor, Prompts]:
+def random_images_and_prompts(
+    shape: tuple[int, int], slices: int = 21, number: int = 40
+) -> tuple[torch.Tensor, Prompts]:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(slices, *shape, generator=generator)
     size = torch.tensor([shape[1], shape[0]])
@@ -72,8 +74,8 @@ def some(shape: tuple[int, int], slices: int = 21, number: int = 40) -> tuple[to
 @pytest.mark.parametrize("grid", [2, 4, 8])
 @pytest.mark.parametrize("shape", [(32, 32), (17, 30), (31, 8)])
 def test_masks_from_a_grid_equal_those_of_the_tile_alone(usage: Usage, grid: int, shape: tuple[int, int]) -> None:
-    """Of 16 slices on 1024 pixels, each sees what it would on 256 pixels of its own: prompts, pixels, cuts agree."""
-    images, prompts = some(shape)
+    """A slice on one tile of many gets the mask that it gets alone on a canvas of the tile's size."""
+    images, prompts = random_images_and_prompts(shape)
     together, alone = Transparent(1024), Transparent(1024 // grid)
     found = SamGeneralist(together, usage=usage, precision="fp32", slices_per_pass=grid**2).segment(images, prompts)
     expected = SamGeneralist(alone, usage=usage, precision="fp32").segment(images, prompts)
@@ -84,7 +86,7 @@ def test_masks_from_a_grid_equal_those_of_the_tile_alone(usage: Usage, grid: int
 
 
 def test_every_slice_of_the_last_incomplete_grid_is_found() -> None:
-    images, prompts = some((20, 20), slices=6)
+    images, prompts = random_images_and_prompts((20, 20), slices=6)
     found = SamGeneralist(Transparent(1024), precision="fp32", slices_per_pass=4).segment(images, prompts)
     expected = SamGeneralist(Transparent(512), precision="fp32").segment(images, prompts)
     assert torch.allclose(found, expected, atol=1e-6)
@@ -108,7 +110,7 @@ def test_no_slice_is_shrunk_for_the_sake_of_a_grid(shape: tuple[int, int], slice
 
 
 def test_the_scaled_shape_is_the_references() -> None:
-    """int(size * 1024 / longest + 0.5), as ResizeLongestSide."""
+    """It is int(size * 1024 / longest + 0.5), as in segment_anything's ResizeLongestSide."""
     for shape in ((512, 333), (333, 512), (7, 1000), (1, 3), (1, 4000)):
         scale = 1024 / max(shape)
         expected = tuple(max(1, int(size * scale + 0.5)) for size in shape)

@@ -58,7 +58,7 @@ def layers(sam: nn.Module) -> dict[str, LowRankQKV]:
 
 
 def trained(kind: str = "vit", steps: int = 2, **settings: float) -> nn.Module:
-    """After some steps; with the second one, A moves too."""
+    """A model after some training steps; A changes from the second one on."""
     sam = add_lora(base(kind), **settings).train()
     optimiser = torch.optim.AdamW([it for it in sam.parameters() if it.requires_grad], lr=1e-2, weight_decay=0.1)
     for _ in range(steps):
@@ -110,7 +110,7 @@ def test_effective_weight_of_outputs_by_head() -> None:
 
 
 def test_queries_and_values_change_and_keys_do_not(kind: str) -> None:
-    """By the attention's own reading of its rows."""
+    """The rows of the weight are read as the attention reads them."""
     sam = trained(kind)
     for name, layer in layers(sam).items():
         before = BASES[kind].get_submodule(name).weight
@@ -127,7 +127,7 @@ def test_queries_and_values_change_and_keys_do_not(kind: str) -> None:
 
 
 def test_keys_of_any_token_stay(kind: str) -> None:
-    """What the attention computes as keys: whatever B is, they are the base's."""
+    """Whatever B is, the attention computes the same keys as in the base."""
     sam = add_lora(base(kind))
     for name, layer in layers(sam).items():
         nn.init.normal_(layer.lora_b)
@@ -141,7 +141,7 @@ def test_keys_of_any_token_stay(kind: str) -> None:
 
 
 def test_frozen_base_stays_bit_by_bit(kind: str) -> None:
-    """In training mode, too: batch statistics are part of the base."""
+    """Batch statistics are part of the base, and stay in training mode, too."""
     before = BASES[kind].state_dict()
     after = trained(kind).state_dict()
     for name, value in before.items():
@@ -250,7 +250,7 @@ def test_adapter_goes_onto_a_prepared_base(adapter: tuple[nn.Module, Path]) -> N
 
 
 def test_adapter_of_mobile_sam(tmp_path: Path) -> None:
-    """Saved after training in training mode, so its base is still the base."""
+    """It is saved after training in training mode, which must not have changed the base."""
     sam = trained("tiny_vit", rank=2, alpha=3.0)
     save_adapter(sam, tmp_path / "adapter.pt")
     loaded = load_adapter(base("tiny_vit"), tmp_path / "adapter.pt")

@@ -14,7 +14,7 @@ from common.generalists.sam.models import KINDS, SamKind, build_vit_sam, load_sa
 
 
 def parameters(model: nn.Module) -> float:
-    """In millions."""
+    """Number of parameters in millions."""
     return sum(parameter.numel() for parameter in model.parameters()) / 1e6
 
 
@@ -38,7 +38,7 @@ def test_sizes_are_the_published_ones(kind: str, millions: float) -> None:
 
 
 def test_state_dict_is_segment_anythings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own builder gives the same names and shapes."""
+    """The package's own builder gives the same names and shapes."""
     from importlib import import_module, util
     from types import ModuleType
 
@@ -131,7 +131,7 @@ class TestOpening:
 
 
 def test_a_broken_torchvision_does_no_harm(tmp_path) -> None:
-    """Neither is it needed, nor is a later `import segment_anything` changed by our way around it."""
+    """It is not needed, and a later `import segment_anything` still fails as it would without this package."""
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text(
         "raise RuntimeError('operator torchvision::nms does not exist')"
