@@ -11,7 +11,7 @@ from common.report import figures
 from common.report.drawing import PAGE, svg
 from common.report.query_sections import asked_for, trusted
 from common.report.scan_views import scan_views
-from common.report.story import Picture, RunRecord, Story
+from common.report.story import RunRecord, Story
 
 
 def page(story: Story) -> str:
@@ -70,18 +70,6 @@ def _validation(run: RunRecord) -> list[tuple[int, float]]:
     return points
 
 
-def _views(picture: Picture) -> Any:
-    """Draws a picture; a cross-label is filled, and lines show where its slices lie."""
-    return scan_views(
-        picture.image,
-        picture.outlines,
-        picture.slices,
-        picture.spacing,
-        reference=picture.reference,
-        cross=picture.kind == "cross_label",
-    )
-
-
 def _score(value: float | None, measure: str) -> str:
     """Writes a score with the digits of its measure; a dash where it is not defined."""
     if value is None or not math.isfinite(value):
@@ -125,5 +113,5 @@ ENVIRONMENT.filters |= {
     "score": _score,
     "significant": _significant,
     "svg": svg,
-    "views": _views,
+    "views": scan_views,
 }

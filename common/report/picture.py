@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -24,7 +26,7 @@ def picture(story: Story) -> Figure:
     for title, label in shown.outlines.items():
         dice = means.get(title)
         outlines[title if dice is None else f"{title}\nDice {100 * dice:.1f} %"] = label
-    figure = scan_views(shown.image, outlines, shown.slices, shown.spacing, reference=shown.reference, palette=PAPER)
+    figure = scan_views(replace(shown, outlines=outlines), PAPER)
     if shown.reference is not None:
         colours = [PAPER.reference, *PAPER.outlines[: len(outlines)]]
         lines = [Line2D([], [], color=colour, linewidth=2) for colour in colours]

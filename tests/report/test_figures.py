@@ -12,7 +12,7 @@ from PIL import Image
 
 from common.annotations import LedgerEntry
 from common.prepare import phantom_volume
-from common.report import figures
+from common.report import Picture, figures
 from common.report.drawing import PAPER, png, svg
 from common.report.scan_views import scan_views
 from tests.report.pages import texts
@@ -23,6 +23,16 @@ CUTS = {"axial": 12, "coronal": 10, "sagittal": 8}
 @pytest.fixture(scope="module")
 def scan() -> tuple[np.ndarray, np.ndarray]:
     return phantom_volume(32, 1)
+
+
+def picture(
+    image: np.ndarray,
+    outlines: dict[str, np.ndarray],
+    slices: dict[str, int] = CUTS,
+    spacing: tuple[float, float, float] = (1, 1, 1),
+    reference: np.ndarray | None = None,
+) -> Picture:
+    return Picture("scan", "prediction", image, reference, outlines, slices, spacing)
 
 
 def test_comparison_writes_the_means() -> None:
@@ -72,7 +82,7 @@ def test_colours_are_the_page_s_own() -> None:
 
 def test_scan_views_show_the_slices_asked_for(scan: tuple[np.ndarray, np.ndarray]) -> None:
     image, label = scan
-    figure = scan_views(image, {"x": label}, CUTS, (1, 1, 2), reference=label)
+    figure = scan_views(picture(image, {"x": label}, CUTS, (1, 1, 2), label))
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["axial 12", "coronal 10", "sagittal 8"]
     low, high = np.percentile(image, (0.5, 99.7))
@@ -87,7 +97,7 @@ def test_an_outline_lies_around_its_label() -> None:
     label = np.full(image.shape, 255, dtype=np.uint8)
     label[:, :, 5] = 0
     label[2:6, 3:7, 5] = 1
-    figure = scan_views(image, {"x": label}, {"axial": 5, "coronal": 0, "sagittal": 0}, (1.0, 2.0, 1.0))
+    figure = scan_views(picture(image, {"x": label}, {"axial": 5, "coronal": 0, "sagittal": 0}, (1.0, 2.0, 1.0)))
     paths = [path for item in figure.axes[0].collections for path in item.get_paths()]
     corners = np.concatenate([path.vertices for path in paths if len(path.vertices)])
     assert corners.min(axis=0) == pytest.approx([2.0, 6.0])
@@ -97,20 +107,20 @@ def test_an_outline_lies_around_its_label() -> None:
 
 def test_scan_views_are_small(scan: tuple[np.ndarray, np.ndarray]) -> None:
     image, label = scan
-    drawn = svg(scan_views(image, {"a": label, "b": label}, CUTS, (1, 1, 1), reference=label), "views")
+    drawn = svg(scan_views(picture(image, {"a": label, "b": label}, reference=label)), "views")
     assert len(drawn) < 150_000
     assert drawn.count("data:image/png") == 6
 
 
 def test_a_flat_image_and_an_empty_label_are_fine() -> None:
     empty = np.zeros((5, 5, 5), dtype=np.uint8)
-    figure = scan_views(np.ones((5, 5, 5), np.float32), {"x": empty}, dict.fromkeys(CUTS, 2), (1, 1, 1))
+    figure = scan_views(picture(np.ones((5, 5, 5), np.float32), {"x": empty}, dict.fromkeys(CUTS, 2)))
     assert isinstance(figure, Figure)
 
 
 def test_png_is_small_and_white(scan: tuple[np.ndarray, np.ndarray]) -> None:
     image, label = scan
-    content = png(scan_views(image, {"x": label}, CUTS, (1, 1, 1), palette=PAPER))
-    picture = Image.open(io.BytesIO(content)).convert("RGB")
-    assert picture.width == 1300 and picture.getpixel((2, 2)) == (255, 255, 255)
+    content = png(scan_views(picture(image, {"x": label}), PAPER))
+    opened = Image.open(io.BytesIO(content)).convert("RGB")
+    assert opened.width == 1300 and opened.getpixel((2, 2)) == (255, 255, 255)
     assert len(content) < 200_000
