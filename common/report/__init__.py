@@ -1,4 +1,4 @@
-"""A page that tells what a run did."""
+"""Reports: one HTML page that shows what a run, or several runs on one cohort, did and how well."""
 
 from common.report.page import page
 from common.report.reading import read_query, read_run, read_scores, read_story

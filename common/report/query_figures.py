@@ -1,7 +1,8 @@
-"""Figures of what was chosen among scans: by a query, or round by round as pseudo-labels."""
+"""Figures of the scans that were chosen among others: by a query, or in each round to learn from their predictions."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -11,16 +12,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from common.report.figures import PAGE, STYLE, WIDTH, Palette, canvas, clean, legend
+from common.report.drawing import PAGE, STYLE, WIDTH, Palette, canvas, clean, fit_rows, legend, name_row
 
 CHARACTER = 0.075
-"""Width of a character of a name, in inches, roughly: every browser has its own font."""
+"""Approximate width of one character of a name in inches; every browser has its own font."""
 
 WIDE = 30.0
-"""Ratio of the largest to the smallest positive number from which on an axis is logarithmic."""
+"""An axis is logarithmic if the largest number is more than this many times the smallest positive one."""
 
 ROWS = 40
-"""Scans that a figure with a row a scan shows at most."""
+"""Largest number of scans in a figure with one row per scan."""
 
 SIDES = (
     ("left", 0.13, 0.0, 0.0),
@@ -28,19 +29,20 @@ SIDES = (
     ("center", 0.0, 0.19, -0.5),
     ("center", 0.0, -0.19, -0.5),
 )
-"""Where a name may stand, best first: its alignment, inches to the right and upwards, where it begins in widths."""
+"""Places for a name beside its dot, best first: alignment, inches to the right and upwards, and where the name begins
+relative to that place, in widths of the name."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A scan in a plane of two numbers.
+    """A scan as a dot in a plane.
 
     Attributes:
-        scan: its id.
-        across: its place from left to right.
-        up: its place from below.
-        chosen: whether it stands out.
-        mark: what stands in its circle.
+        scan: Id of the scan.
+        across: Horizontal coordinate.
+        up: Vertical coordinate.
+        chosen: Whether the scan was chosen; it is drawn as a circle then.
+        mark: Text inside the circle.
     """
 
     scan: str
@@ -50,6 +52,7 @@ class Point:
     mark: str = ""
 
 
+@mpl.rc_context(STYLE)
 def scatter(
     points: Sequence[Point],
     names: tuple[str, str],
@@ -59,109 +62,105 @@ def scatter(
     named: bool = True,
     palette: Palette = PAGE,
 ) -> Figure:
-    """Scans as dots, the chosen ones as circles with their marks and, where there is room, their names.
+    """Draws scans as dots, the chosen ones as circles with their marks and, where there is room, their names.
 
     Args:
-        points: at least one, all finite.
-        names: of what is across (logarithmic if it spans much) and what is up.
-        kinds: what chosen scans are, and what the others are.
-        corner: chosen scans are at most this far across and at least this far up, if there are such thresholds.
-        named: whether the chosen scans are named.
+        points: The scans, at least one, with finite coordinates.
+        names: Titles of the horizontal axis (logarithmic if it spans much) and of the vertical axis.
+        kinds: Names of the chosen scans and of the others in the legend.
+        corner: Thresholds of the choice, if there are any: the largest horizontal and the smallest vertical coordinate.
+        named: Whether the names of the chosen scans are written.
+        palette: Colours of the figure.
     """
     figure, axes = canvas(3.9)
-    with mpl.rc_context(STYLE):
-        clean(axes, palette)
-        figure.subplots_adjust(left=0.075, right=0.985, top=0.92, bottom=0.13)
-        _limits(axes, points, corner)
-        axes.grid(color=palette.line, linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.set_xlabel(names[0], color=palette.soft)
-        axes.set_ylabel(names[1], color=palette.soft)
-        if corner is not None:
-            _corner(axes, corner, palette)
-        _dots(axes, points, kinds, palette)
-        if named:
-            _name(axes, points, corner, palette)
-        legend(axes, palette)
+    clean(axes, palette)
+    figure.subplots_adjust(left=0.075, right=0.985, top=0.92, bottom=0.13)
+    _limits(axes, points, corner)
+    axes.grid(color=palette.line, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(names[0], color=palette.soft)
+    axes.set_ylabel(names[1], color=palette.soft)
+    if corner is not None:
+        _corner(axes, corner, palette)
+    _dots(axes, points, kinds, palette)
+    if named:
+        _name(axes, points, corner, palette)
+    legend(axes, palette)
     return figure
 
 
+@mpl.rc_context(STYLE)
 def ranked(points: Sequence[Point], name: str, kinds: tuple[str, str], palette: Palette = PAGE) -> Figure:
-    """A row a scan, the highest number first: chosen scans as circles with their marks, the others as dots.
+    """Draws one row per scan, the highest number first: chosen scans as circles with their marks, others as dots.
 
     Args:
-        points: at least one, all finite; where they are up does not matter. See :py:func:`in_ranks` for how many.
-        name: of the number.
-        kinds: what chosen scans are, and what the others are.
+        points: The scans, at least one, with finite ``across``; ``up`` is ignored. :py:func:`in_ranks` says which of
+            them are shown.
+        name: Title of the horizontal axis.
+        kinds: Names of the chosen scans and of the others in the legend.
+        palette: Colours of the figure.
     """
     shown = in_ranks(points)
     figure, axes = canvas(0.24 * len(shown) + 0.95)
-    with mpl.rc_context(STYLE):
-        rows = range(len(shown))
-        for row, point in enumerate(shown):
-            axes.axhline(row, color=palette.line, linewidth=1.2, linestyle=(0, (1, 2)), zorder=0)
-            axes.text(-0.012, row, point.scan, transform=axes.get_yaxis_transform(), ha="right", va="center",
-                      color=palette.ink if point.chosen else palette.soft, fontsize=9)  # fmt: skip
-        _dots(axes, [replace(point, up=row) for row, point in zip(rows, shown, strict=True)], kinds, palette)
-        clean(axes, palette)
-        axes.set(ylim=(len(shown) - 0.4, -0.6), xlim=_padded(np.array([point.across for point in shown])), yticks=[])
-        axes.ticklabel_format(axis="x", style="plain", useOffset=False)
-        axes.set_xlabel(name, color=palette.soft)
-        legend(axes, palette)
-        height = figure.get_figheight()
-        figure.subplots_adjust(left=0.17, right=0.98, top=1 - 0.3 / height, bottom=0.5 / height)
+    rows = range(len(shown))
+    for row, point in enumerate(shown):
+        axes.axhline(row, color=palette.line, linewidth=1.2, linestyle=(0, (1, 2)), zorder=0)
+        name_row(axes, row, point.scan, palette.ink if point.chosen else palette.soft)
+    _dots(axes, [replace(point, up=row) for row, point in zip(rows, shown, strict=True)], kinds, palette)
+    clean(axes, palette)
+    axes.set(ylim=(len(shown) - 0.4, -0.6), xlim=_padded(np.array([point.across for point in shown])), yticks=[])
+    axes.ticklabel_format(axis="x", style="plain", useOffset=False)
+    axes.set_xlabel(name, color=palette.soft)
+    legend(axes, palette)
+    fit_rows(figure)
     return figure
 
 
 def in_ranks(points: Sequence[Point]) -> list[Point]:
-    """All chosen scans and the highest of the others, ``ROWS`` together; the highest first, by name among equals."""
+    """Keeps all chosen scans and the highest of the others, ``ROWS`` in total; highest first, equal ones by name."""
     points = sorted(points, key=lambda point: (-point.across, point.scan))
     others = [point for point in points if not point.chosen]
     left_out = others[max(0, ROWS - (len(points) - len(others))) :]
     return [point for point in points if point not in left_out]
 
 
+@mpl.rc_context(STYLE)
 def trusted_by_round(rounds: Mapping[int, Sequence[str]], palette: Palette = PAGE) -> Figure:
-    """In which rounds each scan was selected; above, how many scans were.
+    """Draws in which rounds each scan was selected and, above, how many scans each round selected.
 
     Args:
-        rounds: the selected scans by number of the round, in order; a scan at least.
+        rounds: Selected scans by number of the round, in order; at least one scan in all.
+        palette: Colours of the figure.
     """
     numbers = list(rounds)
     scans = most_trusted(rounds)[:ROWS]
     figure, axes = canvas(0.22 * len(scans) + 0.95)
-    with mpl.rc_context(STYLE):
-        colour = palette.series[0]
-        for row, scan in enumerate(scans):
-            begin = -0.5
-            for selected, group in groupby(scan in rounds[number] for number in numbers):
-                end = begin + len(list(group))
-                if selected:
-                    axes.barh(row, end - begin - 0.1, left=begin + 0.05, height=0.6, color=colour, alpha=0.45)
-                else:
-                    axes.plot([begin, end], [row, row], color=palette.line, linewidth=1.2, linestyle=(0, (1, 2)))
-                begin = end
-            axes.text(-0.012, row, scan, transform=axes.get_yaxis_transform(), ha="right", va="center",
-                      color=palette.ink, fontsize=9)  # fmt: skip
-        step = -(-len(numbers) // 25)
-        for place in range(0, len(numbers), step):
-            axes.text(place, -0.75, str(len(rounds[numbers[place]])), ha="center", va="bottom", color=palette.ink,
-                      fontsize=10.5)  # fmt: skip
-        clean(axes, palette)
-        axes.set(ylim=(len(scans) - 0.4, -0.6), xlim=(-0.55, len(numbers) - 0.45), yticks=[])
-        axes.set_xticks(range(0, len(numbers), step), [str(number) for number in numbers[::step]])
-        axes.set_xlabel("round", color=palette.soft)
-        height = figure.get_figheight()
-        figure.subplots_adjust(left=0.17, right=0.98, top=1 - 0.3 / height, bottom=0.5 / height)
+    colour = palette.series[0]
+    for row, scan in enumerate(scans):
+        begin = -0.5
+        for selected, group in groupby(scan in rounds[number] for number in numbers):
+            end = begin + len(list(group))
+            if selected:
+                axes.barh(row, end - begin - 0.1, left=begin + 0.05, height=0.6, color=colour, alpha=0.45)
+            else:
+                axes.plot([begin, end], [row, row], color=palette.line, linewidth=1.2, linestyle=(0, (1, 2)))
+            begin = end
+        name_row(axes, row, scan, palette.ink)
+    step = -(-len(numbers) // 25)
+    for place in range(0, len(numbers), step):
+        axes.text(place, -0.75, str(len(rounds[numbers[place]])), ha="center", va="bottom", color=palette.ink,
+                  fontsize=10.5)  # fmt: skip
+    clean(axes, palette)
+    axes.set(ylim=(len(scans) - 0.4, -0.6), xlim=(-0.55, len(numbers) - 0.45), yticks=[])
+    axes.set_xticks(range(0, len(numbers), step), [str(number) for number in numbers[::step]])
+    axes.set_xlabel("round", color=palette.soft)
+    fit_rows(figure)
     return figure
 
 
 def most_trusted(rounds: Mapping[int, Sequence[str]]) -> list[str]:
-    """The scans that were ever selected, those of most rounds first, by name among equals."""
-    times: dict[str, int] = {}
-    for selected in rounds.values():
-        for scan in selected:
-            times[scan] = times.get(scan, 0) + 1
+    """Sorts the scans that were ever selected, those of most rounds first, equal ones by name."""
+    times = Counter(scan for selected in rounds.values() for scan in selected)
     return sorted(times, key=lambda scan: (-times[scan], scan))
 
 
@@ -197,7 +196,7 @@ def _limits(axes: Axes, points: Sequence[Point], corner: tuple[float, float] | N
 
 
 def _logarithmic(axes: Axes, least: float, most: float, *, zero: bool) -> None:
-    """Makes what is across logarithmic; if zero is to be seen, linear up to the least."""
+    """Makes the horizontal axis logarithmic; if it must show zero, it is linear up to the least number."""
     subs = (1, 2, 5) if most < 500 * least else (1,)
     if zero:
         axes.set_xscale("symlog", linthresh=least)
@@ -217,7 +216,7 @@ def _padded(values: np.ndarray) -> tuple[float, float]:
 
 
 def _corner(axes: Axes, corner: tuple[float, float], palette: Palette) -> None:
-    """The part of the plane in which scans are chosen, its bounds and what they are."""
+    """Draws the part of the plane in which scans are chosen, with the values of its bounds."""
     (left, _), (_, top) = axes.get_xlim(), axes.get_ylim()
     across, up = corner
     axes.fill_between([left, across], up, top, color=palette.series[0], alpha=0.07, linewidth=0, zorder=0)
@@ -230,7 +229,7 @@ def _corner(axes: Axes, corner: tuple[float, float], palette: Palette) -> None:
 
 
 def _name(axes: Axes, points: Sequence[Point], corner: tuple[float, float] | None, palette: Palette) -> None:
-    """Writes names beside circles, where they cover no dot and no other name and, if there is a choice, no line."""
+    """Writes names beside circles where they cover no dot and no other name and, if possible, no line."""
     per_inch = WIDTH / axes.figure.bbox.width
 
     def place(across: float, up: float) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Reads a run's folder into a story; what is missing there is left out."""
+"""Reads the folder of a run, or of several runs, into a story; what is missing there is left out."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from common.annotations import AnnotationStore, Ledger
 from common.cohort import Cohort, Scan, read_labels_ras, read_ras
 from common.cohort.cohort import DATALIST
+from common.cohort.views import VIEWS
 from common.cohort.volumes import spacing
 from common.files import NIFTI_SUFFIXES, RECORD, read_json
 from common.handlers import read_log
@@ -33,22 +34,22 @@ TITLES = {
 QUERY_COLUMNS = ("scan", "score", "chosen")
 RUN_FILES = ("log.jsonl", "ledger.json", "query.csv")
 PRETRAINING = "source"
-"""The folder of a run's own pre-training, which is no run to be told."""
+"""Folder of a run's own pre-training, which is not a run to report on."""
 
 
 def read_story(output_dir: str | Path, dataset_dir: str | Path | None = None) -> Story:
     """Reads a run's folder, or a folder whose subfolders are runs on one cohort; what is missing is left out.
 
-    Of several runs the first that made pseudo-labels is told in full.
+    Of several runs, the first one that had rounds is shown in full.
 
     Args:
-        output_dir: of a run (with ``log.jsonl``, ``ledger.json`` or ``query.csv``), or the folder above several.
-        dataset_dir: of the cohort; by default ``cohort`` or ``phantom`` in ``output_dir``, or the one that the command
-            which made the run was given, if it is there.
+        output_dir: Folder of a run (with ``log.jsonl``, ``ledger.json`` or ``query.csv``), or the folder above several.
+        dataset_dir: Folder of the cohort. By default ``cohort`` or ``phantom`` in ``output_dir``, or the one that the
+            command which made the run was given, if it exists.
 
     Raises:
-        FileNotFoundError: if there is no run.
-        ValueError: if a file of a run is damaged.
+        FileNotFoundError: If there is no run.
+        ValueError: If a file of a run is damaged.
     """
     folder = Path(output_dir)
     folders = _run_folders(folder)
@@ -63,10 +64,10 @@ def read_story(output_dir: str | Path, dataset_dir: str | Path | None = None) ->
 
 
 def read_run(folder: str | Path) -> RunRecord:
-    """Reads one run's folder; what is missing is left empty.
+    """Reads one run's folder; what is missing there stays empty.
 
     Raises:
-        ValueError: if a file is damaged.
+        ValueError: If a file is damaged.
     """
     folder = Path(folder)
     log = folder / "log.jsonl"
@@ -84,10 +85,10 @@ def read_run(folder: str | Path) -> RunRecord:
 
 
 def read_scores(path: str | Path) -> list[ScanScore]:
-    """Reads ``metrics.csv`` of :py:class:`common.metrics.ScanMetrics`; empty if there is none.
+    """Reads ``metrics.csv`` as :py:class:`common.metrics.ScanMetrics` writes it; empty if there is no such file.
 
     Raises:
-        ValueError: if a column is missing or a number is none.
+        ValueError: If a column is missing or a cell is not a number.
     """
     path = Path(path)
     if not path.is_file():
@@ -110,12 +111,15 @@ def read_scores(path: str | Path) -> list[ScanScore]:
 
 
 def read_query(path: str | Path) -> list[QueriedScan]:
-    """Reads ``query.csv`` of :py:class:`common.query.one_shot.SampleQuery`, in its order; empty if there is none.
+    """Reads ``query.csv`` as :py:class:`common.query.one_shot.SampleQuery` writes it, in its order.
 
-    Its columns are ``scan, score, <numbers…>, chosen``.
+    The columns are ``scan, score, <numbers…>, chosen``.
+
+    Returns:
+        One entry per scan; empty if there is no such file.
 
     Raises:
-        ValueError: if a column is missing, a number is none, or the picks are not counted 1, 2, ….
+        ValueError: If a column is missing, a cell is not a number, or the picks are not numbered 1, 2, ….
     """
     path = Path(path)
     if not path.is_file():
@@ -141,12 +145,14 @@ def read_query(path: str | Path) -> list[QueriedScan]:
         ) from error
     picks = sorted(scan.chosen for scan in scans if scan.chosen)
     if picks != list(range(1, len(picks) + 1)):
-        raise ValueError(f"{path}: expected chosen to count the picks from 1 on and to be 0 elsewhere, found {picks}.")
+        raise ValueError(
+            f"{path}: expected chosen to number the picks from 1 on and to be 0 for other scans, found {picks}."
+        )
     return scans
 
 
 def summarise(cohort: Cohort) -> CohortSummary:
-    """What a page says of this cohort."""
+    """Collects what a page says about a cohort."""
     shape = millimetres = None
     if cohort.training:
         try:
@@ -159,14 +165,14 @@ def summarise(cohort: Cohort) -> CohortSummary:
 
 
 def widest_slices(label: np.ndarray) -> dict[str, int]:
-    """The slice of each view with the most foreground; the middle one if there is none.
+    """Finds the slice of each view with the most foreground; the middle one if there is none.
 
     Args:
-        label: label map ``[H, W, D]`` in RAS orientation; 255 is no foreground.
+        label: Label map ``[H, W, D]`` in RAS orientation; 255 does not count as foreground.
     """
     foreground = (label > 0) & (label < 255)
     chosen = {}
-    for view, axis in (("axial", 2), ("coronal", 1), ("sagittal", 0)):
+    for view, axis in VIEWS.items():
         sizes = foreground.sum(axis=tuple(other for other in range(3) if other != axis))
         chosen[view] = int(sizes.argmax()) if sizes.any() else label.shape[axis] // 2
     return chosen
@@ -219,14 +225,14 @@ def _find_cohort(folders: list[Path], dataset_dir: str | Path | None) -> Cohort 
 
 
 def _given(folder: Path) -> list[Path]:
-    """The cohort that a command over several stages was given."""
+    """The cohort that a command of several stages was given, if this folder has its record."""
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
     given = record.get("dataset_dir") if isinstance(record, dict) else None
     return [Path(given)] if isinstance(given, str) else []
 
 
 def _pictures(cohort: Cohort, folders: list[Path], runs: list[RunRecord]) -> Iterator[Picture]:
-    """Held-out scans (the median and the worst by Dice of the first run), a cross-label and a pseudo-label."""
+    """Yields two held-out scans (median and worst Dice of the first run), a cross-label and a pseudo-label."""
     held_out = {scan.id: scan for scan in getattr(cohort, cohort.evaluation_split or "test")}
     predicted = {scan: path for scan in held_out if (path := _prediction(folders[0], scan)) is not None}
     for name in _median_and_worst(runs[0], list(predicted)):
@@ -261,12 +267,8 @@ def _prediction(folder: Path, scan: str) -> Path | None:
 
 
 def _median_and_worst(run: RunRecord, scans: list[str]) -> list[str]:
-    dice = {
-        scan: float(np.mean([score.values["dice"] for score in run.scores if score.scan == scan]))
-        for scan in scans
-        if any(score.scan == scan for score in run.scores)
-    }
-    ordered = sorted(dice, key=lambda scan: dice[scan]) or sorted(scans)
+    dice = run.dice
+    ordered = sorted((scan for scan in scans if scan in dice), key=lambda scan: dice[scan]) or sorted(scans)
     return list(dict.fromkeys([ordered[len(ordered) // 2], ordered[0]])) if ordered else []
 
 

@@ -1,16 +1,16 @@
-"""What a page tells of a run, as data."""
+"""The data that a page is made from: runs, their scores and choices, the cohort and pictures."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from common.annotations import LedgerEntry, SelectionEntry
+from common.metrics import Scores, means_by_scan, summarise
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class ScanScore:
     """The evaluation of one class in one scan.
 
     Attributes:
-        scan: its id.
-        label: name of the class.
-        values: Dice and Jaccard in 0..1, distances in voxels and millimetres, under the names of
+        scan: Id of the scan.
+        label: Name of the class.
+        values: Dice and Jaccard (0..1) and distances in voxels and millimetres, under the names of
             :py:data:`common.metrics.MEASURES`; NaN where one is not defined.
-        missing: whether nothing was predicted.
+        missing: Whether nothing was predicted though there is an object.
     """
 
     scan: str
@@ -33,12 +33,13 @@ class ScanScore:
 
 @dataclass(frozen=True)
 class QueriedScan:
-    """What a query before training found of one scan.
+    """What a query before training computed for one scan.
 
     Attributes:
-        scan: its id.
-        score: the higher, the more it is wanted; of a chosen scan as it was at its pick; NaN if there is none.
-        numbers: what the score was made of, by name; empty for most strategies.
+        scan: Id of the scan.
+        score: The higher it is, the more the scan is wanted; for a chosen scan as it was when it was picked; NaN if the
+            strategy gives none.
+        numbers: Numbers that the score was computed from, by name; empty for most strategies.
         chosen: 1 for the first pick, 2 for the second and so on; 0 for scans that were not chosen.
     """
 
@@ -53,14 +54,14 @@ class RunRecord:
     """One training run and its evaluation.
 
     Attributes:
-        name: of its folder.
-        title: for people.
-        settings: those that its checkpoint names.
-        log: the lines of its log.
-        ledger: its annotated scans, in order.
-        scores: one a scan and class; empty if it was not evaluated.
-        query: the scans that a query before training rated, as in its table; empty if there was none.
-        selection: its rounds that chose which predictions to trust, in order; empty if it trusts all.
+        name: Name of the run's folder.
+        title: Title of the run on the page.
+        settings: Settings that the run's checkpoint holds, by name.
+        log: Lines of the run's log.
+        ledger: Annotated scans, in the order of their annotation.
+        scores: Scores of each scan and class; empty if the run was not evaluated.
+        query: Scans that a query before training rated, in the order of its table; empty if there was none.
+        selection: Rounds that chose which predictions to learn from, in order; empty if the run learns from all.
     """
 
     name: str
@@ -73,27 +74,24 @@ class RunRecord:
     selection: tuple[SelectionEntry, ...] = ()
 
     def lines(self, kind: str) -> list[Mapping[str, Any]]:
-        """The log's lines of one kind: ``train``, ``validation`` or ``round``."""
+        """Selects the log's lines of one kind: ``train``, ``validation`` or ``round``."""
         return [line for line in self.log if line["kind"] == kind]
 
-    def by_scan(self, metric: str) -> list[float]:
-        """Mean over the classes of each scan, where it is defined."""
-        scans: dict[str, list[float]] = {}
+    @property
+    def dice(self) -> dict[str, float]:
+        """Mean Dice over the classes of each scan, by scan; scans where it is not defined are left out."""
+        return means_by_scan(self._by_scan(), "dice")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Means and deviations over the scans, as :py:func:`common.metrics.summarise` gives them for all classes."""
+        return cast(dict[str, Any], summarise(self._by_scan())["mean"])
+
+    def _by_scan(self) -> dict[str, dict[str, Scores]]:
+        scans: dict[str, dict[str, Scores]] = {}
         for score in self.scores:
-            value = score.values.get(metric, math.nan)
-            if not math.isnan(value):
-                scans.setdefault(score.scan, []).append(value)
-        return [float(np.mean(values)) for values in scans.values()]
-
-    def mean(self, metric: str) -> float:
-        """Mean over the scans; NaN if there is none."""
-        values = self.by_scan(metric)
-        return float(np.mean(values)) if values else math.nan
-
-    def deviation(self, metric: str) -> float:
-        """Standard deviation (of a sample) over the scans; NaN if there are fewer than two."""
-        values = self.by_scan(metric)
-        return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+            scans.setdefault(score.scan, {})[score.label] = cast(Scores, {**score.values, "missing": score.missing})
+        return scans
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,13 +99,13 @@ class Picture:
     """A scan with outlines, to be shown in three views.
 
     Attributes:
-        scan: its id.
+        scan: Id of the scan.
         kind: ``cross_label``, ``pseudo_label`` or ``prediction``.
-        image: ``[H, W, D]`` in RAS orientation.
-        reference: dense label map ``[H, W, D]``, if known.
-        outlines: label maps ``[H, W, D]`` by title; 255 is nothing.
-        slices: index of the slice shown in each view.
-        spacing: of the voxels, in millimetres.
+        image: Image ``[H, W, D]`` in RAS orientation.
+        reference: Dense label map ``[H, W, D]``, if known.
+        outlines: Label maps ``[H, W, D]`` by title; 255 is not drawn.
+        slices: Index of the slice shown in each view.
+        spacing: Size of a voxel along each axis in mm.
     """
 
     scan: str
@@ -121,14 +119,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class CohortSummary:
-    """What a page says of a cohort.
+    """What a page says about a cohort.
 
     Attributes:
-        name: of the study.
-        labels: names of the classes.
-        counts: number of scans of each split.
-        shape: of the first training scan in RAS orientation, if it could be read.
-        spacing: of the same scan, in millimetres.
+        name: Name of the study.
+        labels: Names of the classes.
+        counts: Number of scans in each split.
+        shape: Shape of the first training scan in RAS orientation, if it could be read.
+        spacing: Size of that scan's voxels along each axis in mm.
     """
 
     name: str
@@ -140,15 +138,15 @@ class CohortSummary:
 
 @dataclass(frozen=True)
 class Story:
-    """All that a page tells.
+    """Everything that a page shows.
 
     Attributes:
-        title: of the page.
-        runs: the first one is told in full, the others are compared with it.
-        cohort: if there is one.
-        pictures: in the order in which they are shown.
-        notes: further facts, name to text.
-        written: ISO 8601, UTC.
+        title: Title of the page.
+        runs: Runs on one cohort; the first is shown in full, the others are compared with it.
+        cohort: The cohort, if it is known.
+        pictures: Pictures in the order in which they are shown.
+        notes: Further facts, text by name.
+        written: Time of writing (ISO 8601, UTC); now by default.
     """
 
     title: str
@@ -160,5 +158,5 @@ class Story:
 
     @property
     def main(self) -> RunRecord:
-        """The run that is told in full."""
+        """The run that is shown in full."""
         return self.runs[0]

@@ -1,11 +1,11 @@
-"""From a run's folder to its page."""
+"""Writes the page of a run into its folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from common.files import replacing
-from common.report.figures import png
+from common.report.drawing import png
 from common.report.page import page
 from common.report.picture import picture
 from common.report.reading import read_story
@@ -17,16 +17,16 @@ def write_report(
     """Writes ``report.html`` into a run's folder, or into the folder above several runs.
 
     Args:
-        output_dir: see :py:func:`common.report.read_story`.
-        dataset_dir: of the cohort; by default ``cohort`` or ``phantom`` in ``output_dir``, if one is there.
-        picture_file: where to write the page's main picture as a PNG, if wanted.
+        output_dir: Folder of a run, or the folder above several; see :py:func:`common.report.read_story`.
+        dataset_dir: Folder of the cohort, for the pictures; its default is that of :py:func:`common.report.read_story`.
+        picture_file: PNG file that the page's main picture is written to, if wanted.
 
     Returns:
-        The page's path.
+        Path of the page.
 
     Raises:
-        FileNotFoundError: if there is no run, or no cohort in ``dataset_dir``.
-        ValueError: if a file of the run is damaged, or a picture is wanted but nothing is there to be shown.
+        FileNotFoundError: If there is no run, or no cohort in ``dataset_dir``.
+        ValueError: If a file of the run is damaged, or a picture is wanted but no held-out scan has a prediction.
     """
     story = read_story(output_dir, dataset_dir)
     target = Path(output_dir) / "report.html"

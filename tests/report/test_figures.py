@@ -12,7 +12,10 @@ from PIL import Image
 
 from common.annotations import LedgerEntry
 from common.prepare import phantom_volume
-from common.report import figures
+from common.report import Picture, figures
+from common.report.drawing import PAPER, png, svg
+from common.report.scan_views import scan_views
+from tests.report.pages import texts
 
 CUTS = {"axial": 12, "coronal": 10, "sagittal": 8}
 
@@ -22,18 +25,24 @@ def scan() -> tuple[np.ndarray, np.ndarray]:
     return phantom_volume(32, 1)
 
 
-def texts(svg: str) -> list[str]:
-    return [text.strip() for text in re.findall(r"<text[^>]*>([^<]*)</text>", svg)]
+def picture(
+    image: np.ndarray,
+    outlines: dict[str, np.ndarray],
+    slices: dict[str, int] = CUTS,
+    spacing: tuple[float, float, float] = (1, 1, 1),
+    reference: np.ndarray | None = None,
+) -> Picture:
+    return Picture("scan", "prediction", image, reference, outlines, slices, spacing)
 
 
 def test_comparison_writes_the_means() -> None:
-    shown = texts(figures.svg(figures.comparison({"FM-ABS": [0.9, 0.8], "Supervised": [0.5]}), "comparison"))
+    shown = texts(figures.comparison({"FM-ABS": [0.9, 0.8], "Supervised": [0.5]}))
     assert {"FM-ABS", "85.0", "Supervised", "50.0"} <= set(shown)
 
 
 def test_label_quality_leaves_out_nan() -> None:
     lines = [{"round": 1, "teacher_dice": 0.5, "pseudo_label_dice": float("nan")}, {"round": 2, "teacher_dice": 0.75}]
-    shown = texts(figures.svg(figures.label_quality(lines), "quality"))
+    shown = texts(figures.label_quality(lines))
     assert {"round 1", "round 2", "50", "75"} <= set(shown)
     assert "nan" not in shown
 
@@ -52,7 +61,7 @@ def test_long_runs_make_no_larger_figures() -> None:
     def lines(number: int) -> list[dict[str, float]]:
         return [{"iteration": float(i), "loss": float(np.sin(i))} for i in range(number)]
 
-    assert len(figures.svg(figures.losses(lines(20000)), "x")) < 3 * len(figures.svg(figures.losses(lines(300)), "x"))
+    assert len(svg(figures.losses(lines(20000)), "x")) < 3 * len(svg(figures.losses(lines(300)), "x"))
 
 
 def test_timeline_names_scans_and_strategies() -> None:
@@ -60,20 +69,20 @@ def test_timeline_names_scans_and_strategies() -> None:
         LedgerEntry(f"case_{i}", i // 2, 50 * (i // 2), ("random", "her")[i // 2], None, None, 9, "oracle")
         for i in range(4)
     ]
-    shown = texts(figures.svg(figures.timeline(entries, 200), "timeline"))
+    shown = texts(figures.timeline(entries, 200))
     assert {"case_0", "case_3", "random", "her"} <= set(shown)
 
 
 def test_colours_are_the_page_s_own() -> None:
-    svg = figures.svg(figures.comparison({"a": [0.5]}), "comparison")
-    assert "var(--series-1)" in svg and "var(--ink)" in svg and "var(--sans)" in svg
-    assert not re.search("#0[0-3a]0[0-9a]0[0-9]", svg)
-    assert 'id="comparison-figure_1"' in svg
+    drawn = svg(figures.comparison({"a": [0.5]}), "comparison")
+    assert "var(--series-1)" in drawn and "var(--ink)" in drawn and "var(--sans)" in drawn
+    assert not re.search("#0[0-3a]0[0-9a]0[0-9]", drawn)
+    assert 'id="comparison-figure_1"' in drawn
 
 
 def test_scan_views_show_the_slices_asked_for(scan: tuple[np.ndarray, np.ndarray]) -> None:
     image, label = scan
-    figure = figures.scan_views(image, {"x": label}, CUTS, (1, 1, 2), reference=label)
+    figure = scan_views(picture(image, {"x": label}, CUTS, (1, 1, 2), label))
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["axial 12", "coronal 10", "sagittal 8"]
     low, high = np.percentile(image, (0.5, 99.7))
@@ -88,7 +97,7 @@ def test_an_outline_lies_around_its_label() -> None:
     label = np.full(image.shape, 255, dtype=np.uint8)
     label[:, :, 5] = 0
     label[2:6, 3:7, 5] = 1
-    figure = figures.scan_views(image, {"x": label}, {"axial": 5, "coronal": 0, "sagittal": 0}, (1.0, 2.0, 1.0))
+    figure = scan_views(picture(image, {"x": label}, {"axial": 5, "coronal": 0, "sagittal": 0}, (1.0, 2.0, 1.0)))
     paths = [path for item in figure.axes[0].collections for path in item.get_paths()]
     corners = np.concatenate([path.vertices for path in paths if len(path.vertices)])
     assert corners.min(axis=0) == pytest.approx([2.0, 6.0])
@@ -98,20 +107,20 @@ def test_an_outline_lies_around_its_label() -> None:
 
 def test_scan_views_are_small(scan: tuple[np.ndarray, np.ndarray]) -> None:
     image, label = scan
-    svg = figures.svg(figures.scan_views(image, {"a": label, "b": label}, CUTS, (1, 1, 1), reference=label), "views")
-    assert len(svg) < 150_000
-    assert svg.count("data:image/png") == 6
+    drawn = svg(scan_views(picture(image, {"a": label, "b": label}, reference=label)), "views")
+    assert len(drawn) < 150_000
+    assert drawn.count("data:image/png") == 6
 
 
 def test_a_flat_image_and_an_empty_label_are_fine() -> None:
     empty = np.zeros((5, 5, 5), dtype=np.uint8)
-    figure = figures.scan_views(np.ones((5, 5, 5), np.float32), {"x": empty}, dict.fromkeys(CUTS, 2), (1, 1, 1))
+    figure = scan_views(picture(np.ones((5, 5, 5), np.float32), {"x": empty}, dict.fromkeys(CUTS, 2)))
     assert isinstance(figure, Figure)
 
 
 def test_png_is_small_and_white(scan: tuple[np.ndarray, np.ndarray]) -> None:
     image, label = scan
-    content = figures.png(figures.scan_views(image, {"x": label}, CUTS, (1, 1, 1), palette=figures.PAPER))
-    picture = Image.open(io.BytesIO(content)).convert("RGB")
-    assert picture.width == 1300 and picture.getpixel((2, 2)) == (255, 255, 255)
+    content = png(scan_views(picture(image, {"x": label}), PAPER))
+    opened = Image.open(io.BytesIO(content)).convert("RGB")
+    assert opened.width == 1300 and opened.getpixel((2, 2)) == (255, 255, 255)
     assert len(content) < 200_000

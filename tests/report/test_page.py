@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -11,50 +10,7 @@ import pytest
 from common.annotations import LedgerEntry
 from common.metrics import MEASURES
 from common.report import CohortSummary, Picture, RunRecord, ScanScore, Story, page
-
-
-class Text(HTMLParser):
-    """Cells of the tables, text, section titles, and every address."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.rows: list[list[str]] = []
-        self.titles: list[str] = []
-        self.words: list[str] = []
-        self.addresses: list[str] = []
-        self.identifiers: list[str] = []
-        self.tags: list[str] = []
-        self._in = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self._in = tag if tag not in ("span", "code", "small", "g", "use", "path") else self._in
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-        elif tag in ("h1", "h2", "h3"):
-            self.titles.append("")
-        self.addresses += [str(value) for name, value in attrs if name in ("href", "src", "xlink:href")]
-        self.identifiers += [str(value) for name, value in attrs if name == "id"]
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th", "style"):
-            self._in = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._in in ("td", "th"):
-            self.rows[-1][-1] += data
-        elif self._in in ("h1", "h2", "h3"):
-            self.titles[-1] += data
-            self._in = ""
-        if self._in != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
+from tests.report.pages import Text
 
 
 def score(scan: str, dice: float, *, missing: bool = False, label: str = "left atrium") -> ScanScore:
@@ -171,7 +127,7 @@ def test_sections_of_a_whole_run() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "a & b", '"><b>', "$x^2$", "it's"])
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "a & b", '"><b>', "$x^2$", "it's", "{{ 7 * 7 }}"])
 def test_text_is_escaped(text: str) -> None:
     run = RunRecord(
         name=text,

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from common.report import figures
 from common.report.query_figures import ROWS, Point, in_ranks, most_trusted, ranked, scatter, trusted_by_round
-from tests.report.test_figures import texts
+from tests.report.pages import texts
 
 KINDS = ("asked for", "not asked for")
 POINTS = (
@@ -27,7 +26,7 @@ def chosen_and_others(axes: Axes) -> tuple[list, list]:
 def test_scatter_puts_scans_at_their_numbers() -> None:
     figure = scatter(POINTS, ("distance", "confidence"), KINDS)
     assert chosen_and_others(figure.axes[0]) == ([[0.5, 0.75], [0.9, 0.25]], [[0.2, 0.5]])
-    shown = texts(figures.svg(figure, "scatter"))
+    shown = texts(figure)
     assert {"near", "far", "1", "2", "distance", "confidence", *KINDS} <= set(shown)
     assert "other" not in shown
 
@@ -36,7 +35,7 @@ def test_thresholds_are_drawn() -> None:
     figure = scatter(POINTS, ("distance", "confidence"), KINDS, corner=(0.625, 0.5))
     lines = [line.get_xydata().tolist() for line in figure.axes[0].lines]
     assert [[0, 0.5], [1, 0.5]] in lines and [[0.625, 0], [0.625, 1]] in lines
-    assert {"at most 0.625", "at least 0.5"} <= set(texts(figures.svg(figure, "scatter")))
+    assert {"at most 0.625", "at least 0.5"} <= set(texts(figure))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +52,7 @@ def test_a_wide_axis_is_logarithmic_and_shows_all(across: list[float], scale: st
     axes = figure.axes[0]
     assert axes.get_xscale() == scale
     assert axes.get_xlim()[0] < min(across) and axes.get_xlim()[1] > max(across)
-    assert not [text for text in texts(figures.svg(figure, "scatter")) if "$" in text]
+    assert not [text for text in texts(figure) if "$" in text]
 
 
 def test_names_cover_neither_each_other_nor_circles() -> None:
@@ -76,7 +75,7 @@ def test_one_scan_is_enough() -> None:
 def test_ranks_have_a_row_a_scan_the_highest_first() -> None:
     figure = ranked(POINTS, "score", KINDS)
     assert chosen_and_others(figure.axes[0]) == ([[0.9, 0.0], [0.5, 1.0]], [[0.2, 2.0]])
-    assert {"near", "far", "other", "score", "1", "2"} <= set(texts(figures.svg(figure, "ranked")))
+    assert {"near", "far", "other", "score", "1", "2"} <= set(texts(figure))
 
 
 def test_ranks_of_many_scans_keep_the_chosen_ones() -> None:

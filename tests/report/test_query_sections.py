@@ -9,10 +9,10 @@ import pytest
 
 from common.annotations import RatedScan, SelectionEntry
 from common.report import QueriedScan, RunRecord, Story, page, read_run, write_report
-from common.report.query_sections import asked_for, thresholds, trusted
-from tests.report.test_page import Text
+from common.report.query_sections import thresholds
+from tests.report.pages import Text, section
 
-TITLES = ("Which scans were asked for", "Which scans were trusted")
+ASKED_FOR, TRUSTED = TITLES = ("Which scans were asked for", "Which scans were trusted")
 
 
 def test_a_whole_run_is_told(adapted: Path) -> None:
@@ -23,7 +23,7 @@ def test_a_whole_run_is_told(adapted: Path) -> None:
 
 
 def test_the_query_has_every_number_the_others_folded(adapted: Path) -> None:
-    html = asked_for(read_run(adapted))
+    html = section(read_run(adapted), ASKED_FOR)
     chosen, others = html.split("<details>")
     assert Text(chosen).rows == [
         ["scan", "pick", "score", "divergence", "novelty", "difficulty"],
@@ -41,34 +41,34 @@ def test_the_query_has_every_number_the_others_folded(adapted: Path) -> None:
 
 def test_a_query_without_those_numbers_is_ranked() -> None:
     query = (QueriedScan("b", 0.5, chosen=1), QueriedScan("a", 0.75), QueriedScan("c", float("nan")))
-    shown = Text(asked_for(RunRecord("x", "x", query=query)))
+    shown = Text(section(RunRecord("x", "x", query=query), ASKED_FOR))
     assert shown.rows == [["scan", "pick", "score"], ["b", "1", "0.5"], ["scan", "score"], ["a", "0.75"], ["c", "–"]]
     assert "The scans by their score" in shown.text and "divergence" not in shown.text
 
 
 def test_scans_beyond_the_figure_are_counted() -> None:
     query = tuple(QueriedScan(f"scan_{i}", i / 50, chosen=int(i == 49)) for i in range(50))
-    assert "10 with lower scores are not shown." in Text(asked_for(RunRecord("x", "x", query=query))).text
+    assert "10 with lower scores are not shown." in Text(section(RunRecord("x", "x", query=query), ASKED_FOR)).text
 
 
 @pytest.mark.parametrize(("score", "told"), [(0.0, "0"), (float("nan"), "–")])
 def test_scores_that_tell_nothing_are_not_drawn(score: float, told: str) -> None:
-    shown = Text(asked_for(RunRecord("x", "x", query=(QueriedScan("a", score, chosen=1), QueriedScan("b", score)))))
+    run = RunRecord("x", "x", query=(QueriedScan("a", score, chosen=1), QueriedScan("b", score)))
+    shown = Text(section(run, ASKED_FOR))
     assert shown.rows == [["scan", "pick", "score"], ["a", "1", told], ["scan", "score"], ["b", told]]
     assert "figure" not in shown.tags
-    assert ("scores all scans alike" in shown.text) == (told == "0")
+    assert ("gives all scans the same score" in shown.text) == (told == "0")
 
 
 def test_a_query_for_all_scans_folds_nothing() -> None:
-    shown = Text(
-        asked_for(RunRecord("x", "x", query=(QueriedScan("a", 0.5, chosen=2), QueriedScan("b", 0.25, chosen=1))))
-    )
+    run = RunRecord("x", "x", query=(QueriedScan("a", 0.5, chosen=2), QueriedScan("b", 0.25, chosen=1)))
+    shown = Text(section(run, ASKED_FOR))
     assert shown.rows == [["scan", "pick", "score"], ["b", "1", "0.25"], ["a", "2", "0.5"]]
     assert "details" not in shown.tags
 
 
 def test_trust_round_by_round(adapted: Path) -> None:
-    html = trusted(read_run(adapted))
+    html = section(read_run(adapted), TRUSTED)
     before, _, after = html.partition("<details>")
     folded, _, after = after.partition("</details>")
     assert "Round 2, iteration 40: 2 of 3 scans trusted." in Text(before).text
@@ -95,25 +95,26 @@ def last_round(distance_quantile: float | None) -> RunRecord:
 
 def test_thresholds_are_the_quantiles_that_the_settings_name() -> None:
     assert thresholds(last_round(0.75)) == pytest.approx((3.25, 0.65))
-    text = Text(trusted(last_round(0.75))).text
+    text = Text(section(last_round(0.75), TRUSTED)).text
     assert "at most 3.25" in text and "at least 0.65" in text
-    assert "the quantiles 0.5 of all confidences and 0.75 of all distances" in text
+    assert "the 0.5 quantile of all confidences and the 0.75 quantile of all distances" in text
 
 
 @pytest.mark.parametrize("quantile", [None, 1.0])
 def test_thresholds_that_cannot_be_told_are_left_out(quantile: float | None) -> None:
     run = last_round(quantile)
     assert thresholds(run) is None
-    assert "at most" not in Text(trusted(run)).text and "Dashed" not in Text(trusted(run)).text
+    text = Text(section(run, TRUSTED)).text
+    assert "1 of 4 scans trusted" in text and "at most" not in text and "Dashed" not in text
 
 
 def test_nobody_trusted_and_nobody_left_to_trust() -> None:
     scans = {"a": RatedScan(0.5, 1.0, False)}
     nobody = RunRecord("x", "x", selection=(SelectionEntry(1, 10, scans), SelectionEntry(2, 20, {})))
-    shown = Text(trusted(nobody))
+    shown = Text(section(nobody, TRUSTED))
     assert shown.rows[1:] == [["1", "10", "0", "1", "–", "–"], ["2", "20", "0", "0", "0", "0"]]
     assert "figure" not in shown.tags
-    assert trusted(replace(nobody, selection=nobody.selection[1:])) == ""
+    assert section(replace(nobody, selection=nobody.selection[1:]), TRUSTED) == ""
 
 
 @pytest.mark.parametrize(
@@ -130,12 +131,12 @@ def test_what_is_missing_is_left_out(name: str, missing: set[str], adapted: Path
     assert titles - set(Text(page(Story("Title", (read_run(adapted),)))).titles) == missing
 
 
-@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "a & b", '"><b>', "$x^2$"])
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "a & b", '"><b>', "$x^2$", "{{ 7 * 7 }}"])
 def test_names_are_escaped(text: str) -> None:
     numbers = {"divergence": 0.5, "novelty": 0.5, "difficulty": 0.5, text: 1.0}
     selection = SelectionEntry(1, 10, {text: RatedScan(0.5, 0.5, True)})
     run = RunRecord(text, text, query=(QueriedScan(text, 0.5, numbers, 1),), selection=(selection,))
-    for shown in (Text(asked_for(run)), Text(trusted(run))):
+    for shown in (Text(section(run, ASKED_FOR)), Text(section(run, TRUSTED))):
         assert "script" not in shown.tags and "b" not in shown.tags
         assert text in [row[0] for row in shown.rows]
         assert text in [word.strip() for word in shown.words]

@@ -59,7 +59,7 @@ class ActiveSourceFree:
     :func:`common.query.one_shot.anatomical_difficulty` and :class:`common.query.one_shot.SampleStrategy`.
 
     The shortlist is ours: scans that are hard for the same reason are alike, and a handful of them teaches less than
-    scans at random (``docs/query_probe.md``). The distances that decide there are Euclidean, with each feature
+    scans at random (``docs/results.md``). The distances that decide there are Euclidean, with each feature
     standardised over the pool and the known scans: a few large ones would decide alone.
 
     Args:
