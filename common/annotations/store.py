@@ -73,7 +73,5 @@ class AnnotationStore:
             same = same_grid(array.shape, affine, former.shape, former.affine)
             if same and np.array_equal(read_voxels(path)[0], array):
                 return
-            raise FileExistsError(
-                f"{path}: expected no other annotation of the scan, found one; an annotation is never overwritten."
-            )
+            raise FileExistsError(f"{path}: holds another annotation already; annotations are never overwritten.")
         write_nifti(path, array, affine)

@@ -1,4 +1,4 @@
-"""What happened in training, one JSON line each."""
+"""The log of a training, a file with one JSON object per line."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from common.handlers.pool import RoundEvents
 
 
 class TrainingLog:
-    """Appends to a JSON-lines file: losses by term, validation metrics, and the numbers of each round.
+    """Appends losses by term, validation metrics and the numbers of each round to a JSON-lines file.
 
-    A line is ``{"kind": "train" | "validation" | "round", "iteration": …, name: value, …}``. When a run goes on from a
-    checkpoint, lines of iterations after it are dropped, since they will be written again.
+    A line is ``{"kind": "train" | "validation" | "round", "iteration": …, name: value, …}``. When a run resumes from a
+    checkpoint, the lines of later iterations are dropped, since they will be written again.
 
     Args:
-        path: of the file.
-        every: iterations between two ``train`` lines.
-        validator: whose metrics are logged after each of its runs.
+        path: File of the log.
+        every: Iterations between two ``train`` lines.
+        validator: Engine whose metrics are logged after each of its runs; None to log no validation.
     """
 
     def __init__(self, path: str | Path, *, every: int = 10, validator: Engine | None = None) -> None:
@@ -32,7 +32,7 @@ class TrainingLog:
         self._iteration = 0
 
     def attach(self, engine: Engine) -> None:
-        """To be attached after the checkpoint, whose iteration it continues from."""
+        """Attaches the log; to be called after the checkpoint's ``attach``, since the log resumes at its iteration."""
         if idist.get_rank() != 0:
             return
         engine.register_events(*RoundEvents)
@@ -71,7 +71,11 @@ class TrainingLog:
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """The lines of a :py:class:`TrainingLog`; a last line that was cut off is left out."""
+    """The lines of a :class:`TrainingLog`; a last line that was cut off is skipped.
+
+    Raises:
+        ValueError: If another line is damaged.
+    """
     lines = Path(path).read_text().splitlines()
     records = []
     for number, line in enumerate(lines):
@@ -79,5 +83,5 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
             records.append(json.loads(line))
         except json.JSONDecodeError:
             if number < len(lines) - 1:
-                raise ValueError(f"{path}: line {number + 1} is not JSON; delete the line or the file.") from None
+                raise ValueError(f"{path}: line {number + 1} is not valid JSON; delete the line or the file.") from None
     return records

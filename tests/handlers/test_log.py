@@ -1,4 +1,4 @@
-"""The log of a run that was stopped and goes on."""
+"""The log of a run, also of one that was stopped and resumed."""
 
 import pytest
 from ignite.engine import Engine, Events
@@ -20,7 +20,7 @@ def test_a_line_every_so_often(tmp_path):
     ]
 
 
-def test_lines_after_the_checkpoint_are_written_anew(tmp_path):
+def test_lines_after_the_checkpoint_are_written_again(tmp_path):
     path = tmp_path / "log.jsonl"
     engine_of(TrainingLog(path, every=1)).run(range(6))
     resumed = Engine(lambda engine, batch: {"loss": -1.0})
@@ -50,5 +50,5 @@ def test_a_last_line_that_was_cut_off(tmp_path):
 def test_a_damaged_line(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text('{"kind": "tr\n{"kind": "train", "iteration": 1, "loss": 2.0}\n')
-    with pytest.raises(ValueError, match=r"log\.jsonl: line 1 is not JSON"):
+    with pytest.raises(ValueError, match=r"log\.jsonl: line 1 is not valid JSON"):
         read_log(path)
