@@ -1,6 +1,6 @@
 """Schedules of numbers that change with the iteration: loss weights, thresholds, the learning rate's factor.
 
-A schedule maps the number of completed iterations to a number that stays constant after the schedule's ``length``.
+A schedule is a function of the number of completed iterations, constant after its ``length``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class GaussianRampDown:
     """Falls as ``maximum·[1 - exp(-5(1 - t/T)²)]``, FM-ABS's ``λ_sam``: nearly ``maximum`` at first, 0 from ``T`` on.
 
     Attributes:
-        maximum: Value that the ramp falls from; at ``t = 0`` it is already ``exp(-5)`` = 0.7 % lower.
+        maximum: Value that the ramp falls from.
         length: Length ``T`` of the ramp, in iterations.
     """
 

@@ -131,10 +131,9 @@ def named_layer(network: nn.Module, name: str) -> nn.Module:
 
 @torch.no_grad()
 def deepest_layer(network: nn.Module, window: Tensor) -> str:
-    """Name of the layer with the coarsest output, that is, the fewest voxels, but more than one.
+    """Name of the layer whose output is coarsest: the last of those with the fewest voxels, but more than one.
 
-    If there are several such layers, the last one is taken. Layers that run more than once per pass, and the network
-    itself, do not count.
+    Layers that run more than once per pass, and the network itself, do not count.
 
     Args:
         network: Network in evaluation mode.

@@ -1,4 +1,4 @@
-"""Mixed precision, chosen by a single word: ``fp32``, ``bf16`` or ``fp16``."""
+"""Mixed precision, chosen by one word."""
 
 from __future__ import annotations
 

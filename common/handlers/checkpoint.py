@@ -26,12 +26,6 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Any) -> Any: ...
 
 
-def save_atomically(content: Any, path: Path) -> None:
-    """Saves with ``torch.save`` so that an interruption leaves the former file, never half a file."""
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
-
-
 class BestModel:
     """Keeps the weights with the best validation score in a file; to be attached to the validator.
 
@@ -65,7 +59,8 @@ class BestModel:
     def save(self) -> None:
         """Saves the current weights."""
         if idist.get_rank() == 0:
-            save_atomically(self.network.state_dict(), self.path)
+            with replacing(self.path) as temporary:
+                torch.save(self.network.state_dict(), temporary)
 
     def _compare(self, engine: Engine) -> None:
         score = float(engine.state.metrics[self.metric])
@@ -130,7 +125,8 @@ class Checkpoint:
             "generators": generators,
             "objects": {name: stateful.state_dict() for name, stateful in self.objects.items()},
         }
-        save_atomically(content, self.path)
+        with replacing(self.path) as temporary:
+            torch.save(content, temporary)
 
     def _finish(self, engine: Any) -> None:
         if self.best_model.best is None and engine.state.iteration >= engine.max_iterations:

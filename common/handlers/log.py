@@ -32,16 +32,16 @@ class TrainingLog:
         self._iteration = 0
 
     def attach(self, engine: Engine) -> None:
-        """Attaches the log; to be called after the checkpoint's ``attach``, since the log resumes at its iteration."""
+        """Attaches the log: after the checkpoint, at whose iteration it resumes."""
         if idist.get_rank() != 0:
             return
         engine.register_events(*RoundEvents)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._train)
-        engine.add_event_handler(RoundEvents.ROUND_COMPLETED, self._round)
+        engine.add_event_handler(RoundEvents.ROUND_COMPLETED, self._metrics, "round")
         engine.add_event_handler(Events.ITERATION_STARTED, self._count)
         if self.validator is not None:
-            self.validator.add_event_handler(Events.COMPLETED, self._validation)
+            self.validator.add_event_handler(Events.COMPLETED, self._metrics, "validation")
 
     def _start(self, engine: Engine) -> None:
         self._iteration = engine.state.iteration
@@ -57,11 +57,8 @@ class TrainingLog:
     def _train(self, engine: Any) -> None:
         self._append("train", engine.state.output)
 
-    def _validation(self, engine: Engine) -> None:
-        self._append("validation", engine.state.metrics)
-
-    def _round(self, engine: Engine) -> None:
-        self._append("round", engine.state.metrics)
+    def _metrics(self, engine: Engine, kind: str) -> None:
+        self._append(kind, engine.state.metrics)
 
     def _append(self, kind: str, values: dict[str, Any]) -> None:
         line = {"kind": kind, "iteration": self._iteration, **{name: float(number) for name, number in values.items()}}
@@ -71,11 +68,7 @@ class TrainingLog:
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """The lines of a :class:`TrainingLog`; a last line that was cut off is skipped.
-
-    Raises:
-        ValueError: If another line is damaged.
-    """
+    """The lines of a :class:`TrainingLog`; a last line that was cut off is skipped, any other damage is an error."""
     lines = Path(path).read_text().splitlines()
     records = []
     for number, line in enumerate(lines):

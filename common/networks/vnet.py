@@ -52,9 +52,7 @@ class VNet(nn.Module):
         return self.head(self.dropout(self.features(x)))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """The input of the last dropout and the head, not negative.
-
-        Shapes: ``[B, in_channels, H, W, D]`` to ``[B, width, H, W, D]``.
+        """Input of the last dropout and head: ``[B, in_channels, H, W, D]`` to ``[B, width, H, W, D]``, not negative.
 
         Raises:
             ValueError: If a spatial size is not divisible by 16.

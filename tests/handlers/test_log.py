@@ -3,7 +3,7 @@
 import pytest
 from ignite.engine import Engine, Events
 
-from common.handlers import TrainingLog, read_log
+from common.handlers import RoundEvents, TrainingLog, read_log
 
 
 def engine_of(log):
@@ -17,6 +17,24 @@ def test_a_line_every_so_often(tmp_path):
     assert read_log(tmp_path / "log.jsonl") == [
         {"kind": "train", "iteration": 2, "loss": 2.0},
         {"kind": "train", "iteration": 4, "loss": 4.0},
+    ]
+
+
+def test_metrics_of_validations_and_rounds(tmp_path):
+    validator = Engine(lambda engine, batch: None)
+    engine = engine_of(TrainingLog(tmp_path / "log.jsonl", every=9, validator=validator))
+
+    @engine.on(Events.ITERATION_COMPLETED(once=2))
+    def act(engine):
+        engine.state.metrics["cost"] = 3
+        engine.fire_event(RoundEvents.ROUND_COMPLETED)
+        validator.state.metrics["dice"] = 0.5
+        validator.run([0])
+
+    engine.run(range(3))
+    assert read_log(tmp_path / "log.jsonl") == [
+        {"kind": "round", "iteration": 2, "cost": 3.0},
+        {"kind": "validation", "iteration": 2, "dice": 0.5},
     ]
 
 
