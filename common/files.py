@@ -38,8 +38,8 @@ def read_json(path: str | Path) -> Any:
     """Reads a JSON file.
 
     Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file is not valid JSON; the message names the file and the place in it.
+        FileNotFoundError: If it does not exist.
+        ValueError: If it is not valid JSON; the message names the place.
     """
     path = Path(path)
     if not path.is_file():
@@ -78,8 +78,7 @@ def write_nifti(
         path: File to write, ending in .nii.gz (lightly compressed) or .nii.
         array: The voxels.
         affine: Matrix 4x4 from voxel indices to millimetres in RAS+ space.
-        header: Header of an image on the same grid, whose codes and units are kept; None for millimetres and scanner
-            coordinates.
+        header: Header of the image on the same grid, if any, whose codes and units are kept.
     """
     image = nib.Nifti1Image(array, affine, header, dtype=array.dtype)
     if header is None:
@@ -125,15 +124,12 @@ def digest(*parts: str | Tensor) -> str:
 
 
 def claim(folder: str | Path, settings: Mapping[str, Any], *, free: Collection[str] = ()) -> Path:
-    """Reserves a folder for what a command makes with these settings, or recognises it when the command runs again.
+    """Reserves a folder for the results of these settings, or recognises it if they are the same again.
 
     Args:
-        folder: Folder to fill; it is made if it does not exist.
+        folder: Folder to fill, made if it does not exist.
         settings: Everything that decides what is written there, in types that JSON knows.
-        free: Names of settings that may differ from those recorded before; their new values are recorded.
-
-    Returns:
-        The folder.
+        free: Names of settings that may differ from the recorded ones; the new values are recorded.
 
     Raises:
         ValueError: If the folder was claimed with other settings, or holds files and was never claimed.

@@ -1,6 +1,6 @@
-"""Numbers that follow the iteration: ramps of loss weights and thresholds, decay of the learning rate.
+"""Schedules of numbers that change with the iteration: loss weights, thresholds, the learning rate's factor.
 
-A schedule is a callable of the number of completed iterations, constant after its ``length``.
+A schedule is a function of the number of completed iterations, constant after its ``length``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Schedule: TypeAlias = Callable[[int], float]
 
 
 def value(weight: float | Schedule, iteration: int) -> float:
-    """``weight`` at an iteration, whether it is a number or a schedule.
+    """The value of ``weight``, a number or a schedule, at an iteration.
 
     Example:
         >>> value(0.3, 10), value(GaussianRampUp(0.1, 20), 20)
@@ -25,14 +25,14 @@ def value(weight: float | Schedule, iteration: int) -> float:
 
 @dataclass(frozen=True)
 class GaussianRampUp:
-    """``start + (maximum - start)·exp(-5(1 - t/T)²)``.
+    """Rises as ``start + (maximum - start)·exp(-5(1 - t/T)²)``.
 
-    With ``start=0`` FM-ABS's ``λ_c``; from 0.5 to 0.75 the threshold of its highest entropy ratio.
+    With ``start=0``, it is FM-ABS's ``λ_c``; from 0.5 to 0.75, the threshold of its highest entropy ratio.
 
     Attributes:
-        maximum: the value from ``length`` on.
-        length: ``T``, in iterations.
-        start: what the ramp starts from; at ``t = 0`` the value is already ``exp(-5)`` = 0.7 % of the way up.
+        maximum: Value from iteration ``length`` on.
+        length: Length ``T`` of the ramp, in iterations.
+        start: Value that the ramp rises from; at ``t = 0`` the schedule is already ``exp(-5)`` = 0.7 % of the way up.
     """
 
     maximum: float
@@ -48,11 +48,11 @@ class GaussianRampUp:
 
 @dataclass(frozen=True)
 class GaussianRampDown:
-    """``maximum·[1 - exp(-5(1 - t/T)²)]``, FM-ABS's ``λ_sam``: nearly ``maximum`` first, 0 from ``T`` on.
+    """Falls as ``maximum·[1 - exp(-5(1 - t/T)²)]``, FM-ABS's ``λ_sam``: nearly ``maximum`` at first, 0 from ``T`` on.
 
     Attributes:
-        maximum: what the ramp comes down from.
-        length: ``T``, in iterations.
+        maximum: Value that the ramp falls from.
+        length: Length ``T`` of the ramp, in iterations.
     """
 
     maximum: float
@@ -67,15 +67,15 @@ class GaussianRampDown:
 
 @dataclass(frozen=True)
 class SigmoidRampUp:
-    """The mean-teacher literature's sigmoid-shaped ramp, ``maximum·exp(-5(1 - t/T)²)`` in steps.
+    """Rises as ``maximum·exp(-5(1 - t/T)²)`` in steps, the sigmoid-shaped ramp of the mean-teacher literature.
 
-    The ramp has a length of its own, mostly shorter than the training, and moves every so many iterations: the
+    The ramp has its own length, mostly shorter than the training, and changes only every ``every`` iterations: the
     customary code's ramp length of 40 in units of 150 iterations is ``length=6000, every=150``.
 
     Attributes:
-        maximum: the value from ``length`` on.
-        length: ``T``, in iterations.
-        every: the value changes once in so many iterations.
+        maximum: Value from iteration ``length`` on.
+        length: Length ``T`` of the ramp, in iterations.
+        every: Iterations between two changes of the value.
     """
 
     maximum: float
@@ -92,12 +92,12 @@ class SigmoidRampUp:
 
 @dataclass(frozen=True)
 class PolynomialDecay:
-    """``(1 - t/T)^power``, the factor of the learning rate (for ``torch.optim.lr_scheduler.LambdaLR``).
+    """Falls as ``(1 - t/T)^power``; a factor of the learning rate for ``torch.optim.lr_scheduler.LambdaLR``.
 
     Attributes:
-        length: ``T``, in iterations; 0 from then on.
-        power: 0.9 in the literature.
-        warm_up: ``W``, iterations in which the factor is reached in even steps: it is times ``min((t + 1)/W, 1)``.
+        length: Length ``T`` of the decay, in iterations; the factor is 0 from then on.
+        power: Exponent of the decay, 0.9 in the literature.
+        warm_up: Number ``W`` of first iterations in which the factor is multiplied by ``(t + 1)/W``; 0 for none.
     """
 
     length: int

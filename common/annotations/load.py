@@ -29,7 +29,7 @@ class LoadAnnotationsd(MapTransform, RandomizableTrait):
         image_key: Entry of the item that holds the image ``[channels, H, W, D]``, which gives the grid.
 
     Raises:
-        ValueError: When called, if an annotation has another grid than the image.
+        ValueError: If an annotation has another grid than the image.
     """
 
     def __init__(

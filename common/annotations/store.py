@@ -15,8 +15,8 @@ KINDS = ("annotation", "pseudo_label")
 class AnnotationStore:
     """Annotations on disk, one file for each scan and kind, in RAS orientation and uncompressed.
 
-    Annotations are read as memory maps: only the pages that are used are loaded, and worker processes share them. When
-    a file is replaced, those who still read the former one are not disturbed.
+    They are read as memory maps: only the pages that are used are loaded, and worker processes share them. Replacing a
+    file does not disturb those who still read the former one.
 
     Args:
         folder: Folder of the files, ``KIND/SCAN.nii``.
@@ -43,7 +43,7 @@ class AnnotationStore:
         """The annotation as a read-only memory map, uint8 ``[H, W, D]``; None if there is none.
 
         Raises:
-            ValueError: If the kind is unknown or the file is damaged.
+            ValueError: If the file is damaged.
         """
         path = self.path(kind, scan_id)
         if not path.is_file():
@@ -63,7 +63,7 @@ class AnnotationStore:
 
         Raises:
             FileExistsError: If the scan already has another annotation.
-            ValueError: If the kind is unknown or the array is not 3D uint8.
+            ValueError: If the array is not 3D uint8.
         """
         path = self.path(kind, scan_id)
         if array.dtype != np.uint8 or array.ndim != 3:
@@ -73,7 +73,5 @@ class AnnotationStore:
             same = same_grid(array.shape, affine, former.shape, former.affine)
             if same and np.array_equal(read_voxels(path)[0], array):
                 return
-            raise FileExistsError(
-                f"{path}: expected no other annotation of the scan, found one; an annotation is never overwritten."
-            )
+            raise FileExistsError(f"{path}: holds another annotation already; annotations are never overwritten.")
         write_nifti(path, array, affine)

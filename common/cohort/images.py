@@ -29,9 +29,6 @@ def check_images(folder: str | Path, *, channels: int = 1) -> None:
 def images(folder: str | Path) -> list[dict[str, str]]:
     """Items ``{"scan": id, "image": path}`` of a cohort's test scans (of all, if it has none) or of all NIfTI files.
 
-    Args:
-        folder: Folder of the cohort, or else of the NIfTI files.
-
     Raises:
         FileNotFoundError: If the folder does not exist or holds no NIfTI file.
         ValueError: If two files differ by their ending alone.

@@ -38,8 +38,7 @@ def read_voxels(path: str | Path, channels: int = 1) -> tuple[np.ndarray, nib.Ni
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not a NIfTI file, is truncated, is not 3D, has another number of channels, or has an affine
-            that cannot be inverted.
+        ValueError: If it is not NIfTI, is truncated, is not 3D, has other channels, or its affine is singular.
     """
     image = open_nifti(path)
     shape = image.shape

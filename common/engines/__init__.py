@@ -1,4 +1,4 @@
-"""The training engine with its teacher, inference in sliding windows, and mixed precision."""
+"""The training engine, its teacher, inference and precision."""
 
 from common.engines.bottleneck import BottleneckInferer, deepest_layer
 from common.engines.inferer import ProbabilityInferer

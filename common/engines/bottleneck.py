@@ -1,4 +1,4 @@
-"""Inference that also gives a network's deepest features, whatever the network is."""
+"""Sliding-window inference that also gives a network's deepest features, for any network."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class BottleneckInferer(ProbabilityInferer):
     """A :class:`ProbabilityInferer` whose features are those of one layer, by default the deepest.
 
     Args:
-        roi_size, stride, sw_batch_size, precision: see :class:`ProbabilityInferer`.
-        feature_layer: name of the layer as in ``network.named_modules()``; None for :func:`deepest_layer`.
+        roi_size, stride, sw_batch_size, precision: See :class:`ProbabilityInferer`.
+        feature_layer: Name of the layer as in ``network.named_modules()``; None for :func:`deepest_layer`.
     """
 
     def __init__(
@@ -42,21 +42,21 @@ class BottleneckInferer(ProbabilityInferer):
         self._deepest: str | None = None
 
     def with_features(self, inputs: Tensor, network: nn.Module) -> tuple[Tensor, Tensor]:
-        """Probabilities, and the layer's features, in one pass.
+        """Probabilities and the layer's features in one pass.
 
-        Each window's features are laid at the nearest place of a grid as coarse as they are, and averaged where windows
-        overlap.
+        The features lie on a grid with the layer's own, coarser resolution. Each window's features are put at the
+        nearest place of this grid, and averaged where windows overlap.
 
         Args:
-            inputs: ``[B, channels, H, W, D]``.
-            network: in evaluation mode, gives logits.
+            inputs: Images ``[B, channels, H, W, D]``.
+            network: Network in evaluation mode that gives logits.
 
         Returns:
-            The probabilities that a call gives, float32 ``[B, C, H, W, D]``, and the features, float32
-            ``[B, F, h, w, d]``, of the same field of view.
+            The probabilities that a call gives, float32 ``[B, C, H, W, D]``, and the features of the same field of
+            view, float32 ``[B, F, h, w, d]``.
 
         Raises:
-            ValueError: if the network has no such layer, or the layer does not give ``[B, F, h, w, d]`` once a pass.
+            ValueError: If the network has no such layer, or the layer does not give ``[B, F, h, w, d]`` once per pass.
         """
         window = self.window
         sizes = [max(roi, size) for roi, size in zip(window, inputs.shape[2:], strict=True)]
@@ -76,7 +76,7 @@ class BottleneckInferer(ProbabilityInferer):
                 logits = network(windows.contiguous(memory_format=torch.channels_last_3d))
             if len(outputs) != 1 or not isinstance(outputs[0], Tensor) or outputs[0].ndim != 5:
                 raise ValueError(
-                    f"feature_layer {name} must give [B, F, h, w, d] once a pass, "
+                    f"feature_layer {name} must give [B, F, h, w, d] once per pass, "
                     f"got {[tuple(getattr(output, 'shape', ())) for output in outputs]}."
                 )
             found = outputs[0].float()
@@ -115,10 +115,10 @@ class BottleneckInferer(ProbabilityInferer):
 
 
 def named_layer(network: nn.Module, name: str) -> nn.Module:
-    """A network's layer by its name.
+    """Looks up a network's layer by its name.
 
     Raises:
-        ValueError: if there is none, naming similar ones.
+        ValueError: If there is none; the message names similar ones.
     """
     layers = dict(network.named_modules())
     if name not in layers:
@@ -131,16 +131,16 @@ def named_layer(network: nn.Module, name: str) -> nn.Module:
 
 @torch.no_grad()
 def deepest_layer(network: nn.Module, window: Tensor) -> str:
-    """Name of the layer with the coarsest output: the last of those with the fewest voxels, but more than one.
+    """Name of the layer whose output is coarsest: the last of those with the fewest voxels, but more than one.
 
-    Layers that run more than once a pass, and the network itself, do not count.
+    Layers that run more than once per pass, and the network itself, do not count.
 
     Args:
-        network: in evaluation mode.
-        window: ``[1, channels, h, w, d]``.
+        network: Network in evaluation mode.
+        window: Images to try it on, ``[1, channels, h, w, d]``.
 
     Raises:
-        ValueError: if no layer gives ``[1, F, h, w, d]``.
+        ValueError: If no layer gives ``[1, F, h, w, d]``.
     """
     found: list[tuple[str, int]] = []
 

@@ -15,20 +15,20 @@ from common.engines.precision import autocast
 class ProbabilityInferer(SlidingWindowInferer):
     """Softmax probabilities of a whole scan: the mean over all windows that cover a voxel.
 
-    The window positions are those of the semi-supervised literature (a fixed stride, the last window moved back to the
-    scan's end). What makes it fast: several windows in a batch, channels-last memory, bf16 where the device has it.
+    The window positions are those of the semi-supervised literature: a fixed stride, with the last window moved back to
+    the scan's end. It is fast because of several windows in a batch, channels-last memory and mixed precision.
 
     Args:
-        roi_size: window, in voxels.
-        stride: distance of neighbouring windows, in voxels; half a window by default.
-        sw_batch_size: windows a forward pass.
+        roi_size: Size of the window, in voxels.
+        stride: Distance between neighbouring windows, in voxels; half a window by default.
+        sw_batch_size: Windows per forward pass.
         precision: ``fp32``, ``bf16`` or ``fp16``.
 
     Shapes: ``[B, channels, H, W, D]`` to float32 ``[B, C, H, W, D]``; scans smaller than the window are padded and
     the result is cropped back.
 
     Raises:
-        ValueError: if a stride is not in ``1..roi_size``.
+        ValueError: If a stride does not lie in ``1..roi_size``.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ProbabilityInferer(SlidingWindowInferer):
             raise ValueError(
                 f"stride must lie in 1..roi_size = {list(roi_size)} in each dimension, got {list(stride)}."
             )
-        # MONAI truncates roi * (1 - overlap) to an integer: half a voxel keeps rounding from losing one.
+        # MONAI truncates roi * (1 - overlap) to an integer; half a voxel more keeps rounding from losing one.
         overlap = [1 - (s + 0.5) / size if s < size else 0.0 for s, size in zip(stride, roi_size, strict=True)]
         super().__init__(roi_size=roi_size, overlap=overlap, sw_batch_size=sw_batch_size, **kwargs)
         self.precision = precision
@@ -66,15 +66,16 @@ class ProbabilityInferer(SlidingWindowInferer):
         """Probabilities and the network's last features in one pass, both averaged over the windows.
 
         Args:
-            inputs: ``[B, channels, H, W, D]``.
-            network: in evaluation mode; ``network.head(network.features(windows))`` must be its logits, as in ``VNet``.
+            inputs: Images ``[B, channels, H, W, D]``.
+            network: Network in evaluation mode whose logits are ``network.head(network.features(windows))``, as those
+                of ``VNet`` are.
 
         Returns:
             The probabilities that a call gives, float32 ``[B, C, H, W, D]``, and the features, float32
             ``[B, F, H, W, D]``.
 
         Raises:
-            ValueError: if the network has no ``features`` or ``head``, or the inferer buffers its windows.
+            ValueError: If the network has no ``features`` or ``head``, or the inferer buffers its windows.
         """
         features, head = (getattr(network, name, None) for name in ("features", "head"))
         if not (callable(features) and callable(head)):

@@ -1,4 +1,4 @@
-"""Mixed precision as one word."""
+"""Mixed precision, chosen by one word."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CONVOLUTIONS = (torch.conv2d, torch.conv3d)
 def autocast(device: torch.device | str, precision: str) -> AbstractContextManager[Any]:
     """Context in which a network runs at ``precision``: ``fp32``, ``bf16`` or ``fp16``.
 
-    On the CPU, convolutions whose input is smaller than their kernel along the first spatial axis, or than half of it
-    along another, are trained at fp32: the gradients of their weights are wrong otherwise, and memory is overwritten
-    (seen with torch 2.13.0). They take next to no time.
+    On the CPU, a convolution is trained at fp32 if its input is smaller than its kernel along the first spatial axis,
+    or than half the kernel along another. Otherwise the gradients of its weights would be wrong, and memory would be
+    overwritten (seen with torch 2.13.0). Such small convolutions take hardly any time.
 
     Raises:
-        ValueError: for another precision.
+        ValueError: If the precision is unknown.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
@@ -45,7 +45,7 @@ def _training(context: torch.autocast) -> Iterator[None]:
 
 
 class _SmallConvolutions(TorchFunctionMode):
-    """Convolutions of small inputs run at the weights' precision, see :func:`autocast`."""
+    """Runs convolutions of small inputs at the precision of their weights, see :func:`autocast`."""
 
     def __torch_function__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
         if function not in CONVOLUTIONS:

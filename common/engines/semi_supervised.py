@@ -48,10 +48,10 @@ def mean_teacher(network: nn.Module, alpha: float = 0.99) -> EMAHandler:
 class SemiSupervisedTrainer(Trainer):
     """Trains a student on the weighted sum of its loss terms, beside a teacher that is its moving average.
 
-    One iteration: the student predicts the batch's images; the teacher predicts the perturbed images, if a term with a
-    weight other than 0 needs that; the terms are added up; the optimiser makes one step; the teacher is updated.
-    FM-ABS, mean teacher and supervised training differ by ``terms`` alone. ``engine.state.output`` holds ``loss`` and
-    each term's unweighted value under its name.
+    In an iteration, the student predicts the batch's images, and the teacher the perturbed images if a term of weight
+    other than 0 needs them; the terms are added up; the optimiser makes a step; the teacher is updated. FM-ABS, mean
+    teacher and supervised training differ by ``terms`` alone. ``engine.state.output`` holds ``loss`` and each term's
+    unweighted value under its name.
 
     Args:
         device: Device on which to train.
@@ -64,14 +64,13 @@ class SemiSupervisedTrainer(Trainer):
         perturb: Maps images and the iteration to the perturbed images that the teacher sees.
         mix: Maps the batch and the iteration to the batch that student and teacher learn from.
         inferer: Runs student and teacher on the images; a plain forward pass by default.
-        max_epochs: Number of epochs after which training ends, if it comes before ``max_iterations``; an epoch is only
-            a unit of progress here.
+        max_epochs: Epochs after which training ends at the latest; an epoch is only a unit of progress here.
         epoch_length: Iterations per epoch.
         handlers: Handlers to attach, in this order, after the teacher's update.
         precision: ``fp32``, ``bf16`` or ``fp16`` (with loss scaling).
 
     Raises:
-        ValueError: If terms share a name or need a teacher where there is none, or another argument is out of range.
+        ValueError: If terms share a name or need a teacher where there is none.
         FloatingPointError: While training, if the loss is not finite.
     """
 
@@ -164,14 +163,7 @@ class SemiSupervisedTrainer(Trainer):
             teacher = teacher_network(images if self.perturb is None else self.perturb(images, iteration))
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
 
-        step = Step(
-            batch=batch,
-            student=student,
-            teacher=teacher,
-            iteration=iteration,
-            network=network,
-            teacher_network=teacher_network,
-        )
+        step = Step(batch, student, teacher, iteration, network, teacher_network)
         output: dict[str, torch.Tensor] = {}
         loss = student.new_zeros((), dtype=torch.float32)
         for term, weight in weighted:

@@ -1,4 +1,4 @@
-"""Saves a run so that the same command goes on where it stopped."""
+"""Saves a run so that the same command resumes it where it stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from common.files import replacing
+from common.files import read_checkpoint, replacing
 from common.handlers.pool import RoundEvents
 
 logger = logging.getLogger(__name__)
@@ -26,22 +26,16 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Any) -> Any: ...
 
 
-def save_atomically(content: Any, path: Path) -> None:
-    """``torch.save`` that leaves ``path`` as it was or complete."""
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
-
-
 class BestModel:
-    """Keeps the weights with the best validation score in ``path``; to be attached to the validator.
+    """Keeps the weights with the best validation score in a file; to be attached to the validator.
 
     Args:
-        path: of the state dict.
-        network: whose weights are kept.
-        metric: name of the validator's metric; higher is better.
+        path: File of the state dict.
+        network: Network whose weights are kept.
+        metric: Name of the validator's metric; higher is better.
 
     Attributes:
-        best: the best score so far; part of the run's checkpoint.
+        best: The best score so far, None before the first validation; part of the run's checkpoint.
     """
 
     def __init__(self, path: str | Path, *, network: nn.Module, metric: str) -> None:
@@ -51,7 +45,7 @@ class BestModel:
         self.best: float | None = None
 
     def attach(self, engine: Engine) -> None:
-        """Compares when a validation is completed."""
+        """Compares the score with the best one after each validation."""
         engine.add_event_handler(Events.COMPLETED, self._compare)
 
     def state_dict(self) -> dict[str, Any]:
@@ -63,9 +57,10 @@ class BestModel:
         self.best = state["best"]
 
     def save(self) -> None:
-        """Writes the weights as they are now."""
+        """Saves the current weights."""
         if idist.get_rank() == 0:
-            save_atomically(self.network.state_dict(), self.path)
+            with replacing(self.path) as temporary:
+                torch.save(self.network.state_dict(), temporary)
 
     def _compare(self, engine: Engine) -> None:
         score = float(engine.state.metrics[self.metric])
@@ -78,17 +73,18 @@ class Checkpoint:
     """Saves everything that a run depends on, and restores it when training starts.
 
     The file is rewritten every ``every`` iterations, before and after each round, and at the end. On the CPU with
-    ``num_workers=0`` a run that was stopped anywhere and started again ends with the very weights of one that was not.
+    ``num_workers=0``, a run that was stopped anywhere and resumed ends with the exact weights of an uninterrupted one.
 
     Args:
-        path: of the file.
-        objects: what to save, by name: networks, optimiser, scheduler, handlers with a state.
-        best_model: saved as well; where nothing was ever validated, it keeps the last weights of the finished run.
-        settings: what must not change between the runs; primitives only.
-        every: iterations between two checkpoints.
+        path: File of the checkpoint.
+        objects: Objects to save, by name: networks, optimiser, scheduler, handlers with a state.
+        best_model: Keeper of the best weights, which is saved too; if nothing was ever validated, it keeps the last
+            weights of the finished run.
+        settings: Settings that must not change when the run is resumed; numbers, texts and lists of them only.
+        every: Iterations between two checkpoints.
 
     Raises:
-        ValueError: when training starts, if the file cannot be read or was written with other settings.
+        ValueError: When training starts, if the file cannot be read or was written with other settings.
     """
 
     def __init__(
@@ -107,7 +103,7 @@ class Checkpoint:
         self.every = every
 
     def attach(self, engine: Engine) -> None:
-        """To be attached after validation, whose score it saves, and before what acts on the restored state."""
+        """Attaches it: after validation, whose score it saves, and before handlers that use the restored state."""
         engine.register_events(*RoundEvents)
         engine.add_event_handler(Events.STARTED, self.load)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.save)
@@ -116,7 +112,7 @@ class Checkpoint:
         engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def save(self, engine: Any) -> None:
-        """Writes the file."""
+        """Writes the file, on the first process only."""
         if idist.get_rank() != 0:
             return
         generators = {"cpu": torch.get_rng_state()}
@@ -129,7 +125,8 @@ class Checkpoint:
             "generators": generators,
             "objects": {name: stateful.state_dict() for name, stateful in self.objects.items()},
         }
-        save_atomically(content, self.path)
+        with replacing(self.path) as temporary:
+            torch.save(content, temporary)
 
     def _finish(self, engine: Any) -> None:
         if self.best_model.best is None and engine.state.iteration >= engine.max_iterations:
@@ -137,13 +134,11 @@ class Checkpoint:
         self.save(engine)
 
     def load(self, engine: Any) -> None:
-        """Restores the file's state, if there is a file."""
+        """Restores the state from the file, if there is one."""
         if not self.path.exists():
             return
-        try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise ValueError(f"{self.path}: not a readable checkpoint ({error}); delete it to start again.") from error
+        found = "one that cannot be read; delete it to start from scratch"
+        content = read_checkpoint(self.path, expected="a checkpoint", found=found)
         changed = [
             f"{name}: {content['settings'].get(name)!r} then, {setting!r} now"
             for name, setting in self.settings.items()
@@ -151,8 +146,8 @@ class Checkpoint:
         ]
         if changed:
             raise ValueError(
-                f"{self.path} was written with other settings ({'; '.join(changed)}). "
-                "Use these settings, or another --output_dir."
+                f"{self.path}: expected a checkpoint of these settings, found one of others ({'; '.join(changed)}); "
+                "use the former settings, or another --output_dir."
             )
         for name, stateful in self.objects.items():
             stateful.load_state_dict(content["objects"][name])
@@ -161,17 +156,17 @@ class Checkpoint:
         engine.state.iteration = iteration
         engine.state.epoch = iteration // engine.state.epoch_length
         engine.data_loader.batch_sampler.iteration = iteration
-        # A data loader draws from PyTorch's generator when it starts, which is after this.
+        # A data loader draws from PyTorch's generator when it starts, which it does only after this.
         engine.add_event_handler(Events.ITERATION_STARTED(once=iteration + 1), _restore, content["generators"])
         if iteration >= engine.max_iterations:
             logger.info("%s: training is complete (%d iterations); nothing to do.", self.path, iteration)
             engine.terminate()
         else:
-            logger.info("%s: going on after iteration %d.", self.path, iteration)
+            logger.info("%s: resuming after iteration %d.", self.path, iteration)
 
 
 def _restore(generators: Mapping[str, torch.Tensor]) -> None:
-    """Puts the random generators back where they were."""
+    """Restores the states of the random generators."""
     torch.set_rng_state(generators["cpu"])
     if torch.cuda.is_available() and "cuda" in generators:
         torch.cuda.set_rng_state(generators["cuda"])

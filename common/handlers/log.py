@@ -1,4 +1,4 @@
-"""What happened in training, one JSON line each."""
+"""The log of a training, a file with one JSON object per line."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from common.handlers.pool import RoundEvents
 
 
 class TrainingLog:
-    """Appends to a JSON-lines file: losses by term, validation metrics, and the numbers of each round.
+    """Appends losses by term, validation metrics and the numbers of each round to a JSON-lines file.
 
-    A line is ``{"kind": "train" | "validation" | "round", "iteration": …, name: value, …}``. When a run goes on from a
-    checkpoint, lines of iterations after it are dropped, since they will be written again.
+    A line is ``{"kind": "train" | "validation" | "round", "iteration": …, name: value, …}``. When a run resumes from a
+    checkpoint, the lines of later iterations are dropped, since they will be written again.
 
     Args:
-        path: of the file.
-        every: iterations between two ``train`` lines.
-        validator: whose metrics are logged after each of its runs.
+        path: File of the log.
+        every: Iterations between two ``train`` lines.
+        validator: Engine whose metrics are logged after each of its runs; None to log no validation.
     """
 
     def __init__(self, path: str | Path, *, every: int = 10, validator: Engine | None = None) -> None:
@@ -32,16 +32,16 @@ class TrainingLog:
         self._iteration = 0
 
     def attach(self, engine: Engine) -> None:
-        """To be attached after the checkpoint, whose iteration it continues from."""
+        """Attaches the log: after the checkpoint, at whose iteration it resumes."""
         if idist.get_rank() != 0:
             return
         engine.register_events(*RoundEvents)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._train)
-        engine.add_event_handler(RoundEvents.ROUND_COMPLETED, self._round)
+        engine.add_event_handler(RoundEvents.ROUND_COMPLETED, self._metrics, "round")
         engine.add_event_handler(Events.ITERATION_STARTED, self._count)
         if self.validator is not None:
-            self.validator.add_event_handler(Events.COMPLETED, self._validation)
+            self.validator.add_event_handler(Events.COMPLETED, self._metrics, "validation")
 
     def _start(self, engine: Engine) -> None:
         self._iteration = engine.state.iteration
@@ -57,11 +57,8 @@ class TrainingLog:
     def _train(self, engine: Any) -> None:
         self._append("train", engine.state.output)
 
-    def _validation(self, engine: Engine) -> None:
-        self._append("validation", engine.state.metrics)
-
-    def _round(self, engine: Engine) -> None:
-        self._append("round", engine.state.metrics)
+    def _metrics(self, engine: Engine, kind: str) -> None:
+        self._append(kind, engine.state.metrics)
 
     def _append(self, kind: str, values: dict[str, Any]) -> None:
         line = {"kind": kind, "iteration": self._iteration, **{name: float(number) for name, number in values.items()}}
@@ -71,7 +68,7 @@ class TrainingLog:
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """The lines of a :py:class:`TrainingLog`; a last line that was cut off is left out."""
+    """The lines of a :class:`TrainingLog`; a last line that was cut off is skipped, any other damage is an error."""
     lines = Path(path).read_text().splitlines()
     records = []
     for number, line in enumerate(lines):
@@ -79,5 +76,5 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
             records.append(json.loads(line))
         except json.JSONDecodeError:
             if number < len(lines) - 1:
-                raise ValueError(f"{path}: line {number + 1} is not JSON; delete the line or the file.") from None
+                raise ValueError(f"{path}: line {number + 1} is not valid JSON; delete the line or the file.") from None
     return records

@@ -38,8 +38,8 @@ class UncertaintyAwareConsistencyTerm(LossTerm):
         threshold: ``H`` as a share of ``ln C``, a number or a schedule; in the paper it rises from 3/4 to 1 in the
             course of the training.
         passes: Number of stochastic passes, ``T`` of the paper.
-        name: Name under which the term is logged.
-        weight: Factor of the term, a number or a schedule of the iteration.
+        name: Name in the log.
+        weight: Factor, a number or a schedule of the iteration.
 
     Raises:
         ValueError: If ``passes`` is below 1; when called, if there is no teacher.
@@ -95,11 +95,8 @@ class CrossPseudoSupervisionTerm(LossTerm):
         network: The second network, on the device; the optimiser must have its parameters too.
         supervised: Terms that the second network is trained with as the student is, with their weights.
         cross_weight: Factor of the cross-entropies, a number or a schedule of the iteration.
-        name: Name under which the term is logged.
+        name: Name in the log.
         weight: Factor of the whole term; 1 gives both networks the same share.
-
-    Raises:
-        ValueError: When called, if the step lacks the student network.
     """
 
     def __init__(
@@ -143,8 +140,8 @@ class InterpolationConsistencyTerm(LossTerm):
         labelled: number of the batch's first scans that are not mixed.
         alpha: Parameter of the Beta distribution, above 0; 0.2 in the customary 3D code.
         seed: Seed of the draws of ``λ``; give each rank of a distributed run its own.
-        name: Name under which the term is logged.
-        weight: Factor of the term, a number or a schedule of the iteration.
+        name: Name in the log.
+        weight: Factor, a number or a schedule of the iteration.
 
     Raises:
         ValueError: If ``alpha`` is not above 0; when called, if there is no teacher or less than 2 unlabelled scans.

@@ -44,5 +44,5 @@ class ConsistencyLoss(nn.Module):
 
 
 def probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """Softmax probabilities of logits ``[B, C, …]``, float64 if the logits are, else float32."""
+    """Softmax probabilities of logits ``[B, C, …]``, at least in float32."""
     return (logits if logits.dtype == torch.float64 else logits.float()).softmax(dim=1)

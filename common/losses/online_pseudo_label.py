@@ -26,8 +26,8 @@ class OnlinePseudoLabelTerm(LossTerm):
         loss: Loss of logits ``[B, C, H, W, D]`` and labels uint8 ``[B, 1, H, W, D]``.
         labelled: number of the batch's first scans that get no pseudo-label, by the order of the two streams.
         device: Device to run the network on; by default the network stays where it is.
-        name: Name under which the term is logged.
-        weight: Factor of the term, a number or a schedule of the iteration.
+        name: Name in the log.
+        weight: Factor, a number or a schedule of the iteration.
 
     Raises:
         ValueError: When called, if the network's scores do not have the crop's size.

@@ -15,8 +15,8 @@ class LossTerm(ABC):
     """One weighted term of the training loss.
 
     Args:
-        name: Name under which the unweighted value is logged.
-        weight: Factor of the term, a number or a schedule of the iteration.
+        name: Name in the log, of the unweighted value.
+        weight: Factor, a number or a schedule of the iteration.
 
     Attributes:
         needs_teacher: Whether the term reads ``Step.teacher``.
@@ -45,14 +45,10 @@ class AnnotationTerm(LossTerm):
     Args:
         loss: Loss of logits ``[B, C, H, W, D]`` and annotations uint8 ``[B, 1, H, W, D]``.
         key: Entry of the batch that holds the annotations.
-        name: Name under which the term is logged; the key by default.
-        weight: Factor of the term, a number or a schedule of the iteration.
+        name: Name in the log; the key by default.
+        weight: Factor, a number or a schedule of the iteration.
         scan_weight: Entry ``[B]`` of the batch with a weight for each scan, not negative; passed to the loss as
-            ``weight``, ``[B, 1, 1, 1, 1]``. As the losses are weighted means, it is the ratio of these weights within a
-            batch that matters.
-
-    Raises:
-        ValueError: When called, if ``scan_weight`` does not hold one weight for each scan.
+            ``weight``, ``[B, 1, 1, 1, 1]``. The losses are weighted means: only the ratios within a batch matter.
     """
 
     def __init__(
@@ -87,11 +83,8 @@ class ConsistencyTerm(LossTerm):
 
     Args:
         loss: Loss of the logits of student and teacher, both ``[B, C, H, W, D]``.
-        name: Name under which the term is logged.
-        weight: Factor of the term, a number or a schedule of the iteration.
-
-    Raises:
-        ValueError: When called, if there is no teacher.
+        name: Name in the log.
+        weight: Factor, a number or a schedule of the iteration.
     """
 
     needs_teacher = True

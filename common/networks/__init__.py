@@ -1,4 +1,4 @@
-"""Networks that are trained here, and their weights."""
+"""The networks to train, their pre-trained weights and learning rates."""
 
 from common.networks.learning_rates import parameter_groups
 from common.networks.pretrained import Fit, load_pretrained

@@ -1,4 +1,4 @@
-"""How fast each part of a pre-trained network learns."""
+"""Learning rates for each part of a pre-trained network."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Parameter groups for an optimiser, with a learning rate that decays from stage to stage towards the input.
 
-    The encoder's stages are its direct children that have parameters, in their order. The last one learns with
-    ``decay`` times the learning rate, the one before with ``decay²``, and so on; the rest of the network with the
-    learning rate itself.
+    The stages of the encoder are its direct children that have parameters, in their order. The last stage learns with
+    ``decay`` times the learning rate, the one before with ``decay²`` times, and so on; the rest of the network learns
+    with the learning rate itself.
 
     Args:
-        network: that learns.
-        learning_rate: of everything but the encoder, above 0.
-        encoder: name of the pre-trained encoder as in ``network.named_modules()``, e.g. ``swinViT``; None if all learn
-            alike.
-        decay: above 0, at most 1.
-        freeze: the encoder's parameters stay as they are; running statistics of its layers, if it has any, do not.
+        network: The network to train.
+        learning_rate: Learning rate of everything but the encoder, above 0.
+        encoder: Name of the pre-trained encoder as in ``network.named_modules()``, e.g. ``swinViT``; None if all parts
+            learn with the same rate.
+        decay: Ratio of the learning rates of neighbouring stages, above 0, at most 1.
+        freeze: Whether the encoder's parameters stay unchanged; running statistics of its layers still change.
 
     Returns:
-        Groups with ``params`` and ``lr``, the rest first, then the stages from the last to the first; each parameter
-        once.
+        Groups with ``params`` and ``lr``: first the rest of the network, then the stages from the last to the first.
+        Each parameter is in one group.
 
     Raises:
-        ValueError: if a number is out of its range, or the network has no such encoder.
+        ValueError: If a number is out of its range, or the network has no such encoder.
     """
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be above 0, got {learning_rate}.")
@@ -37,7 +37,7 @@ def parameter_groups(
         raise ValueError(f"decay must lie in (0, 1], got {decay}.")
     if encoder is None:
         if freeze:
-            raise ValueError("encoder must name what is to be frozen, got None.")
+            raise ValueError("encoder must name the part to freeze, got None.")
         return [{"params": list(network.parameters()), "lr": learning_rate}]
     modules = dict(network.named_modules())
     if not encoder or encoder not in modules:

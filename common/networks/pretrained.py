@@ -1,4 +1,4 @@
-"""Weights of a pre-trained network, whole or as far as they fit."""
+"""Loads the weights of a pre-trained network, all of them or those that fit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from common.files import read_checkpoint
 logger = logging.getLogger(__name__)
 
 SHOWN = 5
-"""So many names of each kind are told in a summary."""
+"""Number of names of each kind that a summary lists."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Fit:
     """How the weights of a file fit a network.
 
     Attributes:
-        loaded: names of the network's weights that the file has in their shape.
-        missing: those that it has not.
-        unexpected: names of the file that the network has not.
-        misshapen: names that both have, with the network's shape and the file's.
+        loaded: Names of the network's weights that the file has with the same shape.
+        missing: Names of the network's weights that the file lacks.
+        unexpected: Names of the file's weights that the network lacks.
+        misshapen: Names that both have, with the network's shape and the file's.
     """
 
     loaded: tuple[str, ...]
@@ -35,7 +35,7 @@ class Fit:
 
     @property
     def complete(self) -> bool:
-        """Whether the file holds the network's weights, all of them and nothing else."""
+        """Whether the file holds all of the network's weights and nothing else."""
         return not (self.missing or self.unexpected or self.misshapen)
 
     def __str__(self) -> str:
@@ -54,23 +54,23 @@ class Fit:
 
 
 def load_pretrained(network: nn.Module, path: str | Path, *, partial: bool = False) -> Fit:
-    """Puts the weights of a file into a network.
+    """Loads the weights of a file into a network.
 
     The file holds a state dict, or one under ``state_dict`` or ``model``; names may begin with ``module.``. With
-    ``partial``, weights of a part are recognised as such: those of a self-supervised Swin UNETR encoder
+    ``partial``, the weights of a part of the network are recognised: those of a self-supervised Swin UNETR encoder
     (``model_swinvit.pt``) go to the network's ``swinViT``.
 
     Args:
-        network: gets the weights.
-        path: of the file.
-        partial: copy what fits and leave the rest as it is, with a warning, instead of refusing.
+        network: The network to load the weights into.
+        path: File of weights.
+        partial: Whether to load only what fits, with a warning, instead of raising an error if not everything fits.
 
     Returns:
-        What fitted.
+        Which weights fitted.
 
     Raises:
-        FileNotFoundError: if there is no file.
-        ValueError: if the file is not a state dict or does not fit: with ``partial`` nothing of it, else not all.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not a state dict, or does not fit: with ``partial`` none of it, else not all of it.
     """
     path = Path(path)
     given = _read(path)
@@ -125,12 +125,12 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _as_in_monai(name: str) -> str:
-    """A weight's name as MONAI calls it today; the public Swin UNETR weights are older."""
+    """A weight's name in MONAI today, for the public Swin UNETR weights, which have older names."""
     return name.replace(".mlp.fc1.", ".mlp.linear1.").replace(".mlp.fc2.", ".mlp.linear2.")
 
 
 def _channels(fit: Fit, network: Mapping[str, Tensor]) -> str:
-    """In words, if the first convolution takes another number of channels."""
+    """Hint, in words, that the network takes images with another number of channels; empty if it does not."""
     first = next((name for name, weights in network.items() if weights.ndim == 5), None)
     own, found = fit.misshapen.get(first, ((), ())) if first else ((), ())
     if len(found) != 5 or own[:1] + own[2:] != found[:1] + found[2:]:
@@ -140,7 +140,7 @@ def _channels(fit: Fit, network: Mapping[str, Tensor]) -> str:
 
 
 def _hint(given: Mapping[str, Tensor]) -> str:
-    """The network that a file seems to be of, if it is one of those known here."""
+    """Hint, in words, at the network that a file's weights seem to belong to; empty if that is unknown."""
     for kind, first, last, size in (
         ("SwinUNETR", "swinViT.patch_embed.proj.weight", "out.conv.conv.weight", "feature_size"),
         ("common.networks.VNet", "encoder1.0.weight", "head.weight", "width"),

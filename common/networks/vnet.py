@@ -1,4 +1,4 @@
-"""The V-Net of the semi-supervised segmentation literature, the specialist trained here."""
+"""The V-Net of the semi-supervised segmentation literature."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import nn
 class VNet(nn.Module):
     """Encoder-decoder with additive skip connections, five levels and 3x3x3 convolutions.
 
-    The variant that the semi-supervised left-atrium benchmarks train (Yu et al., MICCAI 2019; FM-ABS, MICCAI 2024),
-    after Milletari et al., 3DV 2016: 9.45 M parameters for 1 -> 2 channels at ``width=16``. It has no
-    residual blocks; :py:class:`monai.networks.nets.VNet` (45.6 M) is another network.
+    This is the variant of Milletari et al., 3DV 2016, that the semi-supervised left-atrium benchmarks train (Yu et al.,
+    MICCAI 2019; FM-ABS, MICCAI 2024): 9.45 M parameters for 1 -> 2 channels at ``width=16``. It has no residual blocks;
+    :class:`monai.networks.nets.VNet` (45.6 M parameters) is another network.
 
     Args:
-        in_channels: channels of the input.
-        out_channels: classes, background included.
-        width: channels of the first level; doubled at each of the four levels below.
-        dropout: probability with which a channel is dropped at the bottleneck and before the last convolution.
+        in_channels: Channels of the input.
+        out_channels: Number of classes, background included.
+        width: Channels of the first level; doubled at each of the four levels below.
+        dropout: Probability with which a channel is dropped at the bottleneck and before the last convolution.
 
     Shapes: ``[B, in_channels, H, W, D]`` to logits ``[B, out_channels, H, W, D]``; H, W and D divisible by 16.
 
     Raises:
-        ValueError: if a spatial size is not divisible by 16.
+        ValueError: If a spatial size is not divisible by 16.
     """
 
     def __init__(self, in_channels: int = 1, out_channels: int = 2, width: int = 16, dropout: float = 0.5) -> None:
@@ -52,10 +52,10 @@ class VNet(nn.Module):
         return self.head(self.dropout(self.features(x)))
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """What the last dropout and the head see: ``[B, in_channels, H, W, D]`` to ``[B, width, H, W, D]``, at least 0.
+        """Input of the last dropout and head: ``[B, in_channels, H, W, D]`` to ``[B, width, H, W, D]``, not negative.
 
         Raises:
-            ValueError: if a spatial size is not divisible by 16.
+            ValueError: If a spatial size is not divisible by 16.
         """
         height, width, depth = x.shape[2], x.shape[3], x.shape[4]
         if height % 16 != 0 or width % 16 != 0 or depth % 16 != 0:

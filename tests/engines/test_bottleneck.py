@@ -53,5 +53,5 @@ def test_a_layer_by_name():
     assert torch.equal(probabilities, ProbabilityInferer((16, 16, 16))(image, network))
     with pytest.raises(ValueError, match=r"feature_layer must be a layer of VNet, e.g. encoder3.*; got 'encoder3x'"):
         BottleneckInferer((16, 16, 16), feature_layer="encoder3x").with_features(image, network)
-    with pytest.raises(ValueError, match=r"dropout must give .* once a pass"):
+    with pytest.raises(ValueError, match=r"dropout must give .* once per pass"):
         BottleneckInferer((16, 16, 16), feature_layer="dropout").with_features(image, network)

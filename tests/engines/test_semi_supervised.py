@@ -125,7 +125,7 @@ def test_stops_at_max_iterations_within_an_epoch():
     assert trainer.state.iteration == 5
 
 
-def test_without_annotated_voxels_nothing_moves_but_the_run_goes_on():
+def test_without_annotated_voxels_nothing_moves_but_the_run_continues():
     nothing = [{"image": torch.randn(1, 1, 4, 4, 4), "annotation": torch.full((1, 1, 4, 4, 4), 255)}] * 2
     trainer = trainer_with(train_data_loader=nothing)
     before = copy.deepcopy([*trainer.network.parameters()])

@@ -40,7 +40,7 @@ def test_without_an_encoder_all_learn_alike():
         ({"decay": 0}, r"decay must lie in \(0, 1\], got 0"),
         ({"decay": 1.1}, "got 1.1"),
         ({"encoder": "swinViT"}, r"encoder must be a part of ModuleDict \(encoder, head\) or None, got 'swinViT'"),
-        ({"encoder": None, "freeze": True}, "encoder must name what is to be frozen"),
+        ({"encoder": None, "freeze": True}, "encoder must name the part to freeze"),
     ],
 )
 def test_bad_arguments(changes, message):
