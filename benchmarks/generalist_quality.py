@@ -18,7 +18,7 @@ from scans import labelled_scans
 from scipy import ndimage
 
 from common.annotations.cross_label import cross_label, middle_slices
-from common.cohort.views import VIEWS
+from common.cohort.volumes import VIEWS
 from common.generalists import FUSIONS, MultiViewLabeler, Propagation, open_generalist
 
 

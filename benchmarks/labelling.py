@@ -17,7 +17,7 @@ import torch
 from scans import LabelledScan, labelled_scans
 from torch import Tensor
 
-from common.cohort.views import VIEWS
+from common.cohort.volumes import VIEWS
 from common.generalists import EmbeddedGeneralist, MultiViewLabeler, prompts_from_masks
 from common.generalists.embedded.crops import CropFrames, paste
 from common.generalists.embedded.generalist import load_prompt_unet

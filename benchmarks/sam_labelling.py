@@ -24,7 +24,7 @@ from reference_sam import MOBILE_SAM, as_rgb, sam_predictor, tiny_vit
 from scans import labelled_scans
 from torch import Tensor
 
-from common.cohort.views import VIEWS
+from common.cohort.volumes import VIEWS
 from common.generalists import MultiViewLabeler, SamGeneralist, prompts_from_masks
 from common.generalists.sam import EmbeddingCache
 from common.generalists.sam.models import KINDS

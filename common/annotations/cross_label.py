@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import IGNORE_INDEX
-from common.cohort.views import VIEWS
+from common.cohort.volumes import VIEWS
 
 
 def middle_slices(label: NDArray[np.generic]) -> dict[str, int]:

@@ -14,10 +14,8 @@ from nibabel.orientations import io_orientation
 from common import IGNORE_INDEX
 from common.annotations.annotation import Annotation, Suggestions
 from common.cohort.check import grid_text
-from common.cohort.cohort import Scan
-from common.cohort.errors import CohortError
-from common.cohort.views import VIEWS
-from common.cohort.volumes import integer_labels, open_nifti, read_voxels, same_grid, to_ras
+from common.cohort.cohort import CohortError, Scan
+from common.cohort.volumes import VIEWS, integer_labels, open_nifti, read_voxels, same_grid, to_ras
 from common.files import read_json, write_json, write_nifti
 
 AXES = ("first (i)", "second (j)", "third (k)")

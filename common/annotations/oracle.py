@@ -9,8 +9,7 @@ import numpy as np
 
 from common.annotations.annotation import Annotation, Suggestions
 from common.annotations.cross_label import cross_label, middle_slices
-from common.cohort.cohort import Scan
-from common.cohort.errors import CohortError
+from common.cohort.cohort import CohortError, Scan
 from common.cohort.volumes import read_labels_ras
 
 

@@ -1,11 +1,9 @@
 """The scans of a study: their files, labels, voxel grids and views."""
 
 from common.cohort.check import check_cohort
-from common.cohort.cohort import Cohort, Scan, write_datalist
-from common.cohort.errors import CohortError
+from common.cohort.cohort import Cohort, CohortError, Scan, write_datalist
 from common.cohort.images import check_images, images
-from common.cohort.views import VIEWS
-from common.cohort.volumes import read_labels_ras, read_ras
+from common.cohort.volumes import VIEWS, read_labels_ras, read_ras
 
 __all__ = [
     "VIEWS",

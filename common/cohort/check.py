@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from common.cohort.cohort import Cohort, Scan
-from common.cohort.errors import CohortError
+from common.cohort.cohort import Cohort, CohortError, Scan
 from common.cohort.volumes import read_voxels, same_grid, spacing, to_ras
 
 SPACING_TOLERANCE = 0.1

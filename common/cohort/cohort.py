@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from common import IGNORE_INDEX
-from common.cohort.errors import CohortError
 from common.files import read_json, scan_name, write_json
 
 DATALIST = "datalist.json"
 SPLITS = ("training", "validation", "test")
+
+
+class CohortError(ValueError):
+    """Everything that is wrong with a cohort.
+
+    Attributes:
+        problems: One line per problem: the file, what was expected, what was found, what to do.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        heading = f"{count} problems with the cohort:\n" if count > 1 else ""
+        super().__init__(heading + "\n".join(self.problems))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from common.cohort.check import image_problems
-from common.cohort.cohort import DATALIST, Cohort
-from common.cohort.errors import CohortError
+from common.cohort.cohort import DATALIST, Cohort, CohortError
 from common.files import scan_name
 
 

@@ -10,6 +10,9 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
+VIEWS: dict[str, int] = {"axial": 2, "coronal": 1, "sagittal": 0}
+"""Array axis along which a view's slices are counted, for a scan in RAS orientation (``Orientationd("RAS")``)."""
+
 
 def open_nifti(path: str | Path) -> nib.Nifti1Image:
     """Opens a NIfTI file without reading its voxels.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from common import IGNORE_INDEX
 from common.checks import check_largest_volumes
-from common.cohort.views import VIEWS
+from common.cohort.volumes import VIEWS
 from common.generalists.checks import checked_labels
 from common.generalists.fusion import fusion
 from common.generalists.generalist import Generalist

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common import IGNORE_INDEX
-from common.cohort.views import VIEWS
+from common.cohort.volumes import VIEWS
 from common.generalists.checks import checked_labels
 from common.generalists.generalist import Generalist
 from common.generalists.prompts import Prompts, prompts_from_masks

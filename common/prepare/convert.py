@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from common.cohort.errors import CohortError
+from common.cohort.cohort import CohortError
 from common.cohort.volumes import integer_labels, open_nifti, read_voxels, same_grid
 from common.files import claim, write_nifti
 from common.prepare.resample import resample_image, resample_label

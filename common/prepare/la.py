@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from common.cohort.cohort import Cohort, write_datalist
-from common.cohort.errors import CohortError
+from common.cohort.cohort import Cohort, CohortError, write_datalist
 from common.files import claim
 from common.prepare.convert import write_scan
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from common.cohort.cohort import Cohort, write_datalist
-from common.cohort.errors import CohortError
+from common.cohort.cohort import Cohort, CohortError, write_datalist
 from common.files import NIFTI_SUFFIXES, scan_name
 from common.prepare.convert import Source, convert_all
 

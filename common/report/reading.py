@@ -13,8 +13,7 @@ import torch
 from common.annotations import AnnotationStore, Ledger
 from common.cohort import Cohort, Scan, read_labels_ras, read_ras
 from common.cohort.cohort import DATALIST
-from common.cohort.views import VIEWS
-from common.cohort.volumes import spacing
+from common.cohort.volumes import VIEWS, spacing
 from common.files import NIFTI_SUFFIXES, RECORD, read_json
 from common.handlers import read_log
 from common.metrics import MEASURES

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from common.cohort.views import VIEWS
+from common.cohort.volumes import VIEWS
 from common.report.drawing import PAGE, STYLE, WIDTH, Palette
 from common.report.story import Picture
 
