@@ -68,16 +68,46 @@ def test_words_are_of_the_kind_that_an_argument_is(word, selective, monkeypatch)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["assft", "--output_dir", "x", "--selective", "nope"], "selective must be true or false, got 'nope'"),
-        (["assft", "--output_dir", "x", "--budget", "two"], "budget must be a whole number, got 'two'"),
-        (["assft", "--output_dir", "x", "--budget", "2.5"], "budget must be a whole number, got 2.5"),
-        (["sfr", "--output_dir", "x", "--seed", "True"], "seed must be a whole number, got True"),
-        (["sfr", "--output_dir", "x", "--share", "half"], "share must be a number, got 'half'"),
+        (["assft", "--output_dir", "x", "--selective", "nope"], '--selective: unable to convert "nope" into bool'),
+        (["assft", "--output_dir", "x", "--budget", "two"], "--budget: must be a whole number, got 'two'"),
+        (["assft", "--output_dir", "x", "--budget", "2.5"], "--budget: must be a whole number, got '2.5'"),
+        (["sfr", "--output_dir", "x", "--seed", "True"], "--seed: must be a whole number, got 'True'"),
+        (["sfr", "--output_dir", "x", "--share", "half"], '--share: unable to convert "half" into float'),
+        (
+            ["phantom", "--target", "x", "--size", "[64,a]"],
+            "--size: must be one whole number, or three as in [64,",
+        ),
+        (["assft"], "--output_dir requires an argument"),
+        (["sfr", "x", "--labeled", "2"], "Unknown option: --labeled. Did you mean --labelled?"),
     ],
 )
-def test_words_of_another_kind(words, message):
-    with pytest.raises(SystemExit, match=f"Error: {message}"):
+def test_words_of_another_kind(words, message, capsys):
+    with pytest.raises(SystemExit) as caught:
         main(words)
+    printed = " ".join(capsys.readouterr().err.split())
+    assert caught.value.code == 2 and printed.startswith("Error: ") and message in printed
+
+
+@pytest.mark.parametrize("words", [["x", "--plus"], ["--output_dir=x", "--plus=true"], ["--plus", "True", "x"]])
+def test_a_flag_with_and_without_a_word(words, monkeypatch):
+    calls = []
+    monkeypatch.setattr("common.commands.sfr.sfr", lambda *given, **named: calls.append((given, named)))
+    main(["sfr", *words, "--labelled", "2"])
+    ((given, named),) = calls
+    assert given == (None, "x") and named["plus"] is True and named["labelled"] == 2
+
+
+def test_sides_of_a_phantom(tmp_path):
+    main(["phantom", str(tmp_path / "p"), "--scans", "3", "--size", "[16,20,24]"])
+    assert nib.load(Cohort.open(tmp_path / "p").training[0].image).shape == (16, 20, 24)
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["prepare"], ["weights", "--help"], ["sfr", "--help"]])
+def test_help_explains(words, capsys):
+    main(words)
+    printed = " ".join(capsys.readouterr().out.split())
+    expected = {"prepare": "nifti", "weights": "Download weights", "sfr": "SFR+: fine-tune once more"}
+    assert expected.get(words[0] if words else "", "Choose the scans worth labelling") in printed
 
 
 def test_a_command_that_is_interrupted_says_so(monkeypatch, capsys):
@@ -87,7 +117,7 @@ def test_a_command_that_is_interrupted_says_so(monkeypatch, capsys):
     monkeypatch.setattr("common.commands.assft.assft", interrupted)
     with pytest.raises(SystemExit) as caught:
         main(["assft", "--output_dir", "x"])
-    assert caught.value.code == 130 and "the same command goes on" in capsys.readouterr().err
+    assert caught.value.code == 130 and "the same command resumes" in capsys.readouterr().err
 
 
 def test_classes_are_separated_by_commas(tmp_path, capsys):
