@@ -7,6 +7,7 @@ from common.annotations.folder import AnnotationsPending, FolderAnnotator
 from common.annotations.ledger import Ledger, LedgerEntry
 from common.annotations.load import LoadAnnotationsd
 from common.annotations.oracle import OracleAnnotator
+from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
 from common.annotations.streams import ScanDataset, TwoStreamSampler
 from common.annotations.trust import RatedScan, SelectionEntry
@@ -26,6 +27,7 @@ __all__ = [
     "SelectionEntry",
     "Suggestions",
     "TwoStreamSampler",
+    "annotate_and_record",
     "annotate_densely",
     "cross_label",
     "middle_slices",

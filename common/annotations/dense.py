@@ -7,8 +7,9 @@ import logging
 import ignite.distributed as idist
 import numpy as np
 
-from common.annotations.ledger import Ledger, LedgerEntry
+from common.annotations.ledger import Ledger
 from common.annotations.oracle import OracleAnnotator
+from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Cohort
 
@@ -60,22 +61,8 @@ def annotate_densely(
             "use the settings of the run that wrote it, or another --output_dir."
         )
     if not ledger.labelled and idist.get_rank() == 0:
-        annotations = OracleAnnotator(dense=True).annotate(chosen, round=0)
-        for scan, annotation in annotations.items():
-            store.write("annotation", scan, annotation.array, annotation.affine)
-        ledger.add(
-            LedgerEntry(
-                scan=scan,
-                round=0,
-                iteration=0,
-                strategy="first",
-                score=None,
-                slices=None,
-                voxels=annotation.voxels,
-                annotator=annotation.annotator,
-            )
-            for scan, annotation in annotations.items()
-        )
+        annotator = OracleAnnotator(dense=True)
+        annotate_and_record(chosen, annotator=annotator, ledger=ledger, store=store, strategy="first")
     idist.barrier()
     ledger.reload()
     labels = [store.read("annotation", scan) for scan in wanted]

@@ -103,15 +103,13 @@ class TwoStreamSampler(Sampler[list[Draw]]):
 class ScanDataset(CacheDataset):
     """Scans with their deterministic transforms done once and kept in memory, and seeded random ones.
 
-    A :py:class:`monai.data.CacheDataset` whose index is a :py:data:`Draw`: the seed rules all random transforms of the
-    item, whichever process makes it.
+    A :py:class:`monai.data.CacheDataset` whose index is a :py:data:`Draw`: the seed decides all random transforms of
+    the item, whichever process makes it. A position alone gives the item after its deterministic transforms.
     """
 
-    def __getitem__(self, index: Draw) -> dict:  # type: ignore[override]
+    def __getitem__(self, index: Draw | int) -> dict:  # type: ignore[override]
+        if isinstance(index, int):
+            return self._cache[index]
         position, seed = index
         self.transform.set_random_state(seed=seed)
         return self._transform(position)
-
-    def cached(self, position: int) -> dict:
-        """The item of the ``position``-th scan after its deterministic transforms alone."""
-        return self._cache[position]

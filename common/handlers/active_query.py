@@ -13,7 +13,8 @@ from ignite.engine import Engine, Events
 from common.annotations.annotation import Annotator
 from common.annotations.cross_label import middle_slices
 from common.annotations.folder import AnnotationsPending
-from common.annotations.ledger import Ledger, LedgerEntry
+from common.annotations.ledger import Ledger
+from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Scan
 from common.handlers.pool import PoolInference, PoolScan
@@ -141,7 +142,17 @@ class ActiveQueryHandler:
         pending = False
         if idist.get_rank() == 0:
             try:
-                self._collect(chosen, strategy=strategy, iteration=engine.state.iteration)
+                annotate_and_record(
+                    [self.scans[scan] for scan in chosen],
+                    annotator=self.annotator,
+                    ledger=self.ledger,
+                    store=self.store,
+                    strategy=strategy,
+                    round=self._round,
+                    iteration=engine.state.iteration,
+                    scores=self._scores,
+                    suggestions={scan: self._suggestions[scan] for scan in chosen if scan in self._suggestions},
+                )
             except AnnotationsPending as request:
                 logger.warning("%s", request)
                 pending = True
@@ -150,27 +161,6 @@ class ActiveQueryHandler:
             return
         self.ledger.reload()
         logger.info("round %d: annotated %s (%s)", self._round, ", ".join(chosen), strategy)
-
-    def _collect(self, chosen: Sequence[str], *, strategy: str, iteration: int) -> None:
-        suggestions = {scan: self._suggestions[scan] for scan in chosen if scan in self._suggestions}
-        annotations = self.annotator.annotate(
-            [self.scans[scan] for scan in chosen], round=self._round, suggestions=suggestions
-        )
-        for scan, annotation in annotations.items():
-            self.store.write("annotation", scan, annotation.array, annotation.affine)
-        self.ledger.add(
-            LedgerEntry(
-                scan=scan,
-                round=self._round,
-                iteration=iteration,
-                strategy=strategy,
-                score=self._scores.get(scan),
-                slices=annotation.slices,
-                voxels=annotation.voxels,
-                annotator=annotation.annotator,
-            )
-            for scan, annotation in annotations.items()
-        )
 
 
 def merge(mine: dict) -> dict:

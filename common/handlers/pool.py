@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, EventEnum, Events
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from torch import nn
-from tqdm import tqdm
 
 from common.annotations.streams import ScanDataset
 from common.engines.inferer import ProbabilityInferer
-
-Item = TypeVar("Item")
+from common.engines.scans import each_scan
 
 
 class RoundEvents(EventEnum):
@@ -116,7 +113,6 @@ class PoolInference:
         if features and not isinstance(inferer, ProbabilityInferer):
             raise ValueError(f"inferer must be a ProbabilityInferer to give features, got {type(inferer).__name__}.")
         self.dataset = dataset
-        self.positions = {item["scan"]: position for position, item in enumerate(dataset.data)}
         self.network = network
         self.inferer = inferer
         self.rounds = rounds
@@ -154,12 +150,10 @@ class PoolInference:
         engine.fire_event(RoundEvents.ROUND_STARTED)
         for listener in self.listeners:
             listener.begin(engine, number)
-        share = range(idist.get_rank(), len(self.dataset), idist.get_world_size())
-        for position in self.bar(share, f"round {number}: pool"):
-            scan = self.predict(position)
+        for scan, image in self.scans(f"round {number}: pool"):
+            predicted = self.predict(scan, image)
             for listener in self.listeners:
-                listener.visit(scan)
-        idist.barrier()
+                listener.visit(predicted)
         for listener in self.listeners:
             listener.end(engine, number)
             if engine.should_terminate:
@@ -167,21 +161,19 @@ class PoolInference:
         self.completed = number
         engine.fire_event(RoundEvents.ROUND_COMPLETED)
 
-    def bar(self, items: Sequence[Item], what: str) -> Iterable[Item]:
-        """The items, behind a progress bar."""
-        return tqdm(items, desc=what, unit="scan", disable=not self.progress)
+    def scans(self, what: str, scans: Sequence[str] | None = None) -> Iterator[tuple[str, MetaTensor]]:
+        """The pool's scans, or some of them, with their images, shared out among the processes.
 
-    def image(self, scan: str) -> MetaTensor:
-        """The normalised image of a scan, ``[channels, H, W, D]`` in RAS orientation, on the device."""
-        return self.dataset.cached(self.positions[scan])["image"].to(self.device)
+        See :func:`common.engines.each_scan`.
+        """
+        return each_scan(
+            self.dataset, self.network, self.device, what=what, scans=scans, share=True, progress=self.progress
+        )
 
     @torch.no_grad()
-    def predict(self, position: int) -> PoolScan:
-        """The teacher's prediction for the ``position``-th scan of the pool."""
-        scan = self.dataset.data[position]["scan"]
-        image = self.image(scan)
+    def predict(self, scan: str, image: MetaTensor) -> PoolScan:
+        """The teacher's prediction for a scan of the pool, in evaluation mode."""
         plain = image.as_tensor()
-        self.network.eval()
         if self.features and isinstance(self.inferer, ProbabilityInferer):
             probabilities, features = (found[0] for found in self.inferer.with_features(plain[None], self.network))
         else:

@@ -154,8 +154,7 @@ class PseudoLabelHandler:
         """Labels annotated scans from their annotations; processes share them out."""
         if self.propagation is None:
             return
-        for scan in self.pool.bar(scans[idist.get_rank() :: idist.get_world_size()], "propagation"):
-            image = self.pool.image(scan)
+        for scan, image in self.pool.scans("propagation", scans):
             annotation = self.store.read("annotation", scan)
             affine = image.affine.cpu().numpy()
             label = self.propagation(
@@ -166,7 +165,6 @@ class PseudoLabelHandler:
                 num_classes=self.num_classes,
             )
             self.store.write("pseudo_label", scan, label.cpu().numpy(), affine)
-        idist.barrier()
 
     def _seed(self, scan: str) -> int:
         return zlib.crc32(f"{self.seed}/{self._round}/{scan}".encode())

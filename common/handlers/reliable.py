@@ -16,6 +16,7 @@ from common.annotations.ledger import Ledger
 from common.annotations.store import AnnotationStore
 from common.annotations.trust import RatedScan, SelectionEntry
 from common.checks import check_largest_volumes
+from common.cohort.volumes import open_nifti
 from common.handlers.active_query import merge
 from common.handlers.pool import PoolInference, PoolScan
 from common.pseudo_labels import nearest_distance, region_confidence, select_reliable
@@ -148,7 +149,4 @@ class ReliablePseudoLabels:
         former = self.store.read("pseudo_label", scan)
         if former is not None and (former != IGNORE_INDEX).any():
             blank = np.full(former.shape, IGNORE_INDEX, np.uint8)
-            self.store.write("pseudo_label", scan, blank, self._affine(scan))
-
-    def _affine(self, scan: str) -> np.ndarray:
-        return self.pool.image(scan).affine.cpu().numpy()
+            self.store.write("pseudo_label", scan, blank, open_nifti(place).affine)

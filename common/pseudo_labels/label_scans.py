@@ -8,11 +8,11 @@ from pathlib import Path
 import ignite.distributed as idist
 import torch
 from monai.data import Dataset
-from tqdm import tqdm
 
 from common import IGNORE_INDEX
 from common.cohort.volumes import spacing
 from common.engines.inferer import ProbabilityInferer
+from common.engines.scans import each_scan
 from common.files import digest
 from common.generalists.multi_view import MultiViewLabeler
 from common.generalists.sam.stitched import StitchedSam, StitchedView
@@ -74,13 +74,11 @@ class PseudoLabelling:
     @torch.no_grad()
     def run(self) -> dict[str, float]:
         """Labels what is not labelled yet; gives the confidence of every scan."""
-        self.network.eval()
-        positions = [
-            position for position, item in enumerate(self.dataset.data) if item["scan"] not in self.folder.scans
-        ]
-        for position in tqdm(positions, desc="pseudo-labels", unit="scan", disable=idist.get_rank() != 0):
-            item = self.dataset[position]
-            image = item["image"].to(self.device)
+        missing = [item["scan"] for item in self.dataset.data if item["scan"] not in self.folder.scans]
+        first = idist.get_rank() == 0
+        for scan, image in each_scan(
+            self.dataset, self.network, self.device, what="pseudo-labels", scans=missing, progress=first
+        ):
             probabilities = []
             for view in self.views:
                 self.network.view = view
@@ -95,7 +93,7 @@ class PseudoLabelling:
                 row, column, depth = spacing(affine).tolist()
                 label = self.refine(image.as_tensor()[0], label, spacing=(row, column, depth))
                 score *= agreed_share(label)
-            self.folder.add(item["scan"], label.cpu().numpy(), sure.voxels.cpu().numpy(), affine, score)
+            self.folder.add(scan, label.cpu().numpy(), sure.voxels.cpu().numpy(), affine, score)
         return {scan: entry["confidence"] for scan, entry in self.folder.scans.items()}
 
 

@@ -16,10 +16,7 @@ class OneScan:
 
     data = ({"scan": "a"},)
 
-    def __len__(self):
-        return 1
-
-    def cached(self, position):
+    def __getitem__(self, position):
         image = torch.randn(1, 16, 20, 16, generator=torch.Generator().manual_seed(0))
         return {"image": MetaTensor(image, affine=torch.diag(torch.tensor([2.0, 1, 1, 1])))}
 
@@ -30,8 +27,13 @@ def a_pool(**settings):
     return PoolInference(OneScan(), rounds=Rounds(1, 1, 0), **(keywords | settings))
 
 
+def predicted(pool):
+    ((scan, image),) = pool.scans("pool")
+    return pool.predict(scan, image)
+
+
 def test_features_come_with_the_same_probabilities():
-    plain, rich = a_pool().predict(0), a_pool(features=True).predict(0)
+    plain, rich = predicted(a_pool()), predicted(a_pool(features=True))
     assert plain.features is None
     assert torch.equal(plain.probabilities, rich.probabilities)
     assert rich.features.shape == (2, 16, 20, 16) and rich.features.dtype == torch.float32
@@ -47,4 +49,4 @@ def test_features_of_another_inferer():
 def test_features_of_a_network_without_any():
     pool = a_pool(network=torch.nn.Conv3d(1, 2, kernel_size=1), features=True)
     with pytest.raises(ValueError, match="Conv3d lacks one of them"):
-        pool.predict(0)
+        predicted(pool)

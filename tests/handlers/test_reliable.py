@@ -16,8 +16,7 @@ def handler_of(folder, **arguments):
     ledger = Ledger(folder / "ledger.json")
     if not ledger.entries:
         ledger.add(LedgerEntry("known", 0, 0, "assft", 0.5, None, 64, "test"))
-    image = SimpleNamespace(affine=torch.eye(4))
-    pool = SimpleNamespace(features=True, image=lambda scan: image, completed=0)
+    pool = SimpleNamespace(features=True, completed=0)
     return ReliablePseudoLabels(pool, ledger=ledger, store=AnnotationStore(folder), **arguments)
 
 

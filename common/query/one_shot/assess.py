@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from monai.data import Dataset, MetaTensor, dense_patch_slices
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from common.engines.bottleneck import BottleneckInferer
+from common.engines.scans import each_scan
 from common.files import digest, read_checkpoint, replacing
 from common.query.one_shot.divergence import adapt_normalisation, adaptable
 from common.query.one_shot.rating import Assessment, Prediction, SampleStrategy
@@ -84,7 +84,6 @@ class PoolAssessment:
         """Assessment by scan."""
         if self.strategy.unseen is not None:
             return {item["scan"]: self.strategy.unseen for item in self.dataset.data}
-        self.network.eval()
         settings = {
             "strategy": [self.strategy.name, self.strategy.assessed_with],
             "roi_size": self.inferer.window,
@@ -95,16 +94,17 @@ class PoolAssessment:
         }
         model = digest(json.dumps(settings, sort_keys=True, default=vars), *self.network.state_dict().values())
         found = {}
-        for position in tqdm(range(len(self.dataset)), desc="query: pool", unit="scan", disable=not self.progress):
-            item = self.dataset[position]
-            path = self.folder / f"{item['scan']}.pt"
-            made_by = digest(model, item["image"])
+        for scan, image in each_scan(
+            self.dataset, self.network, self.device, what="query: pool", progress=self.progress
+        ):
+            path = self.folder / f"{scan}.pt"
+            made_by = digest(model, image)
             kept = _kept(path, made_by)
             if kept is None:
-                kept = self.assess(item["image"])
+                kept = self.assess(image)
                 with replacing(path) as temporary:
                     torch.save({"made_by": made_by, **asdict(kept)}, temporary)
-            found[item["scan"]] = kept
+            found[scan] = kept
         _warn(list(found.values()))
         return found
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from common.annotations.annotation import Annotator
 from common.annotations.folder import AnnotationsPending
-from common.annotations.ledger import Ledger, LedgerEntry
+from common.annotations.ledger import Ledger
+from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Scan
 from common.files import replacing
@@ -100,26 +101,17 @@ class SampleQuery:
         chosen = [pick.scan for pick in picks]
         logger.info("chosen: %s; the scores of all scans are in %s", ", ".join(chosen), self.table)
         try:
-            annotations = self.annotator.annotate([self.scans[scan] for scan in chosen], round=0)
+            annotate_and_record(
+                [self.scans[scan] for scan in chosen],
+                annotator=self.annotator,
+                ledger=self.ledger,
+                store=self.store,
+                strategy=self.strategy.name,
+                scores={pick.scan: pick.score for pick in picks},
+            )
         except AnnotationsPending as request:
             logger.warning("%s", request)
             return []
-        for scan, annotation in annotations.items():
-            self.store.write("annotation", scan, annotation.array, annotation.affine)
-        scores = {pick.scan: pick.score for pick in picks}
-        self.ledger.add(
-            LedgerEntry(
-                scan=scan,
-                round=0,
-                iteration=0,
-                strategy=self.strategy.name,
-                score=scores[scan],
-                slices=annotation.slices,
-                voxels=annotation.voxels,
-                annotator=annotation.annotator,
-            )
-            for scan, annotation in annotations.items()
-        )
         return chosen
 
     def _check_asked(self, asked: Sequence[str]) -> None:
