@@ -2,7 +2,7 @@
 
 from common.annotations.annotation import Annotation, Annotator, Suggestions
 from common.annotations.cross_label import cross_label, middle_slices
-from common.annotations.dense import annotate_densely
+from common.annotations.dense import annotate_densely, first_labelled
 from common.annotations.folder import AnnotationsPending, FolderAnnotator
 from common.annotations.ledger import Ledger, LedgerEntry
 from common.annotations.load import LoadAnnotationsd
@@ -30,5 +30,6 @@ __all__ = [
     "annotate_and_record",
     "annotate_densely",
     "cross_label",
+    "first_labelled",
     "middle_slices",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import ignite.distributed as idist
 import numpy as np
@@ -11,32 +12,24 @@ from common.annotations.ledger import Ledger
 from common.annotations.oracle import OracleAnnotator
 from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
-from common.cohort.cohort import Cohort
+from common.cohort.cohort import Cohort, Scan
 
 logger = logging.getLogger(__name__)
 
 
-def annotate_densely(
-    cohort: Cohort, *, ledger: Ledger, store: AnnotationStore, number: int | None = None, leave_unlabelled: bool = False
-) -> list[str]:
-    """Labels the first training scans densely, as the semi-supervised literature does; the rest counts as unlabelled.
-
-    Doing it again changes nothing. Warns of each class that no labelled scan has.
+def first_labelled(cohort: Cohort, number: int | None = None, *, leave_unlabelled: bool = False) -> list[Scan]:
+    """Chooses the training scans that count as labelled, as the semi-supervised literature does: the first ones.
 
     Args:
-        cohort: whose training scans they are.
-        ledger: records them, as round 0.
-        store: gets their dense labels.
-        number: of scans, the first ones that have a label; None for all of them.
-        leave_unlabelled: whether some training scan must be left without a label.
+        cohort: The cohort.
+        number: How many of the training scans that have a label; None for all of them.
+        leave_unlabelled: Whether some training scan must be left that does not count as labelled.
 
     Returns:
-        Their ids, in the datalist's order.
+        The scans, in the datalist's order.
 
     Raises:
-        ValueError: if too few scans have a label, none is left unlabelled where some must be, or the ledger has
-            annotated other scans.
-        CohortError: if a label is empty or cannot be read.
+        ValueError: If too few scans have a label, or none is left unlabelled where some must be.
     """
     available = [scan for scan in cohort.training if scan.label is not None]
     if not available:
@@ -54,15 +47,32 @@ def annotate_densely(
             f"{cohort.folder}: expected unlabelled training scans, found labels of all {len(chosen)}; use fewer "
             "(--labelled N), or draw no unlabelled scans (--batch_unlabelled 0)."
         )
-    wanted = [scan.id for scan in chosen]
+    return chosen
+
+
+def annotate_densely(scans: Sequence[Scan], *, cohort: Cohort, ledger: Ledger, store: AnnotationStore) -> None:
+    """Takes the dense labels of scans as their annotations, before training; all other scans count as unlabelled.
+
+    Doing it again changes nothing. Warns of each class that no labelled scan has.
+
+    Args:
+        scans: The scans, see :func:`first_labelled`.
+        cohort: Their cohort.
+        ledger: Ledger that records them, as round 0.
+        store: Store that gets their dense labels.
+
+    Raises:
+        ValueError: If the ledger has annotated other scans.
+        CohortError: If a label is empty or cannot be read.
+    """
+    wanted = [scan.id for scan in scans]
     if ledger.labelled and ledger.labelled != wanted:
         raise ValueError(
             f"{ledger.path}: expected the labelled scans {', '.join(wanted)}, found {', '.join(ledger.labelled)}; "
             "use the settings of the run that wrote it, or another --output_dir."
         )
     if not ledger.labelled and idist.get_rank() == 0:
-        annotator = OracleAnnotator(dense=True)
-        annotate_and_record(chosen, annotator=annotator, ledger=ledger, store=store, strategy="first")
+        annotate_and_record(scans, annotator=OracleAnnotator(dense=True), ledger=ledger, store=store, strategy="first")
     idist.barrier()
     ledger.reload()
     labels = [store.read("annotation", scan) for scan in wanted]
@@ -72,4 +82,3 @@ def annotate_densely(
             logger.warning("NO LABELLED SCAN HAS ANY %s (class %d): it cannot be learnt.", name, index)
     rest = len(cohort.training) - len(wanted)
     logger.info("%d training scans are labelled densely (%s), %d are not.", len(wanted), ", ".join(wanted), rest)
-    return wanted

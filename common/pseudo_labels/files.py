@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,51 +76,59 @@ class PseudoLabelFolder:
         return label, affine
 
 
-def take_pseudo_labels(
-    folder: str | Path,
-    *,
-    store: AnnotationStore,
-    scans: Sequence[Scan],
-    share: float = 1.0,
-    threshold: float = 0.0,
-    missing: str = "refuse",
+def most_confident(
+    folder: str | Path, scans: Sequence[Scan], *, share: float = 1.0, missing: str = "refuse"
 ) -> dict[str, float]:
-    """Puts the pseudo-labels of a folder where training reads them (SFR; with `share` and `threshold`, SFR+).
+    """Chooses the scans with the most confident pseudo-labels of a folder (SFR+; all of them in SFR).
 
     Args:
-        folder: a `PseudoLabelFolder`.
-        store: gets them as kind "pseudo_label".
-        scans: those that should have one.
-        share: only so many of them, the most confident (at least one).
-        threshold: voxels whose confidence is lower become 255.
-        missing: "refuse", or "skip" to go on without the scans that have none.
+        folder: Folder of a `PseudoLabelFolder`.
+        scans: The scans that should have a pseudo-label.
+        share: Share of them that is chosen; at least one scan.
+        missing: "refuse", or "skip" to do without the scans that have no pseudo-label.
 
     Returns:
-        The confidence of each scan taken.
+        The confidence of each chosen scan, the most confident first.
 
     Raises:
-        FileNotFoundError: if the folder has no index.
-        ValueError: if a setting makes no sense, or scans have no pseudo-label; it names them.
+        FileNotFoundError: If the folder has no index.
+        ValueError: If a setting makes no sense, or scans have no pseudo-label; the message names them.
     """
     if not 0 < share <= 1:
         raise ValueError(f"share must lie in 0..1 and not be 0, got {share}")
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold must lie in 0..1, got {threshold}")
     if missing not in ("refuse", "skip"):
         raise ValueError(f"missing must be refuse or skip, got {missing!r}")
     if not (Path(folder) / INDEX).is_file():
         raise FileNotFoundError(f"{folder}: expected a folder of pseudo-labels with {INDEX}, found none")
-    found = PseudoLabelFolder(folder)
-    lacking = [scan.id for scan in scans if scan.id not in found.scans]
+    found = PseudoLabelFolder(folder).scans
+    lacking = [scan.id for scan in scans if scan.id not in found]
     if lacking and missing == "refuse":
         raise ValueError(
-            f"{folder}: {len(lacking)} scans have no pseudo-label: {', '.join(lacking)}. Make them, "
-            "or go on without with missing 'skip'."
+            f"{folder}: expected a pseudo-label of each unlabelled scan, found none of {', '.join(lacking)}; make "
+            "them, or do without by missing 'skip'."
         )
-    confident = {scan.id: float(found.scans[scan.id]["confidence"]) for scan in scans if scan.id in found.scans}
+    confident = {scan.id: float(found[scan.id]["confidence"]) for scan in scans if scan.id in found}
     number = max(1, round(share * len(confident)))
-    taken = sorted(confident, key=lambda scan: (-confident[scan], scan))[:number]
-    for scan in taken:
+    return dict(sorted(confident.items(), key=lambda item: (-item[1], item[0]))[:number])
+
+
+def take_pseudo_labels(
+    folder: str | Path, scans: Iterable[str], *, store: AnnotationStore, threshold: float = 0.0
+) -> None:
+    """Copies pseudo-labels of a folder to where training reads them.
+
+    Args:
+        folder: Folder of a `PseudoLabelFolder`.
+        scans: Ids of the scans, see :func:`most_confident`.
+        store: Store that gets them as kind "pseudo_label".
+        threshold: Confidence below which a voxel becomes 255, 0 to 1.
+
+    Raises:
+        ValueError: If the threshold is out of its range.
+    """
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must lie in 0..1, got {threshold}")
+    found = PseudoLabelFolder(folder)
+    for scan in scans:
         label, affine = found.label(scan, threshold)
         store.write("pseudo_label", scan, label, affine)
-    return {scan: confident[scan] for scan in taken}

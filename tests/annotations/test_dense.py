@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common.annotations import AnnotationStore, Ledger, LedgerEntry, annotate_densely
+from common.annotations import AnnotationStore, Ledger, LedgerEntry, annotate_densely, first_labelled
 from common.cohort import read_labels_ras
 from common.prepare import write_phantom
 
@@ -19,29 +19,34 @@ def places(tmp_path):
     return {"ledger": Ledger(tmp_path / "run"), "store": AnnotationStore(tmp_path / "run")}
 
 
+def annotate(cohort, places, number=1):
+    annotate_densely(first_labelled(cohort, number), cohort=cohort, **places)
+
+
 def test_the_first_scans_are_labelled_once(cohort, places):
-    assert annotate_densely(cohort, **places, number=1) == [cohort.training[0].id]
+    assert first_labelled(cohort, 1) == [cohort.training[0]]
+    annotate(cohort, places)
     entries = Ledger(places["ledger"].path).entries
     label, _ = read_labels_ras(cohort.training[0].label)
     np.testing.assert_array_equal(places["store"].read("annotation", cohort.training[0].id), label)
     assert [(entry.round, entry.strategy, entry.slices, entry.voxels) for entry in entries] == [
         (0, "first", None, label.size)
     ]
-    annotate_densely(cohort, **places, number=1)
+    annotate(cohort, places)
     assert Ledger(places["ledger"].path).entries == entries
 
 
-def test_by_default_all_that_have_a_label(cohort, places):
+def test_by_default_all_that_have_a_label(cohort):
     first, *others = cohort.training
     partly = replace(cohort, training=(replace(first, label=None), *others))
-    assert annotate_densely(partly, **places, leave_unlabelled=True) == [scan.id for scan in others]
+    assert first_labelled(partly, leave_unlabelled=True) == others
 
 
 def test_a_class_that_cannot_be_learnt_is_named(cohort, places, caplog):
     known = max(cohort.labels)
     wider = replace(cohort, labels={**cohort.labels, known + 1: "appendage"})
     with caplog.at_level(logging.WARNING):
-        annotate_densely(wider, **places, number=1)
+        annotate(wider, places)
     assert f"NO LABELLED SCAN HAS ANY appendage (class {known + 1})" in caplog.text
     assert len(caplog.records) == 1
 
@@ -49,13 +54,13 @@ def test_a_class_that_cannot_be_learnt_is_named(cohort, places, caplog):
 def test_bad_input(cohort, places):
     bare = replace(cohort, training=tuple(replace(scan, label=None) for scan in cohort.training))
     with pytest.raises(ValueError, match="at least one training scan with a label, found none"):
-        annotate_densely(bare, **places)
+        first_labelled(bare)
     with pytest.raises(ValueError, match="expected unlabelled training scans"):
-        annotate_densely(cohort, **places, leave_unlabelled=True)
+        first_labelled(cohort, leave_unlabelled=True)
     for number in (0, len(cohort.training) + 1):
         with pytest.raises(ValueError, match=rf"labelled must lie in 1\.\.{len(cohort.training)}"):
-            annotate_densely(cohort, **places, number=number)
+            first_labelled(cohort, number)
     last = cohort.training[-1].id
     places["ledger"].add(LedgerEntry(last, 0, 0, "random", None, None, 1, "oracle"))
     with pytest.raises(ValueError, match=f"found {last}; use"):
-        annotate_densely(cohort, **places, number=1)
+        annotate(cohort, places)

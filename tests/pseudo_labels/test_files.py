@@ -7,7 +7,7 @@ import pytest
 
 from common.annotations import AnnotationStore
 from common.cohort.cohort import Scan
-from common.pseudo_labels import PseudoLabelFolder, take_pseudo_labels
+from common.pseudo_labels import PseudoLabelFolder, most_confident, take_pseudo_labels
 
 AFFINE = np.diag([1.0, 2.0, 3.0, 1.0])
 SHAPE = (4, 5, 6)
@@ -45,31 +45,38 @@ def test_other_settings_do_not_mix(tmp_path) -> None:
 def test_the_most_confident_share_is_taken(tmp_path) -> None:
     filled(tmp_path / "labels", {"a": 0.5, "b": 0.9, "c": 0.7, "d": 0.1})
     store = AnnotationStore(tmp_path / "run")
-    taken = take_pseudo_labels(tmp_path / "labels", store=store, scans=scans("abcd", tmp_path), share=0.5)
-    assert taken == {"b": 0.9, "c": 0.7}
+    chosen = most_confident(tmp_path / "labels", scans("abcd", tmp_path), share=0.5)
+    assert list(chosen.items()) == [("b", 0.9), ("c", 0.7)]
+    assert not store.folder.exists()
+    take_pseudo_labels(tmp_path / "labels", chosen, store=store)
     assert [store.has("pseudo_label", name) for name in "abcd"] == [False, True, True, False]
     assert (store.read("pseudo_label", "b") == 1).all()
 
 
 def test_missing_ones_are_named(tmp_path) -> None:
     filled(tmp_path / "labels", {"a": 0.5})
-    store = AnnotationStore(tmp_path / "run")
     wanted = scans("abc", tmp_path)
-    with pytest.raises(ValueError, match="2 scans have no pseudo-label: b, c"):
-        take_pseudo_labels(tmp_path / "labels", store=store, scans=wanted)
-    assert take_pseudo_labels(tmp_path / "labels", store=store, scans=wanted, missing="skip") == {"a": 0.5}
+    with pytest.raises(ValueError, match="found none of b, c"):
+        most_confident(tmp_path / "labels", wanted)
+    assert most_confident(tmp_path / "labels", wanted, missing="skip") == {"a": 0.5}
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"share": 0}, "share must"), ({"threshold": 2}, "threshold must"), ({"missing": "x"}, "refuse or skip")],
+    [({"share": 0}, "share must"), ({"missing": "x"}, "refuse or skip")],
 )
 def test_bad_settings(tmp_path, settings, message) -> None:
     filled(tmp_path / "labels", {"a": 0.5})
     with pytest.raises(ValueError, match=message):
-        take_pseudo_labels(tmp_path / "labels", store=AnnotationStore(tmp_path), scans=[], **settings)
+        most_confident(tmp_path / "labels", [], **settings)
+
+
+def test_a_threshold_that_is_no_confidence(tmp_path) -> None:
+    filled(tmp_path / "labels", {"a": 0.5})
+    with pytest.raises(ValueError, match=r"threshold must lie in 0\.\.1, got 2"):
+        take_pseudo_labels(tmp_path / "labels", "a", store=AnnotationStore(tmp_path), threshold=2)
 
 
 def test_no_folder(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match=r"expected a folder of pseudo-labels with pseudo_labels.json"):
-        take_pseudo_labels(tmp_path / "none", store=AnnotationStore(tmp_path), scans=[])
+        most_confident(tmp_path / "none", [])
