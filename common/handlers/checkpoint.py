@@ -77,7 +77,7 @@ class Checkpoint:
 
     Args:
         path: File of the checkpoint.
-        objects: Objects to save, by name: networks, optimiser, scheduler, handlers with a state.
+        objects: Objects to save, by name: networks, optimiser, scheduler, handlers with a state; None is left out.
         best_model: Keeper of the best weights, which is saved too; if nothing was ever validated, it keeps the last
             weights of the finished run.
         settings: Settings that must not change when the run is resumed; numbers, texts and lists of them only.
