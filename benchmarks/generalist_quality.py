@@ -3,7 +3,7 @@
     python benchmarks/generalist_quality.py --data COHORT [--part training --number 6] [--half]
     python benchmarks/generalist_quality.py --data COHORT --generalist mobile_sam --slices_per_pass 16
 
-Nothing is trained or chosen here. The degraded masks, which imitate an imperfect teacher, are eroded, dilated or ragged.
+Nothing is trained or chosen here. Degraded masks, which imitate an imperfect teacher, are eroded, dilated or ragged.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/labelling.py --data COHORT
 
-Three variants label from the same prompts in one thread: the labeler as it is; the labeler with one object per call; and
-a plain loop like those in research code, which passes one object of one slice after the other through the float32
+Three variants label from the same prompts in one thread: the labeler as it is; it with one object per call; and a
+plain loop like those in research code, which passes one object of one slice after the other through the float32
 network. Without `--data`, a volume of a left-atrium scan's size with a bright, noisy chamber is labelled.
 """
 

@@ -2,8 +2,8 @@
 
     python benchmarks/sam_labelling.py --data COHORT [--device cuda]
 
-The plain loop builds the model once per view. It passes each slice that has prompts to `SamPredictor.set_image` and each
-of the slice's objects to `predict`, in float32. Its encoder is the published one where mobilesam-mirror is installed,
+The plain loop builds the model once per view. It passes each slice with prompts to `SamPredictor.set_image` and each of
+the slice's objects to `predict`, in float32. Its encoder is the published one where mobilesam-mirror is installed,
 else this project's. Weights are random, which does not affect the times; nothing here is about quality.
 """
 
