@@ -1,4 +1,4 @@
-"""Whether the confidence of pseudo-labels ranks scans by their true Dice.
+"""Measures whether the confidence of pseudo-labels ranks scans by their true Dice.
 
 python benchmarks/confidence.py --dataset_dir COHORT --pseudo_labels RUN/finetune/pseudo_labels
 """
@@ -20,8 +20,8 @@ def main(dataset_dir: str, pseudo_labels: str) -> None:
     """Prints the pseudo-labels' mean Dice, the share of voxels that they label, and Spearman's rank correlation.
 
     Args:
-        dataset_dir: the cohort, with labels of its training scans.
-        pseudo_labels: folder with pseudo_labels.json.
+        dataset_dir: Folder of the cohort, which has labels of its training scans.
+        pseudo_labels: Folder of the pseudo-labels, with `pseudo_labels.json`.
     """
     scores = score(dataset_dir, pseudo_labels)
     dice, labelled, rank = summary(scores)
@@ -29,7 +29,7 @@ def main(dataset_dir: str, pseudo_labels: str) -> None:
 
 
 def score(dataset_dir: str | Path, pseudo_labels: str | Path) -> list[tuple[float, float, float]]:
-    """True Dice of the foreground on labelled voxels, share of them, and confidence, of every pseudo-label."""
+    """For each pseudo-label, its foreground's true Dice on labelled voxels, the share of these, and its confidence."""
     folder = Path(pseudo_labels)
     known = read_json(folder / "pseudo_labels.json")["scans"]
     found = []
@@ -45,7 +45,7 @@ def score(dataset_dir: str | Path, pseudo_labels: str | Path) -> list[tuple[floa
 
 
 def summary(scores: list[tuple[float, float, float]]) -> tuple[float, float, float]:
-    """Mean Dice, mean share of labelled voxels, Spearman's correlation of confidence and Dice."""
+    """Mean Dice, mean share of labelled voxels, and Spearman's correlation of confidence and Dice."""
     dice, labelled, confidence = (list(values) for values in zip(*scores, strict=True))
     return statistics.mean(dice), statistics.mean(labelled), float(spearmanr(confidence, dice).statistic)
 

@@ -1,8 +1,8 @@
-"""Memory of one step of fine-tuning SAM on stitched slices, batch 1.
+"""Measures the memory of a step of fine-tuning SAM on stitched slices with batch size 1.
 
     python benchmarks/finetuning_memory.py [--device cuda] [--save_memory false]
 
-On a GPU the peak that torch reports; on the CPU, as an estimate, how far the process grows.
+On a GPU this is the peak that torch reports; on the CPU it is estimated by the growth of the process.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from common.losses import PartialDiceCELoss
 
 
 def main(device: str = "cpu", sam: str = "sam_vit_b", save_memory: bool = True, precision: str | None = None) -> None:
-    """Prints gigabytes.
+    """Prints the peak memory in gigabytes.
 
     Args:
-        device: on which to run.
-        sam: kind, with random weights.
-        save_memory: as in the bundle's settings.
-        precision: fp32, bf16 or fp16; the device's best by default.
+        device: Device to train on.
+        sam: Kind of SAM; its weights are random.
+        save_memory: Whether to save memory, as the bundle's setting of that name does.
+        precision: ``fp32``, ``bf16`` or ``fp16``; by default the best one for the device.
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)

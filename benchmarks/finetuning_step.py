@@ -1,9 +1,9 @@
-"""A step of fine-tuning ASSFT's Swin UNETR in bf16 against the same step in float32.
+"""Compares a step of fine-tuning ASSFT's Swin UNETR in bf16 with the same step in float32.
 
     python benchmarks/finetuning_step.py --image SCAN --label LABEL --weights PRETRAINED
 
-Prints seconds a step of both in turns, the median of their ratio, and how far the gradient in bf16 is from that in
-float32, as a share of its length, on the same patches.
+Both take turns on the same patches. Prints the seconds per step of each, the median of their ratio, and the distance
+between the gradients in bf16 and in float32, relative to the length of the latter.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ def main(
     repeats: int = 5,
     threads: int = 1,
 ) -> None:
-    """Times both.
+    """Times the step in both precisions and compares the gradients.
 
     Args:
-        image: a scan.
-        label: its label.
-        weights: of a Swin UNETR that the bundle pre-trained.
-        roi_size: of the patches, cut around the object.
-        batch: patches a step.
-        repeats: of both.
-        threads: of the CPU.
+        image: File of a scan.
+        label: File of the scan's label.
+        weights: File of the weights of a Swin UNETR that the bundle pre-trained.
+        roi_size: Size in voxels of the patches, which are cut around the object.
+        batch: Number of patches per step.
+        repeats: Number of steps in each precision.
+        threads: Number of CPU threads.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -58,7 +58,7 @@ def main(
     ratio = statistics.median(slow / fast for slow, fast in zip(*seconds.values(), strict=True))
     apart = (gradients["bf16"] - gradients["fp32"]).norm() / gradients["fp32"].norm()
     for precision, times in seconds.items():
-        print(f"{precision}      {statistics.median(times):.3f} s a step")
+        print(f"{precision}      {statistics.median(times):.3f} s per step")
     print(f"ratio     {ratio:.2f}")
     print(f"gradients {100 * apart:.1f} % apart")
 

@@ -1,9 +1,9 @@
-"""How well a generalist labels scans, from prompts of true masks, of spoilt masks, and of a cross-label alone.
+"""Measures how well a generalist labels scans from prompts by true masks, by degraded masks, and by a cross-label.
 
     python benchmarks/generalist_quality.py --data COHORT [--part training --number 6] [--half]
     python benchmarks/generalist_quality.py --data COHORT --generalist mobile_sam --slices_per_pass 16
 
-Nothing here trains or chooses anything. Spoilt masks imitate an imperfect teacher: eroded, dilated and ragged ones.
+Nothing is trained or chosen here. Degraded masks, which imitate an imperfect teacher, are eroded, dilated or ragged.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def main(
     device: str = "cpu",
     threads: int = 1,
 ) -> None:
-    """Prints tables of Dice (foreground against background): mean, standard deviation and least over scans.
+    """Prints tables of Dice (foreground against background): mean, standard deviation and minimum over scans.
 
     Args:
-        data: a cohort folder (or the h5 folder of the left-atrium benchmark).
+        data: A cohort folder (or the h5 folder of the left-atrium benchmark).
         part: `validation` or `training`.
-        number: only the first so many scans.
-        half: at half the resolution.
-        generalist: by its name in `common.generalists.open_generalist`.
-        checkpoint: its weights, if not the usual ones.
-        slices_per_pass: slices that share a pass of a SAM's encoder: run this with 1 and with 16 for what it costs.
-        device: where the generalist runs.
-        threads: of the CPU.
+        number: Number of scans, from the first on; all by default.
+        half: Whether to label at half the resolution.
+        generalist: Name of the generalist, as `common.generalists.open_generalist` takes it.
+        checkpoint: File of the generalist's weights; by default the usual ones.
+        slices_per_pass: Slices that share a pass of SAM's encoder; compare 1 with 16 to see what that costs in Dice.
+        device: Device that the generalist runs on.
+        threads: Number of CPU threads.
     """
     torch.set_num_threads(threads)
     model = open_generalist(generalist, device, checkpoint=checkpoint, slices_per_pass=slices_per_pass)
@@ -70,13 +70,13 @@ def main(
         table["cross-label | share labelled"].append(float((label != 255).mean()))
     scans = len(table["cross-label | propagated"])
     print(f"{scans} {part} scans of {data}{' at half resolution' if half else ''}, {generalist}")
-    print(f"{'prompts from | label':32} {'mean':>6} {'sd':>6} {'least':>6}")
+    print(f"{'prompts from | label':32} {'mean':>6} {'sd':>6} {'min':>6}")
     for row, values in table.items():
         print(f"{row:32} {np.mean(values):6.3f} {np.std(values):6.3f} {np.min(values):6.3f}")
 
 
 def teachers(truth: NDArray[np.bool_], spacing: tuple[float, float, float], seed: int) -> dict[str, NDArray[np.bool_]]:
-    """The true mask and three spoilt ones."""
+    """The true mask and three degraded ones, by name."""
     random = np.random.default_rng(seed)
     inner = ndimage.distance_transform_edt(truth, spacing)
     outer = ndimage.distance_transform_edt(~truth, spacing)
@@ -92,7 +92,7 @@ def teachers(truth: NDArray[np.bool_], spacing: tuple[float, float, float], seed
 
 
 def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Dice of two masks."""
+    """The Dice coefficient of two masks."""
     return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
 

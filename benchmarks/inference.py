@@ -1,10 +1,10 @@
-"""Sliding-window inference against the window-by-window float32 loop that the literature's code runs.
+"""Compares sliding-window inference with the float32 loop, window by window, of published research code.
 
     python benchmarks/inference.py --image SCAN.nii.gz --checkpoint model.pt
 
-Patch 112x112x80, stride 18x18x4. Without ``--image`` a volume of a left-atrium scan's size with random intensities is
-used, without ``--checkpoint`` random weights. The plain loop takes long: ``--share 0.1`` runs both on a smaller part of
-the scan, one patch and a tenth of what is beyond it.
+Windows of 112x112x80 voxels move by 18x18x4. Without ``--image``, the volume has the size of a left-atrium scan and
+random intensities; without ``--checkpoint``, the weights are random. The plain loop takes long: ``--share 0.1`` runs
+both on a smaller part of the scan, one window and a tenth of what is beyond it.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ def main(
     threads: int = 1,
     device: str = "cpu",
 ) -> None:
-    """Times both and compares their labels.
+    """Times both ways and compares their labels.
 
     Args:
-        image: a NIfTI scan.
-        checkpoint: of a V-Net with two classes.
-        width: of that V-Net.
-        roi_size: the window.
-        stride: distance of windows.
-        share: of the window positions along each axis that are run, to shorten the measurement.
-        batch: windows a forward pass of ours.
-        threads: of the CPU.
-        device: on which to run.
+        image: File of a NIfTI scan.
+        checkpoint: File of the weights of a V-Net with two classes.
+        width: Width of that V-Net, as :class:`common.networks.VNet` takes it.
+        roi_size: Size of the windows in voxels.
+        stride: Distance between neighbouring windows in voxels.
+        share: Share of the window positions along each axis that are run, to shorten the measurement.
+        batch: Windows per forward pass of this project's inferer; the plain loop has one.
+        threads: Number of CPU threads.
+        device: Device to run on.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -82,7 +82,7 @@ def _read(path: str) -> torch.Tensor:
 def window_by_window(
     volume: torch.Tensor, network: torch.nn.Module, size: tuple[int, ...], stride: tuple[int, ...]
 ) -> torch.Tensor:
-    """One window at a time, float32, probabilities averaged: the reference."""
+    """The reference: averages the probabilities of the windows, one window at a time in float32."""
     shape = volume.shape[2:]
     padding = [max(w - n, 0) for n, w in zip(shape, size, strict=True)]
     volume = torch.nn.functional.pad(volume, [0, padding[2], 0, padding[1], 0, padding[0]])

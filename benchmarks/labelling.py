@@ -1,10 +1,10 @@
-"""Multi-view labelling with the embedded generalist: batched against object by object.
+"""Compares the speed of multi-view labelling with the embedded generalist: batched against object by object.
 
     python benchmarks/labelling.py --data COHORT
 
-Three ways on the same prompts, one thread: the labeler as it is; the same with one object a call; and a plain loop as
-research code has it, which takes slice by slice and object by object through the float32 network. Without `--data`, a
-volume of a left-atrium scan's size with a bright, noisy chamber is labelled.
+Three variants label from the same prompts in one thread: the labeler as it is; it with one object per call; and a
+plain loop like those in research code, which passes one object of one slice after the other through the float32
+network. Without `--data`, a volume of a left-atrium scan's size with a bright, noisy chamber is labelled.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from common.generalists.embedded.prompt_unet import CROP_SIZE, prompted_crops
 
 
 def main(data: str | None = None, repeat: int = 3, threads: int = 1) -> None:
-    """Prints seconds of processor time (a busy machine does not blur them), ratios and how far the labels agree.
+    """Prints seconds of processor time, which other load hardly changes, ratios and the agreement of the labels.
 
     Args:
-        data: a cohort folder (or the h5 folder of the left-atrium benchmark); its first validation scan is used.
-        repeat: runs of each way, the fastest counts.
-        threads: of the CPU.
+        data: A cohort folder (or the h5 folder of the left-atrium benchmark); its first validation scan is used.
+        repeat: Number of runs of each variant; the fastest counts.
+        threads: Number of CPU threads.
     """
     torch.set_num_threads(threads)
     scan = chamber() if data is None else next(labelled_scans(data))
@@ -40,7 +40,7 @@ def main(data: str | None = None, repeat: int = 3, threads: int = 1) -> None:
     alone = EmbeddedGeneralist(batch_size=1, precision=generalist.precision)
     ways = {
         "batched": lambda: MultiViewLabeler(generalist)(image, label, scan.spacing),
-        "one object a call": lambda: MultiViewLabeler(alone, prompts_per_call=1)(image, label, scan.spacing),
+        "one object per call": lambda: MultiViewLabeler(alone, prompts_per_call=1)(image, label, scan.spacing),
         "plain loop, fp32": lambda: plain_loop(image, label, scan.spacing),
     }
     ways["batched"]()
@@ -53,15 +53,15 @@ def main(data: str | None = None, repeat: int = 3, threads: int = 1) -> None:
             times.append(time.process_time() - start)
         seconds[name] = min(times)
     print(f"scan {scan.name} {tuple(image.shape)}, {generalist.precision}, {threads} thread(s)")
-    print(f"{'':18} {'seconds':>8} {'ratio':>6} {'same label (% of voxels)':>25}")
+    print(f"{'':19} {'seconds':>8} {'ratio':>6} {'same label (% of voxels)':>25}")
     for name in ways:
         same = 100 * (found[name] == found["batched"]).float().mean().item()
-        print(f"{name:18} {seconds[name]:8.2f} {seconds[name] / seconds['batched']:6.2f} {same:25.4f}")
+        print(f"{name:19} {seconds[name]:8.2f} {seconds[name] / seconds['batched']:6.2f} {same:25.4f}")
 
 
 @torch.no_grad()
 def plain_loop(image: Tensor, label: np.ndarray, spacing: tuple[float, float, float], seed: int = 0) -> Tensor:
-    """Slice by slice, object by object, float32, majority of the three views: the reference."""
+    """The reference: the majority of three views, slice by slice and object by object in float32."""
     generator = torch.Generator().manual_seed(seed)
     votes = torch.zeros(image.shape)
     for axis in VIEWS.values():

@@ -1,6 +1,6 @@
-"""The reference implementations of SAM and MobileSAM, also where torchvision and timm are absent or broken.
+"""The reference implementations of SAM and MobileSAM, usable without working installations of torchvision and timm.
 
-Tests and benchmarks compare with them; the package never uses them.
+Tests and benchmarks compare this project with them; the package never uses them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import nn
 
 @cache
 def sam_predictor() -> Any:
-    """The class `segment_anything.SamPredictor`; PIL resizes, as torchvision has it do."""
+    """The class `segment_anything.SamPredictor`; images are resized by PIL, which torchvision would call too."""
     functional: Any = ModuleType("torchvision.transforms.functional")
     functional.to_pil_image = Image.fromarray
     functional.resize = lambda picture, size: picture.resize(size[::-1], Image.Resampling.BILINEAR)
@@ -34,7 +34,7 @@ def sam_predictor() -> Any:
 
 @cache
 def tiny_vit() -> Any | None:
-    """The class `mobile_sam.modeling.tiny_vit_sam.TinyViT`; None where mobilesam-mirror is not installed."""
+    """The class `mobile_sam.modeling.tiny_vit_sam.TinyViT`; None if mobilesam-mirror is not installed."""
     package = importlib.util.find_spec("mobile_sam")
     if package is None or package.origin is None:
         return None
@@ -65,5 +65,5 @@ MOBILE_SAM = {
 
 
 def as_rgb(grey: np.ndarray) -> np.ndarray:
-    """Grey levels `[H, W]` of 0..255 as an image `[H, W, 3]`."""
+    """Repeats grey levels `[H, W]` of 0..255 in the three channels of an image `[H, W, 3]`."""
     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)

@@ -1,9 +1,9 @@
-"""An iteration of SFR's re-training: with pseudo-labels made before, without any, and with pseudo-labels made online.
+"""Times SFR's re-training with pseudo-labels made in advance, without any, and with pseudo-labels made online.
 
     python benchmarks/retraining_step.py
 
-Random weights and patches, which change no time. "Online" is what the published code of SFR does: a SAM ViT-B labels
-every unlabelled crop in every iteration.
+Weights and patches are random, which does not affect the times. "Online" is what the published code of SFR does: a SAM
+ViT-B labels every unlabelled crop in every iteration.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import time
 import fire
 import torch
 from ignite.engine import Events
-from ignite.handlers import EMAHandler
 
-from common.engines import SemiSupervisedTrainer, best_precision
+from common.engines import SemiSupervisedTrainer, best_precision, mean_teacher
 from common.generalists.sam import StitchedSam
 from common.generalists.sam.models import KINDS
 from common.losses import AnnotationTerm, ConsistencyLoss, ConsistencyTerm, LossTerm, OnlinePseudoLabelTerm
@@ -35,15 +34,15 @@ def main(
     sam: str = "sam_vit_b",
     threads: int = 1,
 ) -> None:
-    """Prints seconds an iteration, without waiting for data, and ratios.
+    """Prints seconds per iteration, without waiting for data, and ratios.
 
     Args:
-        device: on which to train.
-        roi_size: of the patch.
-        steps: a loop and repetition; one when online.
-        repeats: of the loops with and without pseudo-labels, which take turns; the median ratio counts.
-        sam: kind of the network that labels online.
-        threads: of the CPU.
+        device: Device to train on.
+        roi_size: Size of the patches in voxels.
+        steps: Number of timed iterations per loop and repetition; online labelling is timed for one.
+        repeats: Repetitions of the loops with and without pseudo-labels, which take turns; the median ratio counts.
+        sam: Kind of SAM that labels online.
+        threads: Number of CPU threads.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -69,7 +68,7 @@ def main(
 
 
 def _seconds(network: torch.nn.Module, batch: dict[str, torch.Tensor], terms: list[LossTerm], steps: int) -> float:
-    """An iteration's, after one to warm up; of processor time on the CPU, so that a busy machine does not blur them."""
+    """Seconds per iteration after one to warm up; on the CPU of processor time, which other load hardly changes."""
     student = copy.deepcopy(network)
     device = next(student.parameters()).device
     clock = time.process_time if device.type == "cpu" else time.perf_counter
@@ -81,7 +80,7 @@ def _seconds(network: torch.nn.Module, batch: dict[str, torch.Tensor], terms: li
         network=student,
         optimizer=torch.optim.SGD(student.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4),
         terms=terms,
-        teacher=EMAHandler(student, momentum=0.01, handle_buffers="update"),
+        teacher=mean_teacher(student, alpha=0.99),
         perturb=Perturb(seed=0),
         epoch_length=steps + 1,
         precision=best_precision(device),

@@ -1,10 +1,10 @@
-"""Multi-view labelling with MobileSAM: batched, stitched and cached, against the plain loop of research code.
+"""Compares multi-view labelling with MobileSAM, batched, stitched and cached, with the plain loop of research code.
 
     python benchmarks/sam_labelling.py --data COHORT [--device cuda]
 
-The plain loop builds the model once a view and takes slice by slice through `SamPredictor.set_image`, object by object
-through `predict`, in float32, on slices with prompts alone. Its encoder is the published one where mobilesam-mirror is
-installed, else this project's. Weights are random, which changes no time; nothing here says anything about quality.
+The plain loop builds the model once per view. It passes each slice with prompts to `SamPredictor.set_image` and each of
+the slice's objects to `predict`, in float32. Its encoder is the published one where mobilesam-mirror is installed,
+else this project's. Weights are random, which does not affect the times; nothing here is about quality.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from common.generalists.sam.models import KINDS
 def main(
     data: str | None = None, slices: int = 16, device: str = "cpu", threads: int = 1, kind: str = "mobile_sam"
 ) -> None:
-    """Prints seconds, ratios and memory.
+    """Prints the seconds and memory of each variant, and how many times as long the plain loop takes.
 
     Args:
-        data: a cohort folder (or the h5 folder of the left-atrium benchmark); its first validation scan is used. By
-            default a made-up volume of such a size.
-        slices: so many neighbouring slices a view, through the middle of the object, are labelled.
-        device: where it runs.
-        threads: of the CPU.
-        kind: of SAM.
+        data: A cohort folder (or the h5 folder of the left-atrium benchmark); its first validation scan is used. By
+            default a made-up volume of a left-atrium scan's size.
+        slices: Number of slices per view to label: neighbours around the middle of the object.
+        device: Device to run on.
+        threads: Number of CPU threads.
+        kind: Kind of SAM.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -49,13 +49,13 @@ def main(
     image = torch.from_numpy(scan.image).to(device)
     masks = middle_masks((scan.label > 0).astype(np.uint8), slices)
     model = KINDS[kind].build()
-    print(f"{kind}, random weights, scan {scan.name} {tuple(image.shape)}, {slices} slices a view, {device}")
+    print(f"{kind}, random weights, scan {scan.name} {tuple(image.shape)}, {slices} slices per view, {device}")
 
     with tempfile.TemporaryDirectory() as folder:
         cache = EmbeddingCache(folder)
         ways: dict[str, Callable[[], Any]] = {
             "first round": lambda: label(SamGeneralist(model, device), image, masks, scan.spacing),
-            "16 slices a pass": lambda: label(
+            "16 slices per pass": lambda: label(
                 SamGeneralist(model, device, slices_per_pass=16), image, masks, scan.spacing
             ),
             "first round, filling the cache": lambda: label(
@@ -77,7 +77,7 @@ def main(
 
 
 def timed(way: Callable[[], Any], device: str) -> float:
-    """Seconds that a way takes: of processor time on the CPU, so that a busy machine does not blur them."""
+    """Seconds that a variant takes; on the CPU of processor time, which other load hardly changes."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     start = clock()
     way()
@@ -87,7 +87,7 @@ def timed(way: Callable[[], Any], device: str) -> float:
 
 
 def middle_masks(label: NDArray[np.uint8], slices: int) -> dict[int, NDArray[np.uint8]]:
-    """For each axis, the label on so many slices through its middle, and nothing on the others."""
+    """For each axis, the label on a number of slices around its middle, and background on the others."""
     found = {}
     for axis in VIEWS.values():
         there = np.flatnonzero(label.any(axis=tuple(other for other in range(3) if other != axis)))
@@ -102,7 +102,7 @@ def middle_masks(label: NDArray[np.uint8], slices: int) -> dict[int, NDArray[np.
 def label(
     generalist: SamGeneralist, image: Tensor, masks: dict[int, NDArray[np.uint8]], spacing: tuple[float, float, float]
 ) -> list[Tensor]:
-    """The probabilities of each view, by the labeler itself."""
+    """The foreground probabilities of each view, as this project's labeler computes them."""
     return [
         MultiViewLabeler(generalist, views=(view,)).view_probabilities(image, masks[axis], spacing)[0, 1]
         for view, axis in VIEWS.items()
@@ -116,7 +116,7 @@ def plain_loop(
     masks: dict[int, NDArray[np.uint8]],
     spacing: tuple[float, float, float],
 ) -> list[Tensor]:
-    """As research code does it."""
+    """The reference: masks of each view, slice by slice and object by object as in research code."""
     found = []
     generator = torch.Generator().manual_seed(0)
     for axis in VIEWS.values():

@@ -17,7 +17,7 @@ H5_SPACING = (0.625, 0.625, 0.625)
 
 @dataclass(frozen=True)
 class LabelledScan:
-    """An image, its label map (both `[H, W, D]`) and the size of a voxel in mm."""
+    """A scan's image, its label map (both `[H, W, D]`) and the size of its voxels in millimetres."""
 
     name: str
     image: NDArray[np.float32]
@@ -25,23 +25,23 @@ class LabelledScan:
     spacing: tuple[float, float, float]
 
     def halved(self) -> LabelledScan:
-        """At half the resolution: means of 2x2x2 voxels (of the label: rounded)."""
+        """The scan at half the resolution: means of 2x2x2 voxels, which are rounded for the label."""
         image, label = _block_means(self.image), _block_means(self.label > 0) >= 0.5
         spacing = tuple(2 * size for size in self.spacing)
         return LabelledScan(self.name, image, label.astype(np.uint8), spacing)  # type: ignore[arg-type]
 
 
 def labelled_scans(folder: str, part: str = "validation", number: int | None = None) -> Iterator[LabelledScan]:
-    """Reads scans one by one.
+    """Yields the labelled scans of a folder one by one.
 
     Args:
-        folder: a cohort folder with `datalist.json`, or a folder with `train.list` and `CASE/mri_norm2.h5`.
-        part: `validation` or `training`; of an h5 folder the last 16 cases are the validation scans.
-        number: only the first so many.
+        folder: A cohort folder with `datalist.json`, or a folder with `train.list` and `CASE/mri_norm2.h5`.
+        part: `validation` or `training`; in an h5 folder, the last 16 cases are the validation scans.
+        number: Number of scans to read, from the first on; all by default.
 
     Raises:
-        FileNotFoundError: if the folder is neither.
-        ValueError: for another part.
+        FileNotFoundError: If the folder is neither of these.
+        ValueError: If `part` is neither of these.
     """
     root = Path(folder)
     if part not in ("training", "validation"):
@@ -59,7 +59,9 @@ def labelled_scans(folder: str, part: str = "validation", number: int | None = N
                 pixels, label = file["image"][:].astype(np.float32), file["label"][:].astype(np.uint8)
             yield LabelledScan(name, pixels, label, H5_SPACING)
     else:
-        raise FileNotFoundError(f"{root} has neither datalist.json (a cohort) nor train.list (the h5 benchmark)")
+        raise FileNotFoundError(
+            f"{root}: expected datalist.json (a cohort) or train.list (the h5 benchmark), found neither."
+        )
 
 
 def _block_means(volume: NDArray) -> NDArray[np.float32]:

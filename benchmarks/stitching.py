@@ -1,10 +1,10 @@
-"""Stitching with augmentation: batched against slice by slice.
+"""Compares the speed of stitching with augmentation: batched against slice by slice.
 
     python benchmarks/stitching.py
 
-A batch of left-atrium patches with its labels: random intensity curves of the slices, stitching, rotation and flip of
-the stitched images. The reference is a plain NumPy loop as research code has it, which evaluates 100,000 points of a
-curve for every slice, sorts them and interpolates.
+What is timed are random intensity curves for the slices of a batch of left-atrium patches with labels, stitching, and
+rotation and flip of the stitched images. The reference is a plain NumPy loop like those in research code, which
+evaluates 100,000 points of a curve for every slice, sorts them and interpolates.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ POINTS = 100_000
 
 
 def main(batch: int = 2, prob: float = 1.0, size: int = 1024, repeat: int = 5, threads: int = 1) -> None:
-    """Prints milliseconds of processor time (a busy machine does not blur them) and the ratio.
+    """Prints milliseconds of processor time, which other load on the machine hardly changes, and the ratio.
 
     Args:
-        batch: volumes of 112×112×80.
-        prob: of a slice to be changed along a curve.
-        size: side of the stitched images in pixels.
-        repeat: runs of each way, the fastest counts.
-        threads: of the CPU.
+        batch: Number of volumes of 112×112×80 voxels.
+        prob: Probability that the intensities of a slice are changed along a curve.
+        size: Side of the stitched images in pixels.
+        repeat: Number of runs of each variant; the fastest counts.
+        threads: Number of CPU threads.
     """
     torch.set_num_threads(threads)
     generator = torch.Generator().manual_seed(0)
@@ -68,7 +68,7 @@ def main(batch: int = 2, prob: float = 1.0, size: int = 1024, repeat: int = 5, t
 def batched(
     volumes: Tensor, labels: Tensor, size: int, prob: float, generator: torch.Generator, rotate_and_flip: Compose
 ) -> list[dict[str, Tensor]]:
-    """As a training step of this project has it."""
+    """The augmentation as in a training step of this project."""
     images, _ = stitch(random_intensity_curves(volumes, generator, prob=prob), size)
     targets, _ = stitch(labels, size, fill=255)
     return [rotate_and_flip({"image": image, "label": target}) for image, target in zip(images, targets, strict=True)]
@@ -77,7 +77,7 @@ def batched(
 def plain_loop(
     volumes: NDArray[np.float32], labels: NDArray[np.uint8], size: int, prob: float, rng: np.random.Generator
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Slice by slice: the reference."""
+    """The reference: the same augmentation, slice by slice."""
     stitched = []
     for volume, label in zip(volumes[:, 0], labels[:, 0], strict=True):
         height, width, depth = volume.shape
@@ -101,7 +101,7 @@ def plain_loop(
 
 
 def changed(section: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float64]:
-    """A slice along its own random curve of 100,000 points, half of them inverted."""
+    """Changes a slice's intensities along its own random curve of 100,000 points; half of the curves are inverted."""
     t = np.linspace(0, 1, POINTS)
     basis = np.array([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3])
     x, y = np.array([[0, 0], rng.random(2), rng.random(2), [1, 1]]).T @ basis

@@ -1,10 +1,10 @@
-"""The trainer's step against the bare forward, backward and update of the same network on the same batch.
+"""Compares the trainer's step with the bare forward pass, backward pass and update of the same network and batch.
 
     python benchmarks/training_step.py --device cpu --roi_size 48,48,32
 
-Prints seconds a step of both, their ratio, and the share of the step that was spent waiting for data, on a phantom
-cohort or, with ``--dataset_dir``, on one of yours (all of its training scans are held in memory). Both loops run in
-turns on the same machine; the median over ``repeats`` is what counts.
+Prints the seconds per step of both, their ratio, and the share of a step that was spent waiting for data, on a phantom
+cohort or, with ``--dataset_dir``, on one of yours (all of its training scans are held in memory). Both loops take turns
+on the same machine; the median over ``repeats`` counts.
 """
 
 from __future__ import annotations
@@ -56,16 +56,16 @@ def main(
     precision: str | None = None,
     threads: int = 1,
 ) -> None:
-    """Times both loops.
+    """Times the trainer's steps and the bare loop.
 
     Args:
-        device: on which to train.
-        roi_size: of the patch.
-        dataset_dir: a cohort; a phantom by default.
-        steps: a loop and repetition.
-        repeats: of each loop.
-        precision: fp32 or bf16; the device's best by default.
-        threads: of the CPU.
+        device: Device to train on.
+        roi_size: Size of the patches in voxels.
+        dataset_dir: Folder of a cohort; a phantom cohort by default.
+        steps: Number of timed steps per loop and repetition.
+        repeats: Number of repetitions of each loop.
+        precision: ``fp32`` or ``bf16``; by default the best one for the device.
+        threads: Number of CPU threads.
     """
     torch.set_num_threads(threads)
     roi = [int(size) for size in (roi_size.split(",") if isinstance(roi_size, str) else roi_size)]
@@ -80,8 +80,8 @@ def main(
             waiting.append(waited / seconds)
             bare.append(_bare_steps(copy.deepcopy(network), next(iter(loader)), device, precision, steps))
     ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
-    print(f"trainer      {statistics.median(ours):.4f} s a step (without waiting for data)")
-    print(f"bare loop    {statistics.median(bare):.4f} s a step")
+    print(f"trainer      {statistics.median(ours):.4f} s per step (without waiting for data)")
+    print(f"bare loop    {statistics.median(bare):.4f} s per step")
     print(f"ratio        {ratio:.3f}")
     print(f"data waiting {100 * statistics.median(waiting):.1f} % of a step")
 
@@ -120,7 +120,7 @@ def _optimizer(network: torch.nn.Module) -> torch.optim.Optimizer:
 def _trainer_steps(
     network: torch.nn.Module, loader: DataLoader, device: str, precision: str, steps: int
 ) -> tuple[float, float]:
-    """Seconds a step without waiting for data, and seconds of waiting a step."""
+    """Seconds per step without waiting for data, and seconds of waiting per step."""
     trainer = SemiSupervisedTrainer(
         device=device,
         max_iterations=steps + 2,
@@ -153,7 +153,7 @@ def _trainer_steps(
 
 
 def _bare_steps(network: torch.nn.Module, batch: dict, device: str, precision: str, steps: int) -> float:
-    """Seconds a step of the loop that one would write by hand."""
+    """Seconds per step of the loop that one would write by hand."""
     network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     optimizer = _optimizer(network)
     loss_function = PartialCrossEntropyLoss()

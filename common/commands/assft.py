@@ -9,11 +9,12 @@ from common.annotations import Ledger
 from common.checks import ANNOTATORS, check_one_of
 from common.cohort import check_cohort
 from common.commands.bundles import check_stage, known_settings
-from common.commands.prior_stages import MADE_UP, PRETRAINED, weights_file
+from common.commands.prior_stages import MADE_UP, PRETRAINED
 from common.commands.stages import Steps, run_stage, say
 from common.files import claim, read_json, write_json
 from common.prepare import open_cohort
 from common.query.one_shot import check_budget, sample_strategy
+from common.weights import weights_file
 
 BUNDLE = "assft_adapt"
 

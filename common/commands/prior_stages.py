@@ -16,7 +16,7 @@ from common.annotations import Ledger
 from common.commands.bundles import run_workflow
 from common.engines import SemiSupervisedTrainer
 from common.handlers import BestModel
-from common.weights import CATALOGUE, find
+from common.weights import weights_file
 
 logger = logging.getLogger(__name__)
 
@@ -25,18 +25,6 @@ MADE_UP = (
     "NO PRE-TRAINED MODEL GIVEN: one is trained on MADE-UP scans (phantoms); its results mean nothing for patients. "
     "For a model of your own add --pretrained FILE."
 )
-
-
-def weights_file(given: str | Path) -> Path:
-    """The path of a file of weights.
-
-    Args:
-        given: A path, or a name of ``python -m common weights list`` that has been fetched.
-
-    Raises:
-        FileNotFoundError: If the named weights are not on this computer; the message says how to get them.
-    """
-    return find(str(given)) if str(given) in CATALOGUE and not Path(given).is_file() else Path(given)
 
 
 def pretrained_file(pretrained: str | Path | None, output_dir: str | Path) -> Path:

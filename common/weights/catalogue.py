@@ -1,4 +1,4 @@
-"""The public weights that the methods can start from, and where they lie on this computer."""
+"""The public weights that the methods can start from, and where their files are kept on this computer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WEIGHTS_DIR_VARIABLE = "LABEL_EFFICIENT_WEIGHTS"
-"""Environment variable that names the folder of weights."""
+"""Environment variable that names the folder where files of weights are kept."""
 
 
 @dataclass(frozen=True)
@@ -16,14 +16,15 @@ class Weights:
     """A file of weights that its authors publish.
 
     Args:
-        name: by which the command line and the configs call it.
-        file: its name in the folder of weights.
-        url: its official address.
-        license: of the weights.
-        description: what they are.
-        size: in bytes, if known.
-        sha256: all 64 hexadecimal digits, if known.
-        hash_prefix: an algorithm of `hashlib` and the first hexadecimal digits of that digest, or all of them.
+        name: Name of the weights on the command line and in configs.
+        file: Name of the file in the folder of weights.
+        url: Official address of the file.
+        license: License of the weights.
+        description: Network that the weights belong to, and what it was trained on.
+        size: Size of the file in bytes; None if unknown.
+        sha256: SHA-256 digest of the file, all 64 hexadecimal digits; None if unknown.
+        hash_prefix: Name of an algorithm in `hashlib`, and the first hexadecimal digits of the file's digest, or all of
+            them; None if unknown.
     """
 
     name: str
@@ -37,13 +38,13 @@ class Weights:
 
     @property
     def digests(self) -> dict[str, str]:
-        """Algorithm to the first hexadecimal digits that are known; empty if nothing is."""
+        """The known hexadecimal digits of the file's digests, by algorithm; empty if none is known."""
         known = {} if self.hash_prefix is None else dict([self.hash_prefix])
         return known if self.sha256 is None else known | {"sha256": self.sha256}
 
     @property
     def facts(self) -> str:
-        """Size and digests in words, as far as they are known."""
+        """Size and digests of the file as text, as far as they are known."""
         size = [] if self.size is None else [f"{self.size:,} bytes"]
         return ", ".join(size + [f"{name.upper()} {digits}" for name, digits in self.digests.items()])
 
@@ -110,14 +111,14 @@ CATALOGUE: dict[str, Weights] = {
         ),
     )
 }
-"""By name. What SAM's authors put in their file names are the first digits of the files' MD5."""
+"""All weights by name. The digits in the file names of SAM's authors are the first ones of the files' MD5 digests."""
 
 
 def known(name: str) -> Weights:
-    """The catalogue's entry.
+    """The catalogue's entry for a name.
 
     Raises:
-        ValueError: if there is none, with the names there are.
+        ValueError: If the catalogue has no such name; the message lists the names that it has.
     """
     if name in CATALOGUE:
         return CATALOGUE[name]
@@ -127,23 +128,26 @@ def known(name: str) -> Weights:
 
 
 def weights_dir() -> Path:
-    """`LABEL_EFFICIENT_WEIGHTS` if set, else `label-efficient-bundles/weights` in the user's cache folder."""
+    """The folder where files of weights are kept.
+
+    This is `LABEL_EFFICIENT_WEIGHTS` if set, else `label-efficient-bundles/weights` in the user's cache folder.
+    """
     if chosen := os.environ.get(WEIGHTS_DIR_VARIABLE):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "label-efficient-bundles" / "weights"
 
 
 def path(name: str) -> Path:
-    """Where the file lies, or would."""
+    """The path that a file of weights has, or would have once downloaded."""
     return weights_dir() / known(name).file
 
 
 def find(name: str) -> Path:
-    """The file, whose size is checked (`fetch` checks the digest as well).
+    """The path of a file of weights that has been downloaded; checks its size (`fetch` checks its digest as well).
 
     Raises:
-        FileNotFoundError: if it is not there, with the ways to get it.
-        ValueError: if there are no weights of that name, or the file has another size than theirs.
+        FileNotFoundError: If the file is not on this computer; the message says how to get it.
+        ValueError: If the catalogue has no weights of that name, or the file does not have the expected size.
     """
     weights, place = known(name), path(name)
     if not place.is_file():
@@ -152,14 +156,28 @@ def find(name: str) -> Path:
         )
     if weights.size not in (None, found := place.stat().st_size):
         raise ValueError(
-            f"{place}: expected {weights.size:,} bytes, found {found:,}. Delete it, then "
-            f"`python -m common weights fetch {name}`."
+            f"{place}: expected {weights.size:,} bytes, found {found:,}. Delete the file, then "
+            f"run `python -m common weights fetch {name}`."
         )
     return place
 
 
+def weights_file(given: str | Path) -> Path:
+    """The path of a file of weights that is given as a path, or by a name of the catalogue.
+
+    Args:
+        given: A path, or a name of ``python -m common weights list`` that has been fetched. A file that exists takes
+            precedence over a name.
+
+    Raises:
+        FileNotFoundError: If the named weights are not on this computer; the message says how to get them.
+        ValueError: If the file of the named weights does not have the expected size.
+    """
+    return find(str(given)) if str(given) in CATALOGUE and not Path(given).is_file() else Path(given)
+
+
 def by_hand(name: str) -> str:
-    """How to get weights onto a computer without a network."""
+    """How to get weights onto a computer without a network, as a sentence for messages."""
     weights = known(name)
     facts = f" ({weights.facts})" if weights.facts else ""
-    return f"Without a network here, download {weights.url}{facts} elsewhere and put it at {path(name)}."
+    return f"Without a network, download {weights.url}{facts} on another computer and put it at {path(name)}."

@@ -1,4 +1,4 @@
-"""Downloads weights: resumed where they stopped, checked, and under their own name only when complete."""
+"""Downloads files of weights, resumes interrupted downloads, and checks files before they get their final name."""
 
 from __future__ import annotations
 
@@ -8,27 +8,24 @@ import logging
 import os
 import re
 import shutil
-import sys
 import urllib.error
 import urllib.request
-import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO
+from tempfile import TemporaryDirectory
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from common import __version__
 from common.weights.catalogue import WEIGHTS_DIR_VARIABLE, Weights, by_hand, known, path
 
-if sys.platform != "win32":
-    import fcntl
-
 CHUNK = 1 << 18
-"""Bytes read at once."""
+"""Largest number of bytes that are read at once."""
 
 TIMEOUT = 30.0
 """Seconds without an answer after which a connection counts as lost."""
@@ -37,20 +34,20 @@ logger = logging.getLogger(__name__)
 
 
 def fetch(name: str, url: str | None = None) -> Path:
-    """The file of weights, downloaded if it is not there.
+    """The path of a file of weights, which is downloaded first if it is not on this computer.
 
-    What was received of an interrupted download is kept beside it as `FILE.part`, and the next call goes on from there.
-    Weights without a known digest start anew instead, since nothing would tell a wrong continuation. Of several
-    processes that want the same file, one downloads and the others wait for it.
+    What was received of an interrupted download is kept beside the file as `FILE.part`, and the next call resumes from
+    there. The download of weights without a known digest starts from scratch instead, since nothing would reveal a
+    wrong continuation. If several processes want the same file, one of them downloads it and the others wait.
 
     Args:
-        name: in the catalogue.
-        url: another address of the same file, such as a mirror's; by default the official one.
+        name: Name of the weights in the catalogue.
+        url: Another address of the same file, such as a mirror; by default the official one.
 
     Raises:
-        ValueError: if there are no weights of that name, or the file, downloaded or already there, is not the expected
-            one. A file that was already there is left as it is; a download is removed.
-        RuntimeError: if the download failed, or the folder cannot be used or is full.
+        ValueError: If the catalogue has no weights of that name, or the file, downloaded or already there, is not the
+            expected one. A file that was already there is left as it is; a download is removed.
+        RuntimeError: If the download failed, or the folder of weights cannot be used or is full.
     """
     weights, target = known(name), path(name)
     address = weights.url if url is None else url
@@ -69,17 +66,17 @@ def fetch(name: str, url: str | None = None) -> Path:
                 raise ValueError(f"{address}: {fault}. The download was removed. {by_hand(name)}")
             if not weights.digests:
                 logger.warning(
-                    "%s: no digest of it is published, so it could not be checked. Its SHA-256 is %s.",
+                    "%s: no digest of the file is published, so it could not be checked. Its SHA-256 is %s.",
                     target,
-                    _digests(part, ["sha256"])["sha256"],
+                    _digest(part, "sha256"),
                 )
             os.replace(part, target)
     except OSError as error:
         other = f"Set the environment variable {WEIGHTS_DIR_VARIABLE} to use another folder."
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RuntimeError(
-                f"{target.parent}: no space left for {weights.file}. The same command goes on with the download once "
-                f"there is. {other}"
+                f"{target.parent}: no space left for {weights.file}. Make room, then the same command resumes the "
+                f"download. {other}"
             ) from error
         raise RuntimeError(f"{target.parent}: the folder of weights cannot be used: {error}. {other}") from error
     return target
@@ -95,34 +92,22 @@ def _existing(weights: Weights, target: Path) -> Path:
 
 @contextmanager
 def _part(target: Path) -> Iterator[Path]:
-    """What to download into, once no other process does; a file of one's own where the disk knows no locks."""
-    with open(target.with_name(f".{target.name}.lock"), "wb") as lock:
-        if _lock(lock, target):
-            yield target.with_name(f"{target.name}.part")
-            return
-    own = target.with_name(f"{target.name}.{uuid.uuid4().hex}.part")
-    try:
-        yield own
-    finally:
-        own.unlink(missing_ok=True)
-
-
-def _lock(file: IO[bytes], target: Path) -> bool:
-    """Waits until the lock, which ends when the file is closed, is this process's. False if there are no locks."""
-    if sys.platform == "win32":
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        logger.warning("%s: waiting for another process that is downloading it.", target)
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError:
-        return False
-    return True
+    """The file to download into, once no other process does; where the disk has no locks, a file of this call alone."""
+    lock = FileLock(target.with_name(f".{target.name}.lock"), fallback_to_soft=False)
+    part = target.with_name(f"{target.name}.part")
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock.acquire(blocking=False))
+        except Timeout:
+            logger.warning("%s: waiting for another process that is downloading it.", target)
+            stack.enter_context(lock)
+        except OSError:
+            part = Path(stack.enter_context(TemporaryDirectory(dir=target.parent))) / part.name
+        yield part
 
 
 def _download(weights: Weights, url: str, part: Path) -> None:
-    """Completes the part."""
+    """Completes the file that the weights are downloaded into, from what it has already if that can be checked."""
     have = part.stat().st_size if weights.digests and part.exists() else 0
     if weights.size is not None and have > weights.size:
         have = 0
@@ -140,7 +125,7 @@ def _download(weights: Weights, url: str, part: Path) -> None:
 
 @dataclass(frozen=True)
 class _Answer:
-    """A server's answer: the file's bytes from `start` on, of `total` (None if unknown)."""
+    """A server's answer: the bytes of the file from `start` on; `total` is the whole file's size, None if unknown."""
 
     response: HTTPResponse
     start: int
@@ -148,7 +133,7 @@ class _Answer:
 
 
 def _ask(weights: Weights, url: str, start: int) -> _Answer | None:
-    """Asks for the bytes from ``start`` on. None if the server has none there or answers with others."""
+    """Asks for the bytes from ``start`` on. None if the server has no bytes there or answers with another range."""
     headers = {"User-Agent": f"label-efficient-bundles/{__version__}"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -164,8 +149,7 @@ def _ask(weights: Weights, url: str, start: int) -> _Answer | None:
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise RuntimeError(f"{url}: no connection: {reason}. {by_hand(weights.name)}") from error
-    length = response.headers.get("Content-Length", "")
-    total = int(length) if length.isdecimal() else None
+    total = response.length
     if response.status == 206:
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
         if span is None or int(span[1]) != start:
@@ -181,7 +165,7 @@ def _ask(weights: Weights, url: str, start: int) -> _Answer | None:
 
 
 def _receive(weights: Weights, url: str, answer: _Answer, part: Path) -> None:
-    """Appends the answer to the part, or begins it anew if the answer does."""
+    """Appends the answer to the part, or overwrites the part if the answer starts at the file's first byte."""
     done, total = answer.start, answer.total
     with open(part, "ab" if done else "wb") as file:
         free = shutil.disk_usage(part.parent).free
@@ -190,63 +174,43 @@ def _receive(weights: Weights, url: str, answer: _Answer, part: Path) -> None:
                 f"{part.parent}: {weights.file} needs {total - done:,} more bytes, found {free:,} free. Make room, or "
                 f"set the environment variable {WEIGHTS_DIR_VARIABLE} to use another folder."
             )
+        broken = ""
         with tqdm(
             total=total, initial=done, desc=weights.file, unit="B", unit_scale=True, unit_divisor=1024, disable=None
         ) as bar:
-            broken = ""
-            try:
-                for chunk in _chunks(answer):
-                    file.write(chunk)
-                    done += len(chunk)
-                    bar.update(len(chunk))
-            except _ConnectionLost as error:
-                broken = f": {error}"
+            while total is None or done < total:
+                try:
+                    chunk = answer.response.read1(CHUNK if total is None else min(CHUNK, total - done))
+                except (OSError, HTTPException) as error:
+                    broken = f": {str(error) or type(error).__name__}"
+                    break
+                if not chunk:
+                    break
+                file.write(chunk)
+                done += len(chunk)
+                bar.update(len(chunk))
         file.flush()
         os.fsync(file.fileno())
     if broken or (total is not None and done < total):
         amount = f"{done:,} bytes" if total is None else f"{done:,} of {total:,} bytes"
-        then = "goes on from there" if weights.digests else "starts anew"
+        then = "resumes from there" if weights.digests else "starts from scratch"
         raise RuntimeError(f"{url}: interrupted after {amount}{broken}. The same command {then}.")
 
 
-class _ConnectionLost(Exception):
-    """While receiving; unlike an OSError it cannot be mistaken for one of the disk."""
-
-
-def _chunks(answer: _Answer) -> Iterator[bytes]:
-    """What the server sends, up to the expected total."""
-    left = None if answer.total is None else answer.total - answer.start
-    while left != 0:
-        try:
-            chunk = answer.response.read1(CHUNK if left is None else min(CHUNK, left))
-        except (OSError, HTTPException) as error:
-            raise _ConnectionLost(str(error) or type(error).__name__) from error
-        if not chunk:
-            return
-        left = None if left is None else left - len(chunk)
-        yield chunk
-
-
 def _fault(weights: Weights, file: Path) -> str | None:
-    """What distinguishes a file from the weights, if anything does: expected and found."""
+    """How a file differs from the published one, as expected and found; None if nothing that is known differs."""
     if not file.is_file():
         return "expected a file"
     size = file.stat().st_size
     if weights.size not in (None, size):
         return f"expected {weights.size:,} bytes, found {size:,}"
-    found = _digests(file, weights.digests)
     for algorithm, expected in weights.digests.items():
-        if not found[algorithm].startswith(expected.lower()):
-            return f"expected {algorithm.upper()} {expected}, found {found[algorithm]}"
+        found = _digest(file, algorithm)
+        if not found.startswith(expected.lower()):
+            return f"expected {algorithm.upper()} {expected}, found {found}"
     return None
 
 
-def _digests(file: Path, algorithms: Iterable[str]) -> dict[str, str]:
-    """Hexadecimal digests, in one pass over the file."""
-    hashes = {name: hashlib.new(name, usedforsecurity=name != "md5") for name in algorithms}
-    if hashes:
-        with open(file, "rb") as stream:
-            while chunk := stream.read(1 << 20):
-                for digest in hashes.values():
-                    digest.update(chunk)
-    return {name: digest.hexdigest() for name, digest in hashes.items()}
+def _digest(file: Path, algorithm: str) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
