@@ -37,7 +37,7 @@ from common.query import STRATEGIES
 
 HERE = Path(__file__).resolve().parent
 BUNDLE = "assft_adapt"
-ALL = ("assft", *STRATEGIES)
+ALL = tuple(STRATEGIES)
 PRETRAIN = read_json(HERE / "query_study/pretrain.json")
 TRAIN = str(HERE / "query_study/train.json")
 
@@ -86,7 +86,7 @@ def main(
         output_dir: a folder a run, STRATEGY_BUDGET_SEED.
         dataset_dir: the cohort, with labels of all scans; by default 48 phantoms for the pool and 12 for testing.
         pretrained: file of the network's weights; by default one is pre-trained on phantoms for each seed.
-        strategies: comma-separated, of assft and those that ``common.query.STRATEGIES`` names.
+        strategies: comma-separated, of those that ``common.query.STRATEGIES`` names.
         budgets: scans to label, comma-separated.
         seeds: comma-separated.
         settings: JSON file with settings for the bundle's train.json.

@@ -12,7 +12,8 @@ from common.commands.adaptation import annotators, weights_file
 from common.commands.stages import Steps, check_stage, find_bundle, known_settings, run_stage, say
 from common.files import claim, read_json, write_json
 from common.prepare import open_cohort
-from common.query.one_shot import check_budget, sample_strategy
+from common.query import strategy
+from common.query.one_shot import check_budget
 
 BUNDLE = "assft_adapt"
 
@@ -56,7 +57,7 @@ def assft(
         pretrained: file of weights, or a name of ``common weights``; None for a network pre-trained on made-up scans of
             another domain, or on the cohort that ``pretrain`` names.
         budget: scans to be labelled.
-        query: strategy that chooses them, see :func:`common.query.one_shot.sample_strategy`.
+        query: strategy that chooses them, see ``common.query.STRATEGIES``.
         annotator: ``oracle`` takes the cohort's labels, ``folder`` waits for people.
         seed: of all.
         selective: learn from reliable pseudo-labels of the other scans too; else from the labelled ones alone, whatever
@@ -166,7 +167,7 @@ def _check(settings: dict[str, Any]) -> None:
         raise ValueError(
             f"pretrain must be empty where pretrained is given, got settings of {', '.join(settings['pretrain'])}."
         )
-    sample_strategy(settings["query"])
+    strategy(settings["query"], rounds=False)
     check_one_of("annotator", settings["annotator"], annotators(find_bundle(BUNDLE)))
 
 

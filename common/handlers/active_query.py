@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ignite.distributed as idist
 import torch
@@ -18,8 +18,7 @@ from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Scan
 from common.handlers.pool import PoolInference, PoolScan
-from common.query import Strategy
-from common.query.one_shot import pooled_features
+from common.query import Candidates, Strategy
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ class ActiveQueryHandler:
         self.seed = seed
         self._round = 0
         self._progress = 0.0
-        self._scores: dict[str, float] = {}
+        self._measures: dict[str, dict[str, float]] = {}
         self._suggestions: dict[str, dict[str, int]] = {}
         self._features: dict[str, torch.Tensor] = {}
 
@@ -106,16 +105,15 @@ class ActiveQueryHandler:
         """Begins a round."""
         self._round = number
         self._progress = engine.state.iteration / engine.max_iterations  # type: ignore[attr-defined]
-        self._scores, self._suggestions, self._features = {}, {}, {}
+        self._measures, self._suggestions, self._features = {}, {}, {}
 
     def visit(self, scan: PoolScan) -> None:
         """Scores one scan, if it is not annotated yet; keeps the features of all, if the strategy needs them."""
-        if self.strategy.needs_features and scan.features is not None:
-            foreground = scan.probabilities.argmax(dim=0) != 0
-            self._features[scan.scan] = pooled_features(scan.features, foreground).cpu()
+        if self.strategy.needs_features:
+            self._features[scan.scan] = scan.pooled.cpu()
         if self.ledger.is_labelled(scan.scan):
             return
-        self._scores[scan.scan] = self.strategy.score(scan.probabilities, progress=self._progress)
+        self._measures[scan.scan] = self.strategy.assess(scan, progress=self._progress)
         prediction = scan.probabilities.argmax(dim=0).cpu().numpy()
         if prediction.any():
             self._suggestions[scan.scan] = middle_slices(prediction)
@@ -124,20 +122,24 @@ class ActiveQueryHandler:
         """Chooses, and asks for the annotations."""
         if any(entry.round == number for entry in self.ledger.entries):
             return
-        self._scores = merge(self._scores)
+        measures, features = merge(self._measures), merge(self._features)
         self._suggestions = merge(self._suggestions)
-        self._features = merge(self._features)
-        wanted = min(self.per_round, self.budget - self.ledger.budget_used, len(self._scores))
-        if wanted < 1:
-            return
-        seed = zlib.crc32(f"{self.seed}/{number}".encode())
-        known = [self._features[scan] for scan in sorted(self._features) if self.ledger.is_labelled(scan)]
-        chosen = self.annotator.requested(number) or self.strategy.choose(
-            self._scores, wanted, seed=seed, features=self._features, known=known
+        candidates = Candidates(
+            measures,
+            number=min(self.per_round, self.budget - self.ledger.budget_used, len(measures)),
+            seed=zlib.crc32(f"{self.seed}/{number}".encode()),
+            features=features,
+            known=[features[scan] for scan in sorted(features) if self.ledger.is_labelled(scan)],
         )
-        self._annotate(engine, chosen, strategy=self.strategy.name)
+        if candidates.number < 1:
+            return
+        chosen = self.annotator.requested(number) or self.strategy.choose(candidates)
+        scores = {rating.scan: rating.score for rating in self.strategy.rate(candidates)}
+        self._annotate(engine, chosen, strategy=self.strategy.name, scores=scores)
 
-    def _annotate(self, engine: Engine, chosen: Sequence[str], *, strategy: str) -> None:
+    def _annotate(
+        self, engine: Engine, chosen: Sequence[str], *, strategy: str, scores: Mapping[str, float] | None = None
+    ) -> None:
         """Collects the annotations on the first process; the others read them from the disk."""
         pending = False
         if idist.get_rank() == 0:
@@ -150,7 +152,7 @@ class ActiveQueryHandler:
                     strategy=strategy,
                     round=self._round,
                     iteration=engine.state.iteration,
-                    scores=self._scores,
+                    scores=scores,
                     suggestions={scan: self._suggestions[scan] for scan in chosen if scan in self._suggestions},
                 )
             except AnnotationsPending as request:

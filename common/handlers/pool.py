@@ -15,6 +15,7 @@ from torch import nn
 from common.annotations.streams import ScanDataset
 from common.engines.inferer import ProbabilityInferer
 from common.engines.scans import each_scan
+from common.query.prediction import Prediction
 
 
 class RoundEvents(EventEnum):
@@ -49,23 +50,19 @@ class Rounds:
         return (iteration - self.first) // self.every + 1
 
 
-@dataclass(frozen=True)
-class PoolScan:
-    """A scan of the pool as the teacher sees it.
+@dataclass(frozen=True, kw_only=True)
+class PoolScan(Prediction):
+    """A scan of the pool, and the teacher's prediction for it, in float32 on the device.
 
     Attributes:
-        scan: its id.
-        image: ``[channels, H, W, D]`` on the device, in RAS orientation, normalised.
-        probabilities: float32 ``[C, H, W, D]`` on the device.
-        affine: ``[4, 4]`` of the RAS grid, in millimetres.
-        features: the teacher's last features, float32 ``[F, H, W, D]`` on the device, if the pool gives them.
+        scan: The scan's id.
+        image: The normalised image ``[channels, H, W, D]`` on the device, in RAS orientation.
+        affine: Affine ``[4, 4]`` of the RAS grid, in millimetres.
     """
 
     scan: str
     image: torch.Tensor
-    probabilities: torch.Tensor
     affine: torch.Tensor
-    features: torch.Tensor | None = None
 
 
 class RoundListener(Protocol):

@@ -20,7 +20,6 @@ from common.cohort.volumes import open_nifti
 from common.handlers.active_query import merge
 from common.handlers.pool import PoolInference, PoolScan
 from common.pseudo_labels import nearest_distance, region_confidence, select_reliable
-from common.query.one_shot import pooled_features
 
 logger = logging.getLogger(__name__)
 
@@ -96,10 +95,8 @@ class ReliablePseudoLabels:
 
     def visit(self, scan: PoolScan) -> None:
         """Takes a scan's features and, if it is not labelled, its confidence and a candidate for its pseudo-label."""
-        if scan.features is None:
-            raise ValueError(f"the pool must give features of {scan.scan}, got none.")
         highest, label = scan.probabilities.max(dim=0)
-        self._features[scan.scan] = pooled_features(scan.features, label != 0).cpu()
+        self._features[scan.scan] = scan.pooled.cpu()
         if self.ledger.is_labelled(scan.scan):
             return
         self._confidence[scan.scan] = region_confidence(scan.probabilities)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.query.one_shot.difficulty import region_of_interest
-from common.query.one_shot.divergence import novelty
-from common.query.strategy import check_probabilities
+from common.query.difficulty import region_of_interest
+from common.query.features import novelty
+from common.query.prediction import check_probabilities
 
 
 def region_confidence(probabilities: Tensor, *, dilation: int = 2, floor: float = 0.05) -> float:
@@ -24,7 +24,7 @@ def region_confidence(probabilities: Tensor, *, dilation: int = 2, floor: float 
     Args:
         probabilities: ``[C, H, W, D]``, summing to 1 over C; class 0 is the background.
         dilation: of the regions, in voxels.
-        floor: see :func:`common.query.one_shot.region_of_interest`.
+        floor: see :func:`common.query.region_of_interest`.
 
     Returns:
         1/C to 1, or 0 if no class exceeds the floor anywhere: there is nothing to trust.
@@ -42,7 +42,7 @@ def nearest_distance(features: Mapping[str, Tensor], labelled: Sequence[Tensor])
     """Cosine distance of each scan's features to those of the nearest labelled scan.
 
     Args:
-        features: by scan, each ``[F]``; see :func:`common.query.one_shot.pooled_features`.
+        features: by scan, each ``[F]``; see :func:`common.query.pooled_features`.
         labelled: each ``[F]``, at least one.
 
     Returns:

@@ -26,7 +26,7 @@ def scan_of(name, confidence, angle):
     foreground[:2] = confidence
     features = torch.tensor([np.cos(angle), np.sin(angle)], dtype=torch.float32)[:, None, None, None].expand(2, 2, 2, 2)
     probabilities = torch.stack([1 - foreground, foreground])
-    return PoolScan(name, torch.zeros(1, 4, 4, 4), probabilities, torch.eye(4), features)
+    return PoolScan(probabilities, features, scan=name, image=torch.zeros(1, 4, 4, 4), affine=torch.eye(4))
 
 
 def play(handler, scans, number=1):
@@ -101,9 +101,8 @@ def test_smaller_components_become_background(tmp_path, largest_volumes, kept):
     parts[:2, 6:, 6] = 3
     foreground = torch.tensor([0.01, 0.95, 0.95, 0.95])[parts]
     foreground[6, 0, 0] = foreground[1, 1, 1] = 0.6
-    scan = PoolScan(
-        "near", torch.zeros(1, 8, 8, 8), torch.stack([1 - foreground, foreground]), torch.eye(4), POOL[1].features
-    )
+    probabilities = torch.stack([1 - foreground, foreground])
+    scan = PoolScan(probabilities, POOL[1].features, scan="near", image=torch.zeros(1, 8, 8, 8), affine=torch.eye(4))
     play(handler_of(tmp_path, largest_volumes=largest_volumes), [POOL[0], scan])
     expected = np.where(np.isin(parts, list(kept)), 1, 0)
     expected[1, 1, 1] = 255
@@ -115,7 +114,7 @@ def test_components_are_those_of_each_class(tmp_path):
     label = torch.zeros(6, 6, 6, dtype=torch.int64)
     label[:3, 0, 0], label[3:5, 0, 0], label[5, 5, 5], label[0, 5, 5] = 1, 2, 1, 2
     probabilities = 0.05 + 0.85 * torch.nn.functional.one_hot(label, 3).movedim(-1, 0).float()
-    scan = PoolScan("near", torch.zeros(1, 6, 6, 6), probabilities, torch.eye(4), POOL[1].features)
+    scan = PoolScan(probabilities, POOL[1].features, scan="near", image=torch.zeros(1, 6, 6, 6), affine=torch.eye(4))
     play(handler_of(tmp_path, largest_volumes=1), [POOL[0], scan])
     label[5, 5, 5] = label[0, 5, 5] = 0
     np.testing.assert_array_equal(AnnotationStore(tmp_path).read("pseudo_label", "near"), label)
