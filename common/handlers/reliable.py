@@ -14,7 +14,7 @@ from monai.transforms import KeepLargestConnectedComponent
 from common import IGNORE_INDEX
 from common.annotations.ledger import Ledger
 from common.annotations.store import AnnotationStore
-from common.annotations.trust import RatedScan, SelectionEntry
+from common.annotations.trust import ScanTrust, TrustEntry
 from common.checks import check_largest_volumes
 from common.cohort.volumes import open_nifti
 from common.handlers.active_query import merge
@@ -86,7 +86,7 @@ class ReliablePseudoLabels:
 
     def start(self) -> None:
         """Goes on with the selection of the last round that this run completed."""
-        rounds = {one.round: one.selected for one in self.ledger.selections}
+        rounds = {one.round: one.selected for one in self.ledger.trust_entries}
         self.selected = rounds.get(self.pool.completed, [])
 
     def begin(self, engine: Engine, number: int) -> None:
@@ -121,9 +121,9 @@ class ReliablePseudoLabels:
             for scan in sorted(confidence):
                 self._publish(scan, scan in self.selected)
             rated = {
-                scan: RatedScan(confidence[scan], distance[scan], scan in self.selected) for scan in sorted(confidence)
+                scan: ScanTrust(confidence[scan], distance[scan], scan in self.selected) for scan in sorted(confidence)
             }
-            self.ledger.select(SelectionEntry(number, engine.state.iteration, rated))
+            self.ledger.add_trust(TrustEntry(number, engine.state.iteration, rated))
         idist.barrier()
         engine.state.metrics["reliable_scans"] = len(self.selected)
         logger.info(

@@ -16,7 +16,7 @@ from common.engines.scans import each_scan
 from common.files import digest
 from common.generalists.multi_view import MultiViewLabeler
 from common.generalists.sam.stitched import StitchedSam, StitchedView
-from common.pseudo_labels.confidence import confidence
+from common.pseudo_labels.agreement import view_agreement
 from common.pseudo_labels.files import PseudoLabelFolder
 
 
@@ -32,7 +32,7 @@ class PseudoLabelling:
         folder: where they go.
         views: how the stitched image is turned; the label is the mean's, the confidence is of their agreement.
         device: on which to run.
-        dilation: see `confidence`.
+        dilation: see `view_agreement`.
         refine: makes a better label map of an image and the network's, e.g. by an embedded generalist that it prompts;
             not in the paper, for networks that were trained from nothing. A scan's confidence is then multiplied by
             `agreed_share`.
@@ -87,13 +87,13 @@ class PseudoLabelling:
             stacked = torch.stack(probabilities)
             label = stacked.mean(dim=0).argmax(dim=0).to(torch.uint8)
             affine = image.affine.cpu().numpy()
-            sure = confidence(stacked, dilation=self.dilation)
-            score = sure.scan
+            agreement = view_agreement(stacked, dilation=self.dilation)
+            score = agreement.scan
             if self.refine is not None:
                 row, column, depth = spacing(affine).tolist()
                 label = self.refine(image.as_tensor()[0], label, spacing=(row, column, depth))
                 score *= agreed_share(label)
-            self.folder.add(scan, label.cpu().numpy(), sure.voxels.cpu().numpy(), affine, score)
+            self.folder.add(scan, label.cpu().numpy(), agreement.voxels.cpu().numpy(), affine, score)
         return {scan: entry["confidence"] for scan, entry in self.folder.scans.items()}
 
 

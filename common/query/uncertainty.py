@@ -11,7 +11,7 @@ from common.query.strategy import ScoringStrategy
 from common.schedules import GaussianRampUp
 
 
-def confidence(probabilities: torch.Tensor) -> torch.Tensor:
+def highest_probability(probabilities: torch.Tensor) -> torch.Tensor:
     """The probability of the likeliest class, ``[C, H, W, D]`` to ``[H, W, D]``, 1/C to 1."""
     return check_probabilities(probabilities).amax(dim=0)
 
@@ -23,7 +23,7 @@ def normalised_entropy(probabilities: torch.Tensor) -> torch.Tensor:
 
 
 class LeastConfidence(ScoringStrategy):
-    """LC: one minus the mean confidence of the least confident voxels.
+    """LC: one minus the mean probability of the likeliest class over the voxels where it is lowest.
 
     Args:
         share: Share of the voxels over which the mean is taken, above 0 and at most 1; a quarter in the paper.
@@ -41,7 +41,7 @@ class LeastConfidence(ScoringStrategy):
 
     def score(self, probabilities: torch.Tensor, *, progress: float) -> float:
         """The score, 0 to 1 - 1/C; see :class:`common.query.Strategy`."""
-        voxels = confidence(probabilities).flatten()
+        voxels = highest_probability(probabilities).flatten()
         lowest = voxels.topk(max(int(self.share * voxels.numel()), 1), largest=False, sorted=False).values
         return 1 - lowest.mean(dtype=torch.float64).item()
 

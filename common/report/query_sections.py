@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from common.annotations import SelectionEntry
+from common.annotations import TrustEntry
 from common.pseudo_labels import select_reliable
 from common.report.elements import Cell, count, figure, folded, table
 from common.report.query_figures import ROWS, Point, in_ranks, most_trusted, ranked, scatter, trusted_by_round
@@ -140,11 +140,11 @@ def _numbers(scan: QueriedScan) -> list[str]:
     return [f"{it:.4g}" if math.isfinite(it) else "–" for it in (scan.score, *scan.numbers.values())]
 
 
-def _trusted_of(one: SelectionEntry) -> str:
+def _trusted_of(one: TrustEntry) -> str:
     return f"{len(one.selected)} of {count(len(one.scans), 'scan')}"
 
 
-def _changes(rounds: Sequence[SelectionEntry]) -> list[list[Cell]]:
+def _changes(rounds: Sequence[TrustEntry]) -> list[list[Cell]]:
     """A row a round: how many scans it trusted, and how many joined and left since the round before."""
     rows: list[list[Cell]] = []
     for before, one in zip([None, *rounds], rounds, strict=False):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from common.annotations import LedgerEntry, SelectionEntry
+from common.annotations import LedgerEntry, TrustEntry
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class RunRecord:
     ledger: tuple[LedgerEntry, ...] = ()
     scores: tuple[ScanScore, ...] = ()
     query: tuple[QueriedScan, ...] = ()
-    selection: tuple[SelectionEntry, ...] = ()
+    selection: tuple[TrustEntry, ...] = ()
 
     def lines(self, kind: str) -> list[Mapping[str, Any]]:
         """The log's lines of one kind: ``train``, ``validation`` or ``round``."""

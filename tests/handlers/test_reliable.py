@@ -49,7 +49,7 @@ def test_confident_scans_near_to_a_labelled_one_are_taken(tmp_path):
     handler = handler_of(tmp_path)
     play(handler, POOL)
     ledger = Ledger(tmp_path)
-    (selection,) = ledger.selections
+    (selection,) = ledger.trust_entries
     assert selection.round == 1 and selection.iteration == 7 and selection.selected == ["near"]
     assert selection.scans.keys() == {"near", "far", "unsure", "neither"}
     assert selection.scans["near"].distance == pytest.approx(1 - np.cos(0.1), abs=1e-5)
@@ -81,9 +81,9 @@ def test_a_scan_that_is_reliable_no_more_is_blanked(tmp_path):
     later = [scan_of("near", 0.51, 1.9), *(scan for scan in POOL if scan.scan != "near")]
     play(handler, later, number=2)
     assert (AnnotationStore(tmp_path).read("pseudo_label", "near") == 255).all()
-    assert ["near" in selection.selected for selection in Ledger(tmp_path).selections] == [True, False]
+    assert ["near" in selection.selected for selection in Ledger(tmp_path).trust_entries] == [True, False]
     play(handler, POOL, number=1)
-    assert [selection.round for selection in Ledger(tmp_path).selections] == [1]
+    assert [selection.round for selection in Ledger(tmp_path).trust_entries] == [1]
 
 
 def test_unsure_voxels_are_left_out(tmp_path):
@@ -122,7 +122,7 @@ def test_components_are_those_of_each_class(tmp_path):
 
 def test_a_pool_that_is_labelled_altogether(tmp_path):
     play(handler_of(tmp_path), POOL[:1])
-    assert [selection.scans for selection in Ledger(tmp_path).selections] == [{}]
+    assert [selection.scans for selection in Ledger(tmp_path).trust_entries] == [{}]
 
 
 def test_bad_arguments(tmp_path):
