@@ -17,7 +17,7 @@ from common.annotations.ledger import Ledger
 from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Scan
-from common.handlers.pool import PoolInference, PoolScan
+from common.handlers.pool import PoolInference, PoolScan, of_all_processes
 from common.query import Candidates, Strategy
 
 logger = logging.getLogger(__name__)
@@ -122,8 +122,8 @@ class ActiveQueryHandler:
         """Chooses, and asks for the annotations."""
         if any(entry.round == number for entry in self.ledger.entries):
             return
-        measures, features = merge(self._measures), merge(self._features)
-        self._suggestions = merge(self._suggestions)
+        measures, features = of_all_processes(self._measures), of_all_processes(self._features)
+        self._suggestions = of_all_processes(self._suggestions)
         candidates = Candidates(
             measures,
             number=min(self.per_round, self.budget - self.ledger.budget_used, len(measures)),
@@ -163,12 +163,3 @@ class ActiveQueryHandler:
             return
         self.ledger.reload()
         logger.info("round %d: annotated %s (%s)", self._round, ", ".join(chosen), strategy)
-
-
-def merge(mine: dict) -> dict:
-    """The union of all processes' dictionaries."""
-    if idist.get_world_size() == 1:
-        return mine
-    parts: list = [None] * idist.get_world_size()
-    torch.distributed.all_gather_object(parts, mine)
-    return {key: entry for part in parts for key, entry in sorted(part.items())}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, EventEnum, Events
 from monai.data import MetaTensor
@@ -16,6 +17,8 @@ from common.annotations.streams import ScanDataset
 from common.engines.inferer import ProbabilityInferer
 from common.engines.scans import each_scan
 from common.query.prediction import Prediction
+
+Item = TypeVar("Item")
 
 
 class RoundEvents(EventEnum):
@@ -176,3 +179,9 @@ class PoolInference:
         else:
             probabilities, features = self.inferer(plain[None], self.network)[0], None
         return PoolScan(scan=scan, image=plain, probabilities=probabilities, affine=image.affine, features=features)
+
+
+def of_all_processes(mine: Mapping[str, Item]) -> dict[str, Item]:
+    """Joins what each process found of its own scans, by scan."""
+    parts: Any = idist.all_gather(mine)
+    return {scan: found for part in parts for scan, found in part.items()}

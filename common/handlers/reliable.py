@@ -17,8 +17,7 @@ from common.annotations.store import AnnotationStore
 from common.annotations.trust import ScanTrust, TrustEntry
 from common.checks import check_largest_volumes
 from common.cohort.volumes import open_nifti
-from common.handlers.active_query import merge
-from common.handlers.pool import PoolInference, PoolScan
+from common.handlers.pool import PoolInference, PoolScan, of_all_processes
 from common.pseudo_labels import nearest_distance, region_confidence, select_reliable
 
 logger = logging.getLogger(__name__)
@@ -108,7 +107,7 @@ class ReliablePseudoLabels:
 
     def end(self, engine: Engine, number: int) -> None:
         """Selects, and puts the pseudo-labels where training reads them."""
-        features, confidence = merge(self._features), merge(self._confidence)
+        features, confidence = of_all_processes(self._features), of_all_processes(self._confidence)
         labelled = [features[scan] for scan in sorted(features) if self.ledger.is_labelled(scan)]
         distance = nearest_distance({scan: features[scan] for scan in confidence}, labelled)
         self.selected = select_reliable(
