@@ -1,4 +1,4 @@
-"""Dense labels of some scans, before training starts."""
+"""Dense labels for some scans, before training starts."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ logger = logging.getLogger(__name__)
 def annotate_densely(
     cohort: Cohort, *, ledger: Ledger, store: AnnotationStore, number: int | None = None, leave_unlabelled: bool = False
 ) -> list[str]:
-    """Labels the first training scans densely, as the semi-supervised literature does; the rest counts as unlabelled.
+    """Labels the first training scans densely, as the semi-supervised literature does; the others count as unlabelled.
 
-    Doing it again changes nothing. Warns of each class that no labelled scan has.
+    Doing it again changes nothing. A warning names each class that is in no labelled scan.
 
     Args:
-        cohort: whose training scans they are.
-        ledger: records them, as round 0.
-        store: gets their dense labels.
-        number: of scans, the first ones that have a label; None for all of them.
-        leave_unlabelled: whether some training scan must be left without a label.
+        cohort: Cohort whose training scans are labelled.
+        ledger: Ledger that records them, as round 0.
+        store: Store that gets their dense labels.
+        number: Number of scans to label, the first ones that have a label; None for all of them.
+        leave_unlabelled: Whether at least one training scan must stay without a label.
 
     Returns:
-        Their ids, in the datalist's order.
+        Ids of the labelled scans, in the datalist's order.
 
     Raises:
-        ValueError: if too few scans have a label, none is left unlabelled where some must be, or the ledger has
-            annotated other scans.
-        CohortError: if a label is empty or cannot be read.
+        ValueError: If too few scans have a label, none is left unlabelled although one must be, or the ledger has
+            other annotated scans.
+        CohortError: If a label is empty or cannot be read.
     """
     available = [scan for scan in cohort.training if scan.label is not None]
     if not available:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import ignite.distributed as idist
 import numpy as np
@@ -108,7 +108,11 @@ class ScanDataset(CacheDataset):
 
     A :py:class:`monai.data.CacheDataset` whose index is a :py:data:`Draw`: the seed decides all random transforms of
     the item, whichever process makes it. A position alone gives the item after its deterministic transforms.
+    Cached items are not copied by default, since random transforms here leave their input as it is.
     """
+
+    def __init__(self, data: Sequence[Any], transform: Any = None, **settings: Any) -> None:
+        super().__init__(data, transform, **({"copy_cache": False} | settings))
 
     def __getitem__(self, index: Draw | int) -> dict:  # type: ignore[override]
         if isinstance(index, int):

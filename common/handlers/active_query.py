@@ -1,4 +1,4 @@
-"""Asks for annotations: some scans at random at first, then those that the strategy chooses."""
+"""The query in rounds: some scans are annotated at random first, then those that a strategy chooses."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ logger = logging.getLogger(__name__)
 class ActiveQueryHandler:
     """Spends an annotation budget: ``initial`` scans at random, then ``per_round`` scans at each round (FM-ABS).
 
-    Everything it decides is in the ledger, from which a run that is started again goes on. If an annotator cannot
-    deliver yet, training ends cleanly; the same command goes on when the annotations are there.
+    Everything it decides is in the ledger, from which a run that is started again resumes. If an annotator cannot
+    deliver yet, training ends cleanly; the same command resumes it when the annotations are there.
 
     Args:
-        pool: whose pass feeds this handler.
-        strategy: scores scans and chooses some.
-        annotator: turns scans into annotations.
-        ledger: what has been annotated.
-        store: where annotations go.
-        scans: of the pool.
-        budget: scans that may be annotated in all.
-        initial: scans annotated before training, chosen at random.
-        per_round: scans annotated at a round.
-        seed: of the random choices.
+        pool: The inference over the pool that shows this handler each scan.
+        strategy: The strategy that chooses scans.
+        annotator: Who annotates them.
+        ledger: Record of what has been annotated.
+        store: Store that gets the annotations.
+        scans: The scans of the pool.
+        budget: Number of scans that may be annotated in all.
+        initial: Number of scans annotated before training, chosen at random.
+        per_round: Number of scans annotated at each round.
+        seed: Seed of the random choices.
 
     Raises:
-        ValueError: if budget, initial and pool do not fit, or the strategy needs features that the pool does not give.
+        ValueError: If budget, initial and pool do not fit, or the strategy needs features that the pool does not give.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class ActiveQueryHandler:
         self._features: dict[str, torch.Tensor] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Listens to the pool's pass, and asks for the first annotations when training starts."""
+        """Listens to the pool's rounds, and has the first scans annotated when training starts."""
         self.pool.listen(self)
         engine.add_event_handler(Events.STARTED, self.start)
 
@@ -108,7 +108,7 @@ class ActiveQueryHandler:
         self._measures, self._suggestions, self._features = {}, {}, {}
 
     def visit(self, scan: PoolScan) -> None:
-        """Scores one scan, if it is not annotated yet; keeps the features of all, if the strategy needs them."""
+        """Assesses a scan that is not annotated yet; keeps every scan's features if the strategy needs them."""
         if self.strategy.needs_features:
             self._features[scan.scan] = scan.pooled.cpu()
         if self.ledger.is_labelled(scan.scan):
@@ -119,7 +119,7 @@ class ActiveQueryHandler:
             self._suggestions[scan.scan] = middle_slices(prediction)
 
     def end(self, engine: Engine, number: int) -> None:
-        """Chooses, and asks for the annotations."""
+        """Chooses scans and has them annotated."""
         if any(entry.round == number for entry in self.ledger.entries):
             return
         measures, features = of_all_processes(self._measures), of_all_processes(self._features)
@@ -140,7 +140,7 @@ class ActiveQueryHandler:
     def _annotate(
         self, engine: Engine, chosen: Sequence[str], *, strategy: str, scores: Mapping[str, float] | None = None
     ) -> None:
-        """Collects the annotations on the first process; the others read them from the disk."""
+        """Has scans annotated by the first process; the others read the result from disk."""
         pending = False
         if idist.get_rank() == 0:
             try:

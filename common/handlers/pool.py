@@ -1,4 +1,4 @@
-"""One pass of inference over the pool at every round, for all who need it."""
+"""One pass of inference over the pool at every round, shared by all handlers that need it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 
 class RoundEvents(EventEnum):
-    """Fired by the trainer around a round, so that a checkpoint stands before and after it."""
+    """Events before and after a round, at which a checkpoint is saved."""
 
     ROUND_STARTED = "round_started"
     ROUND_COMPLETED = "round_completed"
@@ -32,8 +32,13 @@ class RoundEvents(EventEnum):
 class Rounds:
     """The iterations after which a round takes place: ``first``, ``first + every``, … up to ``last``.
 
+    Attributes:
+        first: Iteration of the first round.
+        every: Iterations from one round to the next.
+        last: Last iteration at which a round may take place.
+
     Raises:
-        ValueError: if ``first`` or ``every`` is below 1.
+        ValueError: If ``first`` or ``every`` is below 1.
     """
 
     first: int
@@ -69,34 +74,34 @@ class PoolScan(Prediction):
 
 
 class RoundListener(Protocol):
-    """What a handler that lives on the pool's pass implements."""
+    """A handler that acts on the pool's inference."""
 
     def begin(self, engine: Engine, number: int) -> None:
-        """A round begins."""
+        """Called when a round begins."""
 
     def visit(self, scan: PoolScan) -> None:
-        """One scan of the pool (on this process, when several share the pool)."""
+        """Called for each scan of the pool, or for this process's share of them."""
 
     def end(self, engine: Engine, number: int) -> None:
-        """All scans have been visited."""
+        """Called when all scans have been visited."""
 
 
 class PoolInference:
     """Runs the teacher over the pool at every round and shows each scan to its listeners.
 
-    Streams: one scan's probabilities are in memory at a time. Several processes share the scans out.
+    One scan's probabilities are in memory at a time. Several processes share the scans out.
 
     Args:
-        dataset: the pool, images cached.
-        network: the teacher.
-        inferer: gives probabilities ``[1, C, H, W, D]`` of a whole scan, e.g. ``ProbabilityInferer``.
-        rounds: when.
-        device: on which to run.
-        progress: whether to show a progress bar.
-        features: whether to give the teacher's last features too, in the same pass.
+        dataset: The pool, with cached images.
+        network: The teacher.
+        inferer: Inferer that gives probabilities ``[1, C, H, W, D]`` of a whole scan, e.g. ``ProbabilityInferer``.
+        rounds: Iterations at which a round takes place.
+        device: Device on which to run.
+        progress: Whether to show a progress bar.
+        features: Whether to give features of the teacher too, in the same pass.
 
     Raises:
-        ValueError: if features are wanted of an inferer other than ``ProbabilityInferer``.
+        ValueError: If features are wanted of an inferer other than ``ProbabilityInferer``.
     """
 
     def __init__(
@@ -127,7 +132,7 @@ class PoolInference:
         self.listeners.append(listener)
 
     def attach(self, engine: Engine) -> None:
-        """Rounds follow the iterations; one that was interrupted is made up for when training starts again."""
+        """Runs rounds after the iterations that are due; an interrupted round is run when training starts again."""
         engine.register_events(*RoundEvents)
         engine.add_event_handler(Events.STARTED, self)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)

@@ -1,4 +1,4 @@
-"""Pseudo-labels of the scans whose prediction can be trusted, chosen anew at every round."""
+"""Pseudo-labels of the scans whose prediction can be trusted, selected again at every round."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ class ReliablePseudoLabels:
     At every round an unlabelled scan has its teacher's prediction as its pseudo-label if its confidence is in the upper
     part and its distance to the nearest labelled scan in the lower part of all unlabelled scans
     (:func:`common.pseudo_labels.select_reliable`); the others have none. Voxels of low confidence are 255; what
-    anatomy rules out, by the number of an organ's components, becomes background. The ledger records the selection with
-    its numbers.
+    anatomy rules out, by the number of an organ's components, becomes background. The ledger records the selected scans
+    with these numbers.
 
     Args:
-        pool: whose pass feeds this handler; must give features.
-        ledger: tells which scans are labelled, and keeps the selections.
-        store: where pseudo-labels go.
-        confidence_quantile: τ_c.
-        distance_quantile: τ_d.
-        threshold: voxels whose likeliest class has a lower probability become 255; 0 to 1.
-        largest_volumes: 3D components of a class that a pseudo-label keeps, largest first; all by default. The voxels
-            of the others become background, however confident the teacher was.
+        pool: The inference over the pool that shows this handler each scan; it must give features.
+        ledger: Ledger that tells which scans are labelled, and records which are trusted.
+        store: Store that gets the pseudo-labels.
+        confidence_quantile: Quantile τ_c that a scan's confidence must reach.
+        distance_quantile: Quantile τ_d that a scan's distance must not exceed.
+        threshold: Probability, 0 to 1: voxels whose likeliest class has a lower one become 255.
+        largest_volumes: Number of 3D components of a class that a pseudo-label keeps, largest first; all by default.
+            The voxels of the others become background, however confident the teacher was.
 
     Attributes:
-        selected: the scans that have a pseudo-label since the last round; when a run goes on, those of its last one.
+        selected: Ids of the scans that have had a pseudo-label since the last round, also in a resumed run.
 
     Raises:
-        ValueError: if the pool gives no features, or the threshold or `largest_volumes` is out of its range.
+        ValueError: If the pool gives no features, or the threshold or `largest_volumes` is out of its range.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class ReliablePseudoLabels:
         self._confidence: dict[str, float] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Listens to the pool's pass; to be attached after what restores the pool's state."""
+        """Listens to the pool's rounds; attach it after what restores the pool's state."""
         self.pool.listen(self)
         engine.add_event_handler(Events.STARTED, self.start)
 
     def start(self) -> None:
-        """Goes on with the selection of the last round that this run completed."""
+        """Takes up the scans that the last completed round selected."""
         rounds = {one.round: one.selected for one in self.ledger.trust_entries}
         self.selected = rounds.get(self.pool.completed, [])
 
@@ -93,7 +93,7 @@ class ReliablePseudoLabels:
         self._features, self._confidence = {}, {}
 
     def visit(self, scan: PoolScan) -> None:
-        """Takes a scan's features and, if it is not labelled, its confidence and a candidate for its pseudo-label."""
+        """Keeps a scan's features and, if it is not labelled, its confidence and a candidate for its pseudo-label."""
         highest, label = scan.probabilities.max(dim=0)
         self._features[scan.scan] = scan.pooled.cpu()
         if self.ledger.is_labelled(scan.scan):
@@ -106,7 +106,7 @@ class ReliablePseudoLabels:
         self.candidates.write("pseudo_label", scan.scan, candidate.cpu().numpy(), scan.affine.cpu().numpy())
 
     def end(self, engine: Engine, number: int) -> None:
-        """Selects, and puts the pseudo-labels where training reads them."""
+        """Selects scans, and puts their pseudo-labels where training reads them."""
         features, confidence = of_all_processes(self._features), of_all_processes(self._confidence)
         labelled = [features[scan] for scan in sorted(features) if self.ledger.is_labelled(scan)]
         distance = nearest_distance({scan: features[scan] for scan in confidence}, labelled)
@@ -119,10 +119,10 @@ class ReliablePseudoLabels:
         if idist.get_rank() == 0:
             for scan in sorted(confidence):
                 self._publish(scan, scan in self.selected)
-            rated = {
+            found = {
                 scan: ScanTrust(confidence[scan], distance[scan], scan in self.selected) for scan in sorted(confidence)
             }
-            self.ledger.add_trust(TrustEntry(number, engine.state.iteration, rated))
+            self.ledger.add_trust(TrustEntry(number, engine.state.iteration, found))
         idist.barrier()
         engine.state.metrics["reliable_scans"] = len(self.selected)
         logger.info(
@@ -134,7 +134,7 @@ class ReliablePseudoLabels:
         )
 
     def _publish(self, scan: str, selected: bool) -> None:
-        """Moves a candidate into its place, or blanks what is there: workers may be reading it."""
+        """Moves a candidate into its place, or blanks a former label, which workers may be reading."""
         candidate = self.candidates.path("pseudo_label", scan)
         place = self.store.path("pseudo_label", scan)
         if selected:

@@ -1,4 +1,4 @@
-"""Pseudo-labels of whole scans: how sure a model is of them, which of them to trust, and where they are kept."""
+"""Pseudo-labels of whole scans: how confident a model is of them, which to trust, and the folder that keeps them."""
 
 from common.pseudo_labels.agreement import ViewAgreement, view_agreement
 from common.pseudo_labels.files import PseudoLabelFolder, take_pseudo_labels

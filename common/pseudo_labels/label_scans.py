@@ -1,4 +1,4 @@
-"""Labels scans by a network, under several augmentations, with a confidence."""
+"""Labels scans with a network under several augmentations, and gives each label a confidence."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ from common.pseudo_labels.files import PseudoLabelFolder
 class PseudoLabelling:
     """Writes a pseudo-label for every scan, with its confidence (SFR, SFR+).
 
-    One scan is in memory at a time; scans that the folder has are not labelled again.
+    One scan is in memory at a time; scans that are in the folder already are skipped.
 
     Args:
-        dataset: items with `image` `[channels, H, W, D]` in RAS orientation and `scan`, the id.
-        network: on the device.
-        inferer: gives probabilities of a whole scan.
-        folder: where they go.
-        views: how the stitched image is turned; the label is the mean's, the confidence is of their agreement.
-        device: on which to run.
-        dilation: see `view_agreement`.
-        refine: makes a better label map of an image and the network's, e.g. by an embedded generalist that it prompts;
-            not in the paper, for networks that were trained from nothing. A scan's confidence is then multiplied by
+        dataset: Dataset of items with `image` `[channels, H, W, D]` in RAS orientation and `scan`, the id.
+        network: The network, on the device.
+        inferer: Inferer that gives probabilities of a whole scan.
+        folder: Folder that gets the pseudo-labels.
+        views: Ways in which the stitched image is turned. The label is that of their mean, the confidence that of
+            their agreement.
+        device: Device on which to run.
+        dilation: Voxels by which the foreground is dilated for the scan's confidence; see `view_agreement`.
+        refine: Improves the network's label map of an image, e.g. by an embedded generalist that it prompts; not in the
+            paper, for networks that were trained from scratch. A scan's confidence is then multiplied by
             `agreed_share`.
 
     Raises:
-        ValueError: if there is no view, or the folder's labels were made by another network or with other settings.
+        ValueError: If there is no view, or the folder's labels were made by another network or with other settings.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class PseudoLabelling:
 
     @torch.no_grad()
     def run(self) -> dict[str, float]:
-        """Labels what is not labelled yet; gives the confidence of every scan."""
+        """Labels the scans that have no label yet; gives the confidence of every scan."""
         missing = [item["scan"] for item in self.dataset.data if item["scan"] not in self.folder.scans]
         first = idist.get_rank() == 0
         for scan, image in each_scan(
@@ -98,7 +99,7 @@ class PseudoLabelling:
 
 
 def agreed_share(label: torch.Tensor) -> float:
-    """Foreground by foreground and abstentions (255) together: how far the views of a refined label agree, 0..1."""
+    """Share of the foreground and abstentions (255) that is foreground: how far a refined label's views agree, 0..1."""
     abstained = int((label == IGNORE_INDEX).sum())
     foreground = int((label > 0).sum()) - abstained
     return foreground / max(1, foreground + abstained)

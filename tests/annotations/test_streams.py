@@ -111,7 +111,7 @@ def test_items_depend_on_the_seed_alone_and_the_image_is_made_once():
         return torch.full((1, 2, 2, 2), float(number))
 
     transform = Compose([Lambdad("image", load), Count(), RandGaussianNoised("image", prob=1.0, std=0.5)])
-    dataset = ScanDataset([{"image": 0}, {"image": 1}], transform=transform, copy_cache=False, progress=False)
+    dataset = ScanDataset([{"image": 0}, {"image": 1}], transform=transform, progress=False)
     first = dataset[(1, 42)]["image"].clone()
     dataset[(0, 7)]
     torch.testing.assert_close(dataset[(1, 42)]["image"], first)
