@@ -36,7 +36,7 @@ from common.engines import BottleneckInferer
 from common.files import read_json
 from common.losses import PartialDiceCELoss
 from common.prepare import phantom_volume
-from common.query.one_shot import ActiveSourceFree, Assessment, Prediction, adapt_normalisation
+from common.query import ActiveSourceFree, Candidates, Prediction, adapt_normalisation
 from common.schedules import PolynomialDecay
 
 GROUPS = ("source", "unlike_source", "hard_organ", "hard_background")
@@ -125,30 +125,26 @@ def measure(network: nn.Module, image: Tensor, label: Tensor) -> Measured:
     def predict(model: nn.Module) -> Prediction:
         return Prediction(*(found[0] for found in inferer.with_features(image[None], model)))
 
-    def adapt() -> Prediction:
-        steps, rate = QUERY["adaptation_steps"], QUERY["adaptation_rate"]
-        return predict(adapt_normalisation(network, image[None], steps=steps, learning_rate=rate))
-
     plain = predict(network)
-    found = ActiveSourceFree(feature_weight=QUERY["feature_weight"]).assess(plain, adapt)
+    steps, rate = QUERY["adaptation_steps"], QUERY["adaptation_rate"]
+    adapted = predict(adapt_normalisation(network, image[None], steps=steps, learning_rate=rate))
+    found = ActiveSourceFree(feature_weight=QUERY["feature_weight"]).assess(plain, adapted=adapted)
     overlap = (plain.foreground & (label[0] != 0)).sum()
     return Measured(
         dice=(2 * overlap / (plain.foreground.sum() + label.sum())).item(),
-        divergence=found.numbers["divergence"],
-        difficulty=found.numbers["difficulty"],
+        divergence=found["divergence"],
+        difficulty=found["difficulty"],
         entropy=torch.special.entr(plain.probabilities).sum(dim=0).mean().item() / math.log(2),
-        features=found.features,
+        features=plain.pooled,
     )
 
 
 def picked(groups: Groups, number: int) -> dict[str, int]:
     """Number of scans of each group among the query's first picks, if DKD alone decides."""
-    scans = {
-        f"{group} {place}": Assessment({"divergence": it.divergence, "difficulty": it.difficulty}, it.features, 0)
-        for group, members in groups.items()
-        for place, it in enumerate(members)
-    }
-    chosen = [pick.scan for pick in ActiveSourceFree(weight=1, shortlist=0).choose(scans, number)]
+    scans = {f"{group} {place}": it for group, members in groups.items() for place, it in enumerate(members)}
+    measures = {scan: {"divergence": it.divergence, "difficulty": it.difficulty} for scan, it in scans.items()}
+    features = {scan: it.features for scan, it in scans.items()}
+    chosen = ActiveSourceFree(weight=1, shortlist=0).choose(Candidates(measures, number, features=features))
     return {group: sum(scan.split()[0] == group for scan in chosen) for group in groups}
 
 

@@ -12,7 +12,7 @@ The tables of FILE are pasted into ``docs/results.md``.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -35,7 +35,8 @@ from torch import Tensor, nn
 from common.cohort import Cohort
 from common.files import read_checkpoint
 from common.networks import load_pretrained
-from common.query.one_shot import ActiveSourceFree, Assessment, SampleStrategy, sample_strategy
+from common.query import ActiveSourceFree, Candidates, Strategy, strategy
+from common.query.one_shot import Assessment
 
 BUDGET = 4
 POOL = 48
@@ -45,14 +46,14 @@ VOXELS = 12000
 FOREGROUND = 1500
 """Number of further voxels per scan, from its foreground, that a probe learns from."""
 LAYERS = ("decoder1", "decoder2", "decoder3", "decoder4")
-STRATEGIES: dict[str, Callable[[int], SampleStrategy]] = {
-    "random": lambda seed: sample_strategy("random", seed=seed),
-    "highest scores of ASSFT (shortlist 0)": lambda _: ActiveSourceFree(shortlist=0),
-    "highest difficulty alone": lambda _: ActiveSourceFree(0, shortlist=0),
-    "highest divergence x novelty alone": lambda _: ActiveSourceFree(1, shortlist=0),
-    "ASSFT (shortlist 0.75)": lambda _: ActiveSourceFree(),
-    "coreset": lambda seed: sample_strategy("coreset", seed=seed),
-    "typicality": lambda seed: sample_strategy("typicality", seed=seed),
+STRATEGIES: dict[str, Strategy] = {
+    "random": strategy("random"),
+    "highest scores of ASSFT (shortlist 0)": ActiveSourceFree(shortlist=0),
+    "highest difficulty alone": ActiveSourceFree(0, shortlist=0),
+    "highest divergence x novelty alone": ActiveSourceFree(1, shortlist=0),
+    "ASSFT (shortlist 0.75)": ActiveSourceFree(),
+    "coreset": strategy("coreset"),
+    "typicality": strategy("typicality"),
 }
 ABOUT = (
     f"Left-atrium scans at half resolution, {BUDGET} chosen of {POOL} (drawn {{repeats}} times from the pool's 64 for "
@@ -84,8 +85,8 @@ def main(
     for seed in map(int, words(seeds)):
         probe = Probe(cohort, folder / f"pretrained_{seed}" / "pretrained.pt")
         assessed = {scan: _assessment(folder / f"assft_query_{seed}" / f"{scan}.pt") for scan in probe.scans}
-        for name, strategy in STRATEGIES.items():
-            dice = [_one(probe, assessed, strategy, repeat) for repeat in range(repeats)]
+        for name, query in STRATEGIES.items():
+            dice = [_one(probe, assessed, query, repeat) for repeat in range(repeats)]
             scores[name].append(float(np.mean(dice)))
     text = _table(scores, seeds, repeats)
     print(text)
@@ -168,13 +169,12 @@ def _assessment(path: Path) -> Assessment:
     return Assessment(**{name: it for name, it in content.items() if name != "made_by"})
 
 
-def _one(
-    probe: Probe, assessed: Mapping[str, Assessment], strategy: Callable[[int], SampleStrategy], repeat: int
-) -> float:
+def _one(probe: Probe, assessed: Mapping[str, Assessment], query: Strategy, repeat: int) -> float:
     scans = sorted(np.random.default_rng(repeat).permutation(sorted(assessed))[:POOL].tolist())
-    # No scores of other strategies are needed: those here choose by features or by chance.
-    pool = {scan: Assessment({"score": 0.0} | assessed[scan].numbers, assessed[scan].features, 0) for scan in scans}
-    return probe.dice([rating.scan for rating in strategy(repeat).choose(pool, BUDGET)])
+    # What other strategies would measure is not needed: those here go by features, or by chance.
+    measures = {scan: {"score": 0.0} | assessed[scan].numbers for scan in scans}
+    features = {scan: assessed[scan].features for scan in scans}
+    return probe.dice(query.choose(Candidates(measures, BUDGET, seed=repeat, features=features)))
 
 
 def _table(scores: Mapping[str, list[float]], seeds: str, repeats: int) -> str:

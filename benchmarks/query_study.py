@@ -38,7 +38,7 @@ from common.query import STRATEGIES
 
 HERE = Path(__file__).resolve().parent
 BUNDLE = "assft_adapt"
-ALL = ("assft", *STRATEGIES)
+ALL = tuple(STRATEGIES)
 PRETRAIN = read_json(HERE / "query_study/pretrain.json")
 TRAIN = str(HERE / "query_study/train.json")
 
@@ -87,7 +87,7 @@ def main(
         output_dir: Folder that gets a folder STRATEGY_BUDGET_SEED for each run.
         dataset_dir: Folder of a cohort with labels of all scans; by default 48 phantoms in the pool and 12 for testing.
         pretrained: File of the network's weights; by default one is pre-trained on phantoms for each seed.
-        strategies: Strategies, comma-separated: assft and those in ``common.query.STRATEGIES``.
+        strategies: Strategies, comma-separated, of those in ``common.query.STRATEGIES``.
         budgets: Numbers of scans to label, comma-separated.
         seeds: Seeds of the runs, comma-separated.
         settings: JSON file with settings for the bundle's train.json.

@@ -59,7 +59,9 @@ def main(
         for name, terms in zip(seconds, ([], [precomputed]), strict=True):
             seconds[name].append(_seconds(network, batch, [supervised, *terms, companion], steps))
     generalist = StitchedSam(KINDS[sam].build())
-    online = _seconds(network, batch, [supervised, OnlinePseudoLabelTerm(generalist, Loss(), labelled=2), companion], 1)
+    online = _seconds(
+        network, batch, [supervised, OnlinePseudoLabelTerm(generalist, Loss(), batch_labelled=2), companion], 1
+    )
     before = statistics.median(seconds["precomputed"])
     ratio = statistics.median(a / b for a, b in zip(seconds["precomputed"], seconds["mean teacher"], strict=True))
     print(f"mean teacher                 {statistics.median(seconds['mean teacher']):8.3f} s")

@@ -105,7 +105,7 @@ def _loader(dataset_dir: str | None, folder: Path, roi: list[int]) -> DataLoader
             RandAxisFlipd(KEYS, prob=0.67),
         ]
     )
-    dataset = ScanDataset([scan.item() for scan in cohort.training], transform=transform, copy_cache=False)
+    dataset = ScanDataset([scan.item() for scan in cohort.training], transform=transform)
     return DataLoader(dataset, batch_sampler=TwoStreamSampler([scan.id for scan in cohort.training], ledger))
 
 

@@ -10,7 +10,7 @@ from common.annotations.oracle import OracleAnnotator
 from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
 from common.annotations.streams import ScanDataset, TwoStreamSampler
-from common.annotations.trust import RatedScan, SelectionEntry
+from common.annotations.trust import ScanTrust, TrustEntry
 
 __all__ = [
     "Annotation",
@@ -22,10 +22,10 @@ __all__ = [
     "LedgerEntry",
     "LoadAnnotationsd",
     "OracleAnnotator",
-    "RatedScan",
     "ScanDataset",
-    "SelectionEntry",
+    "ScanTrust",
     "Suggestions",
+    "TrustEntry",
     "TwoStreamSampler",
     "annotate_and_record",
     "annotate_densely",

@@ -1,4 +1,4 @@
-"""What an annotator gives back for a scan."""
+"""What an annotator is, and what it gives back for a scan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common import IGNORE_INDEX
 from common.cohort.cohort import Scan
 
 Suggestions = Mapping[str, Mapping[str, int]]
-"""Scan id to the slice to annotate in each view, as indices of the scan's RAS grid."""
+"""For each scan's id, the slice to annotate in each view, as an index of the scan's RAS grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,10 +20,10 @@ class Annotation:
     """The annotation of one scan.
 
     Attributes:
-        array: uint8 ``[H, W, D]`` on the scan's RAS grid; 0 background, 1..K classes, 255 not annotated.
-        affine: of that grid, 4x4, to millimetres.
-        slices: index of the annotated slice of each view; None for a dense label.
-        annotator: who made it.
+        array: Label map, uint8 ``[H, W, D]`` on the scan's RAS grid; 0 background, 1..K classes, 255 not annotated.
+        affine: Affine of that grid, 4x4, to millimetres.
+        slices: Index of the annotated slice of each view; None for a dense label.
+        annotator: Name of the annotator that made it.
     """
 
     array: np.ndarray
@@ -38,22 +38,26 @@ class Annotation:
 
 
 class Annotator(Protocol):
-    """Whoever annotates scans on request."""
+    """Annotates scans on request.
+
+    Attributes:
+        name: Name that the ledger records.
+    """
 
     name: str
 
     def requested(self, round: int) -> list[str] | None:
-        """Ids of the scans that a round has asked for and still waits for; None if there is no such request."""
+        """Ids of the scans that a round has requested and still waits for; None if there is no such request."""
         ...
 
     def annotate(
         self, scans: Sequence[Scan], *, round: int, suggestions: Suggestions | None = None
     ) -> dict[str, Annotation]:
-        """Annotations of all ``scans`` by id.
+        """Annotates scans and returns the annotation of each by the scan's id.
 
         Args:
-            scans: to annotate.
-            round: of the query that chose them.
-            suggestions: slices worth annotating.
+            scans: Scans to annotate.
+            round: Number of the round that chose them.
+            suggestions: Slices worth annotating.
         """
         ...

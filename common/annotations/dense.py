@@ -1,4 +1,4 @@
-"""Dense labels of some scans, before training starts."""
+"""Dense labels for some scans, before training starts."""
 
 from __future__ import annotations
 

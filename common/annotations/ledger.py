@@ -1,4 +1,4 @@
-"""What has been annotated: when, why, at what cost; and which scans were selected to learn from their prediction."""
+"""The record of a run: what was annotated when, why and at what cost, and which predictions were trusted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from common.annotations.trust import SelectionEntry, parse_selections
+from common.annotations.trust import TrustEntry, parse_trust
 from common.files import read_json, write_json
 
 VERSION = 1
@@ -24,15 +24,15 @@ class LedgerEntry:
     """One annotated scan.
 
     Attributes:
-        scan: its id.
-        round: of the query that chose it; 0 is the initial choice.
-        iteration: of the training at that time.
-        strategy: that chose it, e.g. "her" or "random".
-        score: the strategy's, if it gave one.
-        slices: index of the annotated slice of each view on the scan's RAS grid; None for a dense label.
-        voxels: number of annotated voxels.
-        annotator: e.g. "oracle" or "folder".
-        time: ISO 8601, UTC; now by default.
+        scan: The scan's id.
+        round: Number of the round that chose it; 0 is the initial choice.
+        iteration: Iteration of the training at that time.
+        strategy: Name of the strategy that chose it, e.g. "her" or "random".
+        score: The strategy's score, if it gave one.
+        slices: Index of the annotated slice of each view on the scan's RAS grid; None for a dense label.
+        voxels: Number of annotated voxels.
+        annotator: Name of the annotator, e.g. "oracle" or "folder".
+        time: When the entry was made, ISO 8601 in UTC; now by default.
     """
 
     scan: str
@@ -53,33 +53,33 @@ class LedgerEntry:
 
 
 class Ledger:
-    """The record of all annotations of a run, from which the labelled set is derived, and of its selections.
+    """The record of a run's annotations, from which the labelled set is derived, and of the predictions it trusted.
 
-    A JSON file, rewritten atomically at every addition; it comes into being with the first one.
+    It is a JSON file, written at the first addition and rewritten atomically at every further one.
 
     Args:
-        path: the file, or the folder in which it is ``ledger.json``.
+        path: The file, or the folder that holds it as ``ledger.json``.
 
     Attributes:
-        entries: one an annotated scan, in the order of their annotation.
-        selections: one a round that chose which predictions to trust, in order; none in most methods.
+        entries: One entry per annotated scan, in the order of their annotation.
+        trust_entries: One entry per round that selected predictions to trust, in order; empty in most methods.
 
     Raises:
-        ValueError: if the file is there but is not a ledger of this version; it is never overwritten then.
+        ValueError: If the file exists but is not a ledger of this version; it is not overwritten then.
     """
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
         self.path = path if path.suffix == ".json" else path / "ledger.json"
         self.entries: list[LedgerEntry] = []
-        self.selections: list[SelectionEntry] = []
+        self.trust_entries: list[TrustEntry] = []
         self.reload()
 
     def reload(self) -> None:
-        """Reads the file again, as after another process has added to it."""
-        entries, selections = _parse(self.path, read_json(self.path)) if self.path.exists() else ([], [])
+        """Reads the file again, for example after another process has added to it."""
+        entries, trust = _parse(self.path, read_json(self.path)) if self.path.exists() else ([], [])
         _check_once(entries, self.path)
-        self.entries, self.selections = entries, selections
+        self.entries, self.trust_entries = entries, trust
 
     @property
     def labelled(self) -> list[str]:
@@ -93,12 +93,12 @@ class Ledger:
 
     @property
     def slices_used(self) -> int:
-        """Number of annotated slices; those of dense labels are not counted."""
+        """Number of annotated slices; dense labels do not count."""
         return sum(len(entry.slices or {}) for entry in self.entries)
 
     @property
     def rounds(self) -> int:
-        """Number of rounds so far, the initial one included: the next round's number."""
+        """Number of rounds so far, including the initial one; also the number of the next round."""
         return max((entry.round + 1 for entry in self.entries), default=0)
 
     def is_labelled(self, scan: str) -> bool:
@@ -106,40 +106,40 @@ class Ledger:
         return any(entry.scan == scan for entry in self.entries)
 
     def add(self, entries: LedgerEntry | Iterable[LedgerEntry]) -> None:
-        """Appends and saves: all of them or none.
+        """Appends entries and saves the file; either all are added or none.
 
         Raises:
-            ValueError: if a scan has been annotated before.
+            ValueError: If a scan has been annotated before.
         """
         added = [entries] if isinstance(entries, LedgerEntry) else list(entries)
         if not added:
             return
         together = self.entries + added
         _check_once(together, self.path)
-        self._save(together, self.selections)
+        self._save(together, self.trust_entries)
 
-    def select(self, selection: SelectionEntry) -> None:
-        """Appends a round's selection and saves; those of the same and later rounds, of an interrupted run, go."""
-        kept = [former for former in self.selections if former.round < selection.round]
-        self._save(self.entries, [*kept, selection])
+    def add_trust(self, entry: TrustEntry) -> None:
+        """Appends a round's entry and saves; entries of the same or later rounds, of an interrupted run, go."""
+        kept = [former for former in self.trust_entries if former.round < entry.round]
+        self._save(self.entries, [*kept, entry])
 
-    def _save(self, entries: list[LedgerEntry], selections: list[SelectionEntry]) -> None:
+    def _save(self, entries: list[LedgerEntry], trust: list[TrustEntry]) -> None:
         content: dict[str, Any] = {"version": VERSION, "entries": [_plain(entry) for entry in entries]}
-        if selections:
-            content["selections"] = [selection.plain() for selection in selections]
+        if trust:
+            content["selections"] = [entry.plain() for entry in trust]
         write_json(self.path, content)
-        self.entries, self.selections = entries, selections
+        self.entries, self.trust_entries = entries, trust
 
 
 def _plain(entry: LedgerEntry) -> dict[str, Any]:
-    """An entry as JSON takes it, NumPy's numbers turned into Python's."""
+    """An entry in JSON's types, with NumPy's numbers turned into Python's."""
     content = asdict(entry)
     content["score"] = None if entry.score is None else float(entry.score)
     content["slices"] = None if entry.slices is None else {view: int(index) for view, index in entry.slices.items()}
     return content | {name: int(content[name]) for name in ("round", "iteration", "voxels")}
 
 
-def _parse(path: Path, content: Any) -> tuple[list[LedgerEntry], list[SelectionEntry]]:
+def _parse(path: Path, content: Any) -> tuple[list[LedgerEntry], list[TrustEntry]]:
     version = content.get("version") if isinstance(content, dict) else None
     if version != VERSION:
         raise ValueError(
@@ -151,7 +151,7 @@ def _parse(path: Path, content: Any) -> tuple[list[LedgerEntry], list[SelectionE
     except (KeyError, OverflowError, TypeError, ValueError) as error:
         names = ", ".join(item.name for item in fields(LedgerEntry))
         raise ValueError(f"{path}: expected `entries` with {names}, found something else ({error}).") from error
-    return entries, parse_selections(content.get("selections", []), path)
+    return entries, parse_trust(content.get("selections", []), path)
 
 
 def _check_once(entries: list[LedgerEntry], path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Endless batches from two streams of scans: labelled ones and the rest."""
+"""Endless batches from two streams of scans, the labelled ones and the rest, and the dataset they index."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import ignite.distributed as idist
 import numpy as np
@@ -16,38 +16,38 @@ Draw = tuple[int, int]
 """Position of a scan in the dataset, and the seed of its random transforms."""
 
 
-class Selection(Protocol):
-    """What chooses unlabelled scans, and chooses anew from time to time.
+class TrustedScans(Protocol):
+    """Selects unlabelled scans to learn from, and selects again from time to time.
 
     Attributes:
-        selected: ids of the scans.
+        selected: Ids of the selected scans.
     """
 
     selected: Sequence[str]
 
 
 class TwoStreamSampler(Sampler[list[Draw]]):
-    """Batch sampler: so many labelled scans, then so many of the others, for ever.
+    """Batch sampler of two endless streams: some labelled scans first, then some of the others.
 
-    A batch is a function of the seed, the iteration, the ledger and the selection alone, so that a resumed run draws
+    A batch depends on the seed, the iteration, the ledger and the trusted scans alone, so that a resumed run draws
     what the uninterrupted one would have drawn. Within a stream every scan comes once before any comes again. While
-    nothing is selected a batch has its labelled scans alone. Where there is nothing else to draw, every scan being
-    labelled or `labelled` being 0, the second stream draws from the labelled ones.
+    no scan is trusted, a batch holds its labelled scans alone. Where there is nothing else to draw, because every scan
+    is labelled or `batch_labelled` is 0, the second stream draws from the labelled scans.
 
     Args:
-        scans: ids of the dataset's scans, in its order.
-        ledger: tells which of them are labelled, read anew for every batch.
-        labelled: scans of the first stream in a batch.
-        unlabelled: scans of the second stream in a batch.
-        seed: of the order and of the random transforms.
-        selection: chooses the scans of the second stream, read anew for every batch; by default all that are not
-            labelled.
+        scans: Ids of the dataset's scans, in the dataset's order.
+        ledger: Ledger that tells which of them are labelled; looked up for every batch.
+        batch_labelled: Number of patches per batch from labelled scans, the first stream.
+        batch_unlabelled: Number of patches per batch from the second stream.
+        seed: Seed of the order and of the random transforms.
+        trusted: Selects the scans of the second stream; looked up for every batch. By default these are all scans that
+            are not labelled.
 
     Attributes:
-        iteration: at which the next iterator starts.
+        iteration: Iteration at which the next iterator starts.
 
     Raises:
-        ValueError: if no scan is labelled when a batch is drawn.
+        ValueError: If no scan is labelled when a batch is drawn.
     """
 
     def __init__(
@@ -55,19 +55,22 @@ class TwoStreamSampler(Sampler[list[Draw]]):
         scans: Sequence[str],
         ledger: Ledger,
         *,
-        labelled: int = 2,
-        unlabelled: int = 2,
+        batch_labelled: int = 2,
+        batch_unlabelled: int = 2,
         seed: int = 0,
-        selection: Selection | None = None,
+        trusted: TrustedScans | None = None,
     ) -> None:
-        if labelled < 0 or unlabelled < 0 or labelled + unlabelled < 1:
-            raise ValueError(f"labelled and unlabelled must be 0 or more and not both 0, got {labelled}, {unlabelled}.")
+        if batch_labelled < 0 or batch_unlabelled < 0 or batch_labelled + batch_unlabelled < 1:
+            raise ValueError(
+                "batch_labelled and batch_unlabelled must be 0 or more and not both 0, "
+                f"got {batch_labelled}, {batch_unlabelled}."
+            )
         self.positions = {scan: position for position, scan in enumerate(scans)}
         self.ledger = ledger
-        self.labelled = labelled
-        self.unlabelled = unlabelled
+        self.batch_labelled = batch_labelled
+        self.batch_unlabelled = batch_unlabelled
         self.seed = seed
-        self.selection = selection
+        self.trusted = trusted
         self.iteration = 0
 
     def __iter__(self) -> Iterator[list[Draw]]:
@@ -77,21 +80,21 @@ class TwoStreamSampler(Sampler[list[Draw]]):
             iteration += 1
 
     def batch(self, iteration: int) -> list[Draw]:
-        """The draws of one iteration on this process."""
+        """This process's draws for one iteration."""
         labelled = sorted(self.positions[scan] for scan in self.ledger.labelled if scan in self.positions)
         if not labelled:
             raise ValueError("no scan is labelled: the ledger is empty, so there is nothing to learn from.")
         known = set(labelled)
-        wanted = self.positions if self.selection is None else self.selection.selected
+        wanted = self.positions if self.trusted is None else self.trusted.selected
         rest = sorted({self.positions[scan] for scan in wanted} - known)
-        positions = self._stream(labelled, number=self.labelled, iteration=iteration, stream=0)
-        if rest or self.selection is None or not positions:
-            positions += self._stream(rest or labelled, number=self.unlabelled, iteration=iteration, stream=1)
+        positions = self._stream(labelled, number=self.batch_labelled, iteration=iteration, stream=0)
+        if rest or self.trusted is None or not positions:
+            positions += self._stream(rest or labelled, number=self.batch_unlabelled, iteration=iteration, stream=1)
         seeds = np.random.default_rng([self.seed, iteration, idist.get_rank(), 2]).integers(2**31, size=len(positions))
         return list(zip(positions, seeds.tolist(), strict=True))
 
     def _stream(self, pool: Sequence[int], *, number: int, iteration: int, stream: int) -> list[int]:
-        """The ``number`` draws of this process: its share of an endless chain of permutations of ``pool``."""
+        """This process's ``number`` draws, its share of an endless chain of permutations of ``pool``."""
         first = (iteration * idist.get_world_size() + idist.get_rank()) * number
         drawn = []
         for index in range(first, first + number):
@@ -105,7 +108,11 @@ class ScanDataset(CacheDataset):
 
     A :py:class:`monai.data.CacheDataset` whose index is a :py:data:`Draw`: the seed decides all random transforms of
     the item, whichever process makes it. A position alone gives the item after its deterministic transforms.
+    Cached items are not copied by default, since random transforms here leave their input as it is.
     """
+
+    def __init__(self, data: Sequence[Any], transform: Any = None, **settings: Any) -> None:
+        super().__init__(data, transform, **({"copy_cache": False} | settings))
 
     def __getitem__(self, index: Draw | int) -> dict:  # type: ignore[override]
         if isinstance(index, int):

@@ -1,4 +1,4 @@
-"""Which scans a round of training selected to learn from their prediction, and by which numbers."""
+"""The ledger's record of trust: which unlabelled scans learn from their prediction, and by which numbers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class RatedScan:
-    """What a round found of one unlabelled scan's prediction.
+class ScanTrust:
+    """How far a round trusted the prediction of one unlabelled scan.
 
     Attributes:
-        confidence: see :func:`common.pseudo_labels.region_confidence`.
-        distance: to the nearest labelled scan; see :func:`common.pseudo_labels.nearest_distance`.
-        selected: whether the scan learns from it.
+        confidence: Confidence of the prediction; see :func:`common.pseudo_labels.region_confidence`.
+        distance: Distance to the nearest labelled scan; see :func:`common.pseudo_labels.nearest_distance`.
+        selected: Whether the scan learns from its prediction.
     """
 
     confidence: float
@@ -26,21 +26,21 @@ class RatedScan:
 
 
 @dataclass(frozen=True)
-class SelectionEntry:
-    """The selection of one round.
+class TrustEntry:
+    """The unlabelled scans that one round judged.
 
     Attributes:
-        round: its number, from 1.
-        iteration: of the training at that time.
-        scans: the unlabelled ones by id.
+        round: The round's number, from 1.
+        iteration: Iteration of the training at that time.
+        scans: What the round found of each unlabelled scan, by its id.
 
     Raises:
-        ValueError: if a number is not finite or out of its range, or something is of another type.
+        ValueError: If a number is not finite or out of its range, or something is of another type.
     """
 
     round: int
     iteration: int
-    scans: Mapping[str, RatedScan]
+    scans: Mapping[str, ScanTrust]
 
     def __post_init__(self) -> None:
         for name, value, least in (("round", self.round, 1), ("iteration", self.iteration, 0)):
@@ -57,11 +57,11 @@ class SelectionEntry:
 
     @property
     def selected(self) -> list[str]:
-        """Ids of the selected scans, by name."""
+        """Ids of the selected scans, in alphabetical order."""
         return sorted(scan for scan, rated in self.scans.items() if rated.selected)
 
     def plain(self) -> dict[str, Any]:
-        """The entry as JSON takes it, NumPy's numbers turned into Python's."""
+        """The entry in JSON's types, with NumPy's numbers turned into Python's."""
         scans = {
             scan: {"confidence": float(it.confidence), "distance": float(it.distance), "selected": it.selected}
             for scan, it in self.scans.items()
@@ -69,30 +69,30 @@ class SelectionEntry:
         return {"round": int(self.round), "iteration": int(self.iteration), "scans": scans}
 
 
-def parse_selections(content: Any, path: Path) -> list[SelectionEntry]:
-    """Entries from a list of their :meth:`SelectionEntry.plain`.
+def parse_trust(content: Any, path: Path) -> list[TrustEntry]:
+    """Reads entries from what :meth:`TrustEntry.plain` wrote.
 
     Args:
-        content: as JSON gave it.
-        path: of the file that it comes from, for errors.
+        content: The list of entries, as read from JSON.
+        path: File that it comes from, for error messages.
 
     Raises:
-        ValueError: if it is something else, or the rounds do not increase.
+        ValueError: If it is something else, or the rounds do not increase.
     """
     try:
         if not isinstance(content, list):
             raise TypeError(f"{content!r} is no list")
-        selections = [
-            SelectionEntry(**one | {"scans": {scan: RatedScan(**rated) for scan, rated in one["scans"].items()}})
+        entries = [
+            TrustEntry(**one | {"scans": {scan: ScanTrust(**rated) for scan, rated in one["scans"].items()}})
             for one in content
         ]
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        names, numbers = (", ".join(item.name for item in fields(kind)) for kind in (SelectionEntry, RatedScan))
+        names, numbers = (", ".join(item.name for item in fields(kind)) for kind in (TrustEntry, ScanTrust))
         raise ValueError(
             f"{path}: expected `selections` with {names}, each of these with {numbers}, "
             f"found something else ({error!r})."
         ) from error
-    rounds = [selection.round for selection in selections]
+    rounds = [entry.round for entry in entries]
     if rounds != sorted(set(rounds)):
         raise ValueError(f"{path}: expected `selections` of increasing rounds, found {rounds}.")
-    return selections
+    return entries

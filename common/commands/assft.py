@@ -13,7 +13,8 @@ from common.commands.prior_stages import MADE_UP, PRETRAINED
 from common.commands.stages import Steps, run_stage, say
 from common.files import claim, read_json, write_json
 from common.prepare import open_cohort
-from common.query.one_shot import check_budget, sample_strategy
+from common.query import strategy
+from common.query.one_shot import check_budget
 from common.weights import weights_file
 
 BUNDLE = "assft_adapt"
@@ -58,7 +59,7 @@ def assft(
         pretrained: File of weights, or a name of ``python -m common weights list``; None for a network pre-trained on
             made-up scans of another domain, or on the cohort that ``pretrain`` names.
         budget: Number of scans to be labelled.
-        query: Name of the strategy that chooses them, see :func:`common.query.one_shot.sample_strategy`.
+        query: Name of the strategy that chooses them, see ``common.query.STRATEGIES``.
         annotator: ``oracle`` takes the cohort's labels, ``folder`` waits for people.
         seed: Seed of all stages.
         selective: Whether to learn from reliable pseudo-labels of the other scans too; otherwise from the labelled
@@ -163,5 +164,5 @@ def _check(settings: dict[str, Any]) -> None:
         raise ValueError(
             f"pretrain must be empty where pretrained is given, got settings of {', '.join(settings['pretrain'])}."
         )
-    sample_strategy(settings["query"])
+    strategy(settings["query"], rounds=False)
     check_one_of("annotator", settings["annotator"], ANNOTATORS)

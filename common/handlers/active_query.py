@@ -1,10 +1,10 @@
-"""Asks for annotations: some scans at random at first, then those that the strategy chooses."""
+"""The query in rounds: some scans are annotated at random first, then those that a strategy chooses."""
 
 from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ignite.distributed as idist
 import torch
@@ -17,9 +17,8 @@ from common.annotations.ledger import Ledger
 from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Scan
-from common.handlers.pool import PoolInference, PoolScan
-from common.query import Strategy
-from common.query.one_shot import pooled_features
+from common.handlers.pool import PoolInference, PoolScan, of_all_processes
+from common.query import Candidates, Strategy
 
 logger = logging.getLogger(__name__)
 
@@ -27,23 +26,23 @@ logger = logging.getLogger(__name__)
 class ActiveQueryHandler:
     """Spends an annotation budget: ``initial`` scans at random, then ``per_round`` scans at each round (FM-ABS).
 
-    Everything it decides is in the ledger, from which a run that is started again goes on. If an annotator cannot
-    deliver yet, training ends cleanly; the same command goes on when the annotations are there.
+    Everything it decides is in the ledger, from which a run that is started again resumes. If an annotator cannot
+    deliver yet, training ends cleanly; the same command resumes it when the annotations are there.
 
     Args:
-        pool: whose pass feeds this handler.
-        strategy: scores scans and chooses some.
-        annotator: turns scans into annotations.
-        ledger: what has been annotated.
-        store: where annotations go.
-        scans: of the pool.
-        budget: scans that may be annotated in all.
-        initial: scans annotated before training, chosen at random.
-        per_round: scans annotated at a round.
-        seed: of the random choices.
+        pool: The inference over the pool that shows this handler each scan.
+        strategy: The strategy that chooses scans.
+        annotator: Who annotates them.
+        ledger: Record of what has been annotated.
+        store: Store that gets the annotations.
+        scans: The scans of the pool.
+        budget: Number of scans that may be annotated in all.
+        initial: Number of scans annotated before training, chosen at random.
+        per_round: Number of scans annotated at each round.
+        seed: Seed of the random choices.
 
     Raises:
-        ValueError: if budget, initial and pool do not fit, or the strategy needs features that the pool does not give.
+        ValueError: If budget, initial and pool do not fit, or the strategy needs features that the pool does not give.
     """
 
     def __init__(
@@ -84,12 +83,12 @@ class ActiveQueryHandler:
         self.seed = seed
         self._round = 0
         self._progress = 0.0
-        self._scores: dict[str, float] = {}
+        self._measures: dict[str, dict[str, float]] = {}
         self._suggestions: dict[str, dict[str, int]] = {}
         self._features: dict[str, torch.Tensor] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Listens to the pool's pass, and asks for the first annotations when training starts."""
+        """Listens to the pool's rounds, and has the first scans annotated when training starts."""
         self.pool.listen(self)
         engine.add_event_handler(Events.STARTED, self.start)
 
@@ -106,39 +105,42 @@ class ActiveQueryHandler:
         """Begins a round."""
         self._round = number
         self._progress = engine.state.iteration / engine.max_iterations  # type: ignore[attr-defined]
-        self._scores, self._suggestions, self._features = {}, {}, {}
+        self._measures, self._suggestions, self._features = {}, {}, {}
 
     def visit(self, scan: PoolScan) -> None:
-        """Scores one scan, if it is not annotated yet; keeps the features of all, if the strategy needs them."""
-        if self.strategy.needs_features and scan.features is not None:
-            foreground = scan.probabilities.argmax(dim=0) != 0
-            self._features[scan.scan] = pooled_features(scan.features, foreground).cpu()
+        """Assesses a scan that is not annotated yet; keeps every scan's features if the strategy needs them."""
+        if self.strategy.needs_features:
+            self._features[scan.scan] = scan.pooled.cpu()
         if self.ledger.is_labelled(scan.scan):
             return
-        self._scores[scan.scan] = self.strategy.score(scan.probabilities, progress=self._progress)
+        self._measures[scan.scan] = self.strategy.assess(scan, progress=self._progress)
         prediction = scan.probabilities.argmax(dim=0).cpu().numpy()
         if prediction.any():
             self._suggestions[scan.scan] = middle_slices(prediction)
 
     def end(self, engine: Engine, number: int) -> None:
-        """Chooses, and asks for the annotations."""
+        """Chooses scans and has them annotated."""
         if any(entry.round == number for entry in self.ledger.entries):
             return
-        self._scores = merge(self._scores)
-        self._suggestions = merge(self._suggestions)
-        self._features = merge(self._features)
-        wanted = min(self.per_round, self.budget - self.ledger.budget_used, len(self._scores))
-        if wanted < 1:
-            return
-        seed = zlib.crc32(f"{self.seed}/{number}".encode())
-        known = [self._features[scan] for scan in sorted(self._features) if self.ledger.is_labelled(scan)]
-        chosen = self.annotator.requested(number) or self.strategy.choose(
-            self._scores, wanted, seed=seed, features=self._features, known=known
+        measures, features = of_all_processes(self._measures), of_all_processes(self._features)
+        self._suggestions = of_all_processes(self._suggestions)
+        candidates = Candidates(
+            measures,
+            number=min(self.per_round, self.budget - self.ledger.budget_used, len(measures)),
+            seed=zlib.crc32(f"{self.seed}/{number}".encode()),
+            features=features,
+            known=[features[scan] for scan in sorted(features) if self.ledger.is_labelled(scan)],
         )
-        self._annotate(engine, chosen, strategy=self.strategy.name)
+        if candidates.number < 1:
+            return
+        chosen = self.annotator.requested(number) or self.strategy.choose(candidates)
+        scores = {rating.scan: rating.score for rating in self.strategy.rate(candidates)}
+        self._annotate(engine, chosen, strategy=self.strategy.name, scores=scores)
 
-    def _annotate(self, engine: Engine, chosen: Sequence[str], *, strategy: str) -> None:
-        """Collects the annotations on the first process; the others read them from the disk."""
+    def _annotate(
+        self, engine: Engine, chosen: Sequence[str], *, strategy: str, scores: Mapping[str, float] | None = None
+    ) -> None:
+        """Has scans annotated by the first process; the others read the result from disk."""
         pending = False
         if idist.get_rank() == 0:
             try:
@@ -150,7 +152,7 @@ class ActiveQueryHandler:
                     strategy=strategy,
                     round=self._round,
                     iteration=engine.state.iteration,
-                    scores=self._scores,
+                    scores=scores,
                     suggestions={scan: self._suggestions[scan] for scan in chosen if scan in self._suggestions},
                 )
             except AnnotationsPending as request:
@@ -161,12 +163,3 @@ class ActiveQueryHandler:
             return
         self.ledger.reload()
         logger.info("round %d: annotated %s (%s)", self._round, ", ".join(chosen), strategy)
-
-
-def merge(mine: dict) -> dict:
-    """The union of all processes' dictionaries."""
-    if idist.get_world_size() == 1:
-        return mine
-    parts: list = [None] * idist.get_world_size()
-    torch.distributed.all_gather_object(parts, mine)
-    return {key: entry for part in parts for key, entry in sorted(part.items())}

@@ -1,11 +1,12 @@
-"""One pass of inference over the pool at every round, for all who need it."""
+"""One pass of inference over the pool at every round, shared by all handlers that need it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, EventEnum, Events
 from monai.data import MetaTensor
@@ -15,10 +16,13 @@ from torch import nn
 from common.annotations.streams import ScanDataset
 from common.engines.inferer import ProbabilityInferer
 from common.engines.scans import each_scan
+from common.query.prediction import Prediction
+
+Item = TypeVar("Item")
 
 
 class RoundEvents(EventEnum):
-    """Fired by the trainer around a round, so that a checkpoint stands before and after it."""
+    """Events before and after a round, at which a checkpoint is saved."""
 
     ROUND_STARTED = "round_started"
     ROUND_COMPLETED = "round_completed"
@@ -28,8 +32,13 @@ class RoundEvents(EventEnum):
 class Rounds:
     """The iterations after which a round takes place: ``first``, ``first + every``, … up to ``last``.
 
+    Attributes:
+        first: Iteration of the first round.
+        every: Iterations from one round to the next.
+        last: Last iteration at which a round may take place.
+
     Raises:
-        ValueError: if ``first`` or ``every`` is below 1.
+        ValueError: If ``first`` or ``every`` is below 1.
     """
 
     first: int
@@ -49,54 +58,50 @@ class Rounds:
         return (iteration - self.first) // self.every + 1
 
 
-@dataclass(frozen=True)
-class PoolScan:
-    """A scan of the pool as the teacher sees it.
+@dataclass(frozen=True, kw_only=True)
+class PoolScan(Prediction):
+    """A scan of the pool, and the teacher's prediction for it, in float32 on the device.
 
     Attributes:
-        scan: its id.
-        image: ``[channels, H, W, D]`` on the device, in RAS orientation, normalised.
-        probabilities: float32 ``[C, H, W, D]`` on the device.
-        affine: ``[4, 4]`` of the RAS grid, in millimetres.
-        features: the teacher's last features, float32 ``[F, H, W, D]`` on the device, if the pool gives them.
+        scan: The scan's id.
+        image: The normalised image ``[channels, H, W, D]`` on the device, in RAS orientation.
+        affine: Affine ``[4, 4]`` of the RAS grid, in millimetres.
     """
 
     scan: str
     image: torch.Tensor
-    probabilities: torch.Tensor
     affine: torch.Tensor
-    features: torch.Tensor | None = None
 
 
 class RoundListener(Protocol):
-    """What a handler that lives on the pool's pass implements."""
+    """A handler that acts on the pool's inference."""
 
     def begin(self, engine: Engine, number: int) -> None:
-        """A round begins."""
+        """Called when a round begins."""
 
     def visit(self, scan: PoolScan) -> None:
-        """One scan of the pool (on this process, when several share the pool)."""
+        """Called for each scan of the pool, or for this process's share of them."""
 
     def end(self, engine: Engine, number: int) -> None:
-        """All scans have been visited."""
+        """Called when all scans have been visited."""
 
 
 class PoolInference:
     """Runs the teacher over the pool at every round and shows each scan to its listeners.
 
-    Streams: one scan's probabilities are in memory at a time. Several processes share the scans out.
+    One scan's probabilities are in memory at a time. Several processes share the scans out.
 
     Args:
-        dataset: the pool, images cached.
-        network: the teacher.
-        inferer: gives probabilities ``[1, C, H, W, D]`` of a whole scan, e.g. ``ProbabilityInferer``.
-        rounds: when.
-        device: on which to run.
-        progress: whether to show a progress bar.
-        features: whether to give the teacher's last features too, in the same pass.
+        dataset: The pool, with cached images.
+        network: The teacher.
+        inferer: Inferer that gives probabilities ``[1, C, H, W, D]`` of a whole scan, e.g. ``ProbabilityInferer``.
+        rounds: Iterations at which a round takes place.
+        device: Device on which to run.
+        progress: Whether to show a progress bar.
+        features: Whether to give features of the teacher too, in the same pass.
 
     Raises:
-        ValueError: if features are wanted of an inferer other than ``ProbabilityInferer``.
+        ValueError: If features are wanted of an inferer other than ``ProbabilityInferer``.
     """
 
     def __init__(
@@ -127,7 +132,7 @@ class PoolInference:
         self.listeners.append(listener)
 
     def attach(self, engine: Engine) -> None:
-        """Rounds follow the iterations; one that was interrupted is made up for when training starts again."""
+        """Runs rounds after the iterations that are due; an interrupted round is run when training starts again."""
         engine.register_events(*RoundEvents)
         engine.add_event_handler(Events.STARTED, self)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
@@ -179,3 +184,9 @@ class PoolInference:
         else:
             probabilities, features = self.inferer(plain[None], self.network)[0], None
         return PoolScan(scan=scan, image=plain, probabilities=probabilities, affine=image.affine, features=features)
+
+
+def of_all_processes(mine: Mapping[str, Item]) -> dict[str, Item]:
+    """Joins what each process found of its own scans, by scan."""
+    parts: Any = idist.all_gather(mine)
+    return {scan: found for part in parts for scan, found in part.items()}

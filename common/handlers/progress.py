@@ -1,4 +1,4 @@
-"""What a round has done so far, so that one that was interrupted goes on where it stopped."""
+"""Progress of a round on disk, so that an interrupted round resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ class RoundProgress:
     """The scans of a round that are done, with numbers for each, in a file that grows scan by scan.
 
     Args:
-        path: JSON lines; the first names the round, each other one a scan.
+        path: File of JSON lines, of which the first names the round and each other one a scan.
+
+    Attributes:
+        done: The numbers of each scan that is done.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -20,7 +23,7 @@ class RoundProgress:
         self.done: dict[str, list[float]] = {}
 
     def begin(self, name: str) -> None:
-        """Takes up the round of this name; what is known of another one is forgotten."""
+        """Starts or resumes the round of this name; the progress of any other round is dropped."""
         lines = self._lines()
         same = bool(lines) and lines[0] == {"round": name}
         self.done = {line["scan"]: line["numbers"] for line in lines[1:]} if same else {}
@@ -35,7 +38,7 @@ class RoundProgress:
             file.write(json.dumps({"scan": scan, "numbers": numbers}) + "\n")
 
     def _lines(self) -> list[dict]:
-        """Up to the first that an interruption left incomplete."""
+        """The lines up to the first that an interruption left incomplete."""
         lines: list[dict] = []
         for line in self.path.read_text().splitlines() if self.path.is_file() else []:
             try:

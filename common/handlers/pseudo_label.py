@@ -1,4 +1,4 @@
-"""Pseudo-labels, renewed at every round."""
+"""Pseudo-labels by a generalist, renewed at every round."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PseudoLabelHandler:
     """Writes a pseudo-label for every scan of the pool at every round (FM-ABS, MICCAI 2024).
 
     The teacher's prediction prompts the generalist in three views; the fused masks are the pseudo-label. Where an
-    expert has annotated a voxel, the expert's label stands. How good the teacher and the pseudo-labels are on the
+    expert has annotated a voxel, the expert's label is kept. The Dice of the teacher and of the pseudo-labels on the
     voxels that experts have annotated is logged at each round (``engine.state.metrics``: ``teacher_dice``,
     ``pseudo_label_dice``).
 
@@ -41,22 +41,24 @@ class PseudoLabelHandler:
     the expert's slices alone, and keeps it: prompts from an expert's mask are better than those of an early teacher.
 
     Args:
-        pool: whose pass feeds this handler.
-        labeler: makes a label map of an image and a prediction.
-        ledger: tells which scans are annotated.
-        store: where pseudo-labels go and annotations are read.
-        num_classes: C, background included.
-        seed: of the random prompts.
-        propagation: makes a label map of an image and a cross-label.
-        warm_up: iterations before which the teacher prompts nothing: labels from prompts of a poor teacher are worse
+        pool: The inference over the pool that shows this handler each scan.
+        labeler: Makes a label map from an image and a prediction.
+        ledger: Ledger that tells which scans are annotated.
+        store: Store that gets the pseudo-labels and holds the annotations.
+        num_classes: Number of classes C, including the background.
+        seed: Seed of the random prompts.
+        propagation: Makes a label map from an image and a cross-label; by default annotated scans are labelled like
+            the others.
+        warm_up: Iteration before which the teacher prompts nothing: labels from prompts of a poor teacher are worse
             than the teacher itself.
-        prototypes: points where the teacher's features are most similar to the class, and a negative one where they
-            are least, instead of random points (GM-ABS, TMI 2025: ``prototype_similarity``, with contrast).
-        denoise: drops the voxels of the fused masks that the teacher confidently contradicts
+        prototypes: Whether to prompt with points where the teacher's features are most similar to the class, and a
+            negative one where they are least, instead of random points (GM-ABS, TMI 2025: ``prototype_similarity``,
+            with contrast).
+        denoise: Whether to drop the voxels of the fused masks that the teacher confidently contradicts
             (``confident_learning_filter``; the teacher's probabilities of the whole scan are our choice).
 
     Raises:
-        ValueError: if prototypes are wanted of a pool that gives no features.
+        ValueError: If prototypes are wanted of a pool that gives no features.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class PseudoLabelHandler:
         self._progress = RoundProgress(store.folder / f"round_{idist.get_rank()}.jsonl")
 
     def attach(self, engine: Engine) -> None:
-        """To be attached after the query, whose annotations it propagates."""
+        """Listens to the pool's rounds; attach it after the query, whose annotations it propagates."""
         self.pool.listen(self)
         engine.add_event_handler(Events.STARTED, self.start)
 
@@ -102,7 +104,7 @@ class PseudoLabelHandler:
             self._propagate([scan for scan in self._annotated(0) if not self.store.has("pseudo_label", scan)])
 
     def begin(self, engine: Engine, number: int) -> None:
-        """Begins a round, or goes on with one that was interrupted: by the same teacher, scan by scan."""
+        """Begins a round, or resumes one that was interrupted, if the teacher is the same."""
         self._round = number
         self._ready = engine.state.iteration >= self.warm_up
         if self._ready:
@@ -134,7 +136,7 @@ class PseudoLabelHandler:
         self._progress.add(scan.scan, agreement)
 
     def end(self, engine: Engine, number: int) -> None:
-        """Propagates the round's annotations, and logs the quality."""
+        """Propagates the round's annotations, and logs the Dice of teacher and pseudo-labels."""
         self._propagate(self._annotated(number))
         if not self._ready:
             return
@@ -151,7 +153,7 @@ class PseudoLabelHandler:
         return [entry.scan for entry in self.ledger.entries if entry.round == number and entry.slices is not None]
 
     def _propagate(self, scans: list[str]) -> None:
-        """Labels annotated scans from their annotations; processes share them out."""
+        """Labels annotated scans from their annotations; processes share the scans out."""
         if self.propagation is None:
             return
         for scan, image in self.pool.scans("propagation", scans):
@@ -179,12 +181,12 @@ def annotated_dice(prediction: np.ndarray, annotation: np.ndarray, *, num_classe
     """Mean Dice over the classes, on annotated voxels alone; voxels where the prediction abstains count as wrong.
 
     Args:
-        prediction: label map ``[H, W, D]``.
-        annotation: label map ``[H, W, D]``, 255 where nothing is annotated.
-        num_classes: C, background included.
+        prediction: Label map ``[H, W, D]``.
+        annotation: Label map ``[H, W, D]``, 255 where nothing is annotated.
+        num_classes: Number of classes C, including the background.
 
     Returns:
-        In 0..1; NaN if no class is there.
+        The mean, 0..1; NaN if neither has any foreground there.
     """
     known = annotation != IGNORE_INDEX
     found, truth = prediction[known], annotation[known]

@@ -1,4 +1,4 @@
-"""Pseudo-labels of the scans whose prediction can be trusted, chosen anew at every round."""
+"""Pseudo-labels of the scans whose prediction can be trusted, selected again at every round."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from monai.transforms import KeepLargestConnectedComponent
 from common import IGNORE_INDEX
 from common.annotations.ledger import Ledger
 from common.annotations.store import AnnotationStore
-from common.annotations.trust import RatedScan, SelectionEntry
+from common.annotations.trust import ScanTrust, TrustEntry
 from common.checks import check_largest_volumes
 from common.cohort.volumes import open_nifti
-from common.handlers.active_query import merge
-from common.handlers.pool import PoolInference, PoolScan
+from common.handlers.pool import PoolInference, PoolScan, of_all_processes
 from common.pseudo_labels import nearest_distance, region_confidence, select_reliable
-from common.query.one_shot import pooled_features
 
 logger = logging.getLogger(__name__)
 
@@ -31,24 +29,24 @@ class ReliablePseudoLabels:
     At every round an unlabelled scan has its teacher's prediction as its pseudo-label if its confidence is in the upper
     part and its distance to the nearest labelled scan in the lower part of all unlabelled scans
     (:func:`common.pseudo_labels.select_reliable`); the others have none. Voxels of low confidence are 255; what
-    anatomy rules out, by the number of an organ's components, becomes background. The ledger records the selection with
-    its numbers.
+    anatomy rules out, by the number of an organ's components, becomes background. The ledger records the selected scans
+    with these numbers.
 
     Args:
-        pool: whose pass feeds this handler; must give features.
-        ledger: tells which scans are labelled, and keeps the selections.
-        store: where pseudo-labels go.
-        confidence_quantile: τ_c.
-        distance_quantile: τ_d.
-        threshold: voxels whose likeliest class has a lower probability become 255; 0 to 1.
-        largest_volumes: 3D components of a class that a pseudo-label keeps, largest first; all by default. The voxels
-            of the others become background, however confident the teacher was.
+        pool: The inference over the pool that shows this handler each scan; it must give features.
+        ledger: Ledger that tells which scans are labelled, and records which are trusted.
+        store: Store that gets the pseudo-labels.
+        confidence_quantile: Quantile τ_c that a scan's confidence must reach.
+        distance_quantile: Quantile τ_d that a scan's distance must not exceed.
+        threshold: Probability, 0 to 1: voxels whose likeliest class has a lower one become 255.
+        largest_volumes: Number of 3D components of a class that a pseudo-label keeps, largest first; all by default.
+            The voxels of the others become background, however confident the teacher was.
 
     Attributes:
-        selected: the scans that have a pseudo-label since the last round; when a run goes on, those of its last one.
+        selected: Ids of the scans that have had a pseudo-label since the last round, also in a resumed run.
 
     Raises:
-        ValueError: if the pool gives no features, or the threshold or `largest_volumes` is out of its range.
+        ValueError: If the pool gives no features, or the threshold or `largest_volumes` is out of its range.
     """
 
     def __init__(
@@ -81,13 +79,13 @@ class ReliablePseudoLabels:
         self._confidence: dict[str, float] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Listens to the pool's pass; to be attached after what restores the pool's state."""
+        """Listens to the pool's rounds; attach it after what restores the pool's state."""
         self.pool.listen(self)
         engine.add_event_handler(Events.STARTED, self.start)
 
     def start(self) -> None:
-        """Goes on with the selection of the last round that this run completed."""
-        rounds = {one.round: one.selected for one in self.ledger.selections}
+        """Takes up the scans that the last completed round selected."""
+        rounds = {one.round: one.selected for one in self.ledger.trust_entries}
         self.selected = rounds.get(self.pool.completed, [])
 
     def begin(self, engine: Engine, number: int) -> None:
@@ -95,11 +93,9 @@ class ReliablePseudoLabels:
         self._features, self._confidence = {}, {}
 
     def visit(self, scan: PoolScan) -> None:
-        """Takes a scan's features and, if it is not labelled, its confidence and a candidate for its pseudo-label."""
-        if scan.features is None:
-            raise ValueError(f"the pool must give features of {scan.scan}, got none.")
+        """Keeps a scan's features and, if it is not labelled, its confidence and a candidate for its pseudo-label."""
         highest, label = scan.probabilities.max(dim=0)
-        self._features[scan.scan] = pooled_features(scan.features, label != 0).cpu()
+        self._features[scan.scan] = scan.pooled.cpu()
         if self.ledger.is_labelled(scan.scan):
             return
         self._confidence[scan.scan] = region_confidence(scan.probabilities)
@@ -110,8 +106,8 @@ class ReliablePseudoLabels:
         self.candidates.write("pseudo_label", scan.scan, candidate.cpu().numpy(), scan.affine.cpu().numpy())
 
     def end(self, engine: Engine, number: int) -> None:
-        """Selects, and puts the pseudo-labels where training reads them."""
-        features, confidence = merge(self._features), merge(self._confidence)
+        """Selects scans, and puts their pseudo-labels where training reads them."""
+        features, confidence = of_all_processes(self._features), of_all_processes(self._confidence)
         labelled = [features[scan] for scan in sorted(features) if self.ledger.is_labelled(scan)]
         distance = nearest_distance({scan: features[scan] for scan in confidence}, labelled)
         self.selected = select_reliable(
@@ -123,10 +119,10 @@ class ReliablePseudoLabels:
         if idist.get_rank() == 0:
             for scan in sorted(confidence):
                 self._publish(scan, scan in self.selected)
-            rated = {
-                scan: RatedScan(confidence[scan], distance[scan], scan in self.selected) for scan in sorted(confidence)
+            found = {
+                scan: ScanTrust(confidence[scan], distance[scan], scan in self.selected) for scan in sorted(confidence)
             }
-            self.ledger.select(SelectionEntry(number, engine.state.iteration, rated))
+            self.ledger.add_trust(TrustEntry(number, engine.state.iteration, found))
         idist.barrier()
         engine.state.metrics["reliable_scans"] = len(self.selected)
         logger.info(
@@ -138,7 +134,7 @@ class ReliablePseudoLabels:
         )
 
     def _publish(self, scan: str, selected: bool) -> None:
-        """Moves a candidate into its place, or blanks what is there: workers may be reading it."""
+        """Moves a candidate into its place, or blanks a former label, which workers may be reading."""
         candidate = self.candidates.path("pseudo_label", scan)
         place = self.store.path("pseudo_label", scan)
         if selected:

@@ -134,10 +134,10 @@ class InterpolationConsistencyTerm(LossTerm):
 
     Each unlabelled image is mixed with the next one of its batch, ``λ·u_i + (1 - λ)·u_{i+1}``, with a ``λ`` of its own
     from ``Beta(alpha, alpha)``; the target is the same mixture of the teacher's probabilities on the plain images. The
-    unlabelled images are those after the first ``labelled`` ones, by the order of the two streams.
+    unlabelled images are those after the first ``batch_labelled`` ones, by the order of the two streams.
 
     Args:
-        labelled: number of the batch's first scans that are not mixed.
+        batch_labelled: Number of the batch's first patches, which are not mixed.
         alpha: Parameter of the Beta distribution, above 0; 0.2 in the customary 3D code.
         seed: Seed of the draws of ``λ``; give each rank of a distributed run its own.
         name: Name in the log.
@@ -150,7 +150,7 @@ class InterpolationConsistencyTerm(LossTerm):
     def __init__(
         self,
         *,
-        labelled: int,
+        batch_labelled: int,
         alpha: float = 0.2,
         seed: int = 0,
         name: str = "interpolation_consistency",
@@ -159,7 +159,7 @@ class InterpolationConsistencyTerm(LossTerm):
         super().__init__(name=name, weight=weight)
         if not alpha > 0:
             raise ValueError(f"alpha must be above 0, got {alpha}.")
-        self.labelled = labelled
+        self.batch_labelled = batch_labelled
         self.alpha = alpha
         self.seed = seed
 
@@ -171,7 +171,7 @@ class InterpolationConsistencyTerm(LossTerm):
     def __call__(self, step: Step) -> torch.Tensor:
         student = _given(step.network, "student", self)
         teacher = _given(step.teacher_network, "teacher", self)
-        images = step.batch["image"][self.labelled :]
+        images = step.batch["image"][self.batch_labelled :]
         if len(images) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least 2 unlabelled scans in a batch to mix, got {len(images)}."

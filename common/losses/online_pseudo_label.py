@@ -24,7 +24,7 @@ class OnlinePseudoLabelTerm(LossTerm):
         network: Maps images ``[B, channels, H, W, D]`` to class scores ``[B, C, H, W, D]``; the class with the largest
             score is the label. A module is frozen, set to evaluation mode and moved to ``device``.
         loss: Loss of logits ``[B, C, H, W, D]`` and labels uint8 ``[B, 1, H, W, D]``.
-        labelled: number of the batch's first scans that get no pseudo-label, by the order of the two streams.
+        batch_labelled: Number of the batch's first patches, which get no pseudo-label, by the order of the two streams.
         device: Device to run the network on; by default the network stays where it is.
         name: Name in the log.
         weight: Factor, a number or a schedule of the iteration.
@@ -38,7 +38,7 @@ class OnlinePseudoLabelTerm(LossTerm):
         network: Callable[[torch.Tensor], torch.Tensor],
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
         *,
-        labelled: int,
+        batch_labelled: int,
         device: torch.device | str | None = None,
         name: str = "pseudo_label",
         weight: float | Schedule = 1.0,
@@ -50,7 +50,7 @@ class OnlinePseudoLabelTerm(LossTerm):
                 network.to(device)
         self.network = network
         self.loss = loss
-        self.labelled = labelled
+        self.batch_labelled = batch_labelled
         self._made: tuple[Mapping[str, Any], torch.Tensor] | None = None
 
     def __call__(self, step: Step) -> torch.Tensor:
@@ -67,7 +67,7 @@ class OnlinePseudoLabelTerm(LossTerm):
         """Labels uint8 ``[B, 1, H, W, D]``, 255 in labelled scans; computed once per batch, even if asked for again."""
         if self._made is None or self._made[0] is not step.batch:
             images = step.batch["image"]
-            unlabelled = images[self.labelled :]
+            unlabelled = images[self.batch_labelled :]
             run = step.network.run if step.network is not None else _plainly
             made = run(unlabelled, self.network).argmax(dim=1, keepdim=True).to(torch.uint8)
             none = made.new_full((len(images) - len(unlabelled), *made.shape[1:]), IGNORE_INDEX)

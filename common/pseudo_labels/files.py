@@ -1,4 +1,4 @@
-"""A folder of pseudo-labels with their confidence: written scan by scan, read by what trains on it."""
+"""A folder of pseudo-labels with their confidence: written scan by scan, then read by a training."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class PseudoLabelFolder:
     index when its files are complete.
 
     Args:
-        folder: made when the first label is written.
-        made_by: what the labels depend on; with other contents a folder that has labels is refused.
+        folder: The folder, which is made when the first label is written.
+        made_by: The settings that the labels depend on; a folder with labels made by others is refused.
 
     Raises:
-        ValueError: if the folder's labels were made with other settings, or its index is damaged.
+        ValueError: If the folder's labels were made with other settings, or its index is damaged.
     """
 
     def __init__(self, folder: str | Path, made_by: dict[str, Any] | None = None) -> None:
@@ -47,18 +47,18 @@ class PseudoLabelFolder:
         if made_by is not None and self.scans and content.get("made_by") != made_by:
             raise ValueError(
                 f"{index}: its labels were made with {content.get('made_by')}, now it is {made_by}; "
-                "use another folder, or delete this one to make them anew."
+                "use another folder, or delete this one to make them again."
             )
 
     def add(self, scan: str, label: np.ndarray, confidence_map: np.ndarray, affine: np.ndarray, score: float) -> None:
         """Writes one scan's files, then the index.
 
         Args:
-            scan: its id.
-            label: uint8 `[H, W, D]` in RAS orientation.
-            confidence_map: float `[H, W, D]` in 0..1.
-            affine: of that grid.
-            score: the scan's confidence, 0..1.
+            scan: The scan's id.
+            label: Label map, uint8 `[H, W, D]` in RAS orientation.
+            confidence_map: Confidence of each voxel, float `[H, W, D]` in 0..1.
+            affine: Affine of that grid, 4x4.
+            score: Confidence of the whole scan, 0..1.
         """
         files = {"label": f"labels/{scan}.nii.gz", "confidence_map": f"confidence/{scan}.nii.gz"}
         write_nifti(self.folder / files["label"], label, affine)
@@ -67,7 +67,7 @@ class PseudoLabelFolder:
         write_json(self.folder / INDEX, {"version": VERSION, "made_by": self.made_by, "scans": self.scans})
 
     def label(self, scan: str, threshold: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        """A label, 255 where its confidence is below a threshold, and its affine."""
+        """A scan's label, 255 where the confidence is below a threshold, and its affine."""
         label, affine = read_labels_ras(self.folder / self.scans[scan]["label"])
         label = np.array(label)
         if threshold > 0:

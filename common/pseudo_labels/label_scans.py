@@ -1,4 +1,4 @@
-"""Labels scans by a network, under several augmentations, with a confidence."""
+"""Labels scans with a network under several augmentations, and gives each label a confidence."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from common.engines.scans import each_scan
 from common.files import digest
 from common.generalists.multi_view import MultiViewLabeler
 from common.generalists.sam.stitched import StitchedSam, StitchedView
-from common.pseudo_labels.confidence import confidence
+from common.pseudo_labels.agreement import view_agreement
 from common.pseudo_labels.files import PseudoLabelFolder
 
 
 class PseudoLabelling:
     """Writes a pseudo-label for every scan, with its confidence (SFR, SFR+).
 
-    One scan is in memory at a time; scans that the folder has are not labelled again.
+    One scan is in memory at a time; scans that are in the folder already are skipped.
 
     Args:
-        dataset: items with `image` `[channels, H, W, D]` in RAS orientation and `scan`, the id.
-        network: on the device.
-        inferer: gives probabilities of a whole scan.
-        folder: where they go.
-        views: how the stitched image is turned; the label is the mean's, the confidence is of their agreement.
-        device: on which to run.
-        dilation: see `confidence`.
-        refine: makes a better label map of an image and the network's, e.g. by an embedded generalist that it prompts;
-            not in the paper, for networks that were trained from nothing. A scan's confidence is then multiplied by
+        dataset: Dataset of items with `image` `[channels, H, W, D]` in RAS orientation and `scan`, the id.
+        network: The network, on the device.
+        inferer: Inferer that gives probabilities of a whole scan.
+        folder: Folder that gets the pseudo-labels.
+        views: Ways in which the stitched image is turned. The label is that of their mean, the confidence that of
+            their agreement.
+        device: Device on which to run.
+        dilation: Voxels by which the foreground is dilated for the scan's confidence; see `view_agreement`.
+        refine: Improves the network's label map of an image, e.g. by an embedded generalist that it prompts; not in the
+            paper, for networks that were trained from scratch. A scan's confidence is then multiplied by
             `agreed_share`.
 
     Raises:
-        ValueError: if there is no view, or the folder's labels were made by another network or with other settings.
+        ValueError: If there is no view, or the folder's labels were made by another network or with other settings.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class PseudoLabelling:
 
     @torch.no_grad()
     def run(self) -> dict[str, float]:
-        """Labels what is not labelled yet; gives the confidence of every scan."""
+        """Labels the scans that have no label yet; gives the confidence of every scan."""
         missing = [item["scan"] for item in self.dataset.data if item["scan"] not in self.folder.scans]
         first = idist.get_rank() == 0
         for scan, image in each_scan(
@@ -87,18 +88,18 @@ class PseudoLabelling:
             stacked = torch.stack(probabilities)
             label = stacked.mean(dim=0).argmax(dim=0).to(torch.uint8)
             affine = image.affine.cpu().numpy()
-            sure = confidence(stacked, dilation=self.dilation)
-            score = sure.scan
+            agreement = view_agreement(stacked, dilation=self.dilation)
+            score = agreement.scan
             if self.refine is not None:
                 row, column, depth = spacing(affine).tolist()
                 label = self.refine(image.as_tensor()[0], label, spacing=(row, column, depth))
                 score *= agreed_share(label)
-            self.folder.add(scan, label.cpu().numpy(), sure.voxels.cpu().numpy(), affine, score)
+            self.folder.add(scan, label.cpu().numpy(), agreement.voxels.cpu().numpy(), affine, score)
         return {scan: entry["confidence"] for scan, entry in self.folder.scans.items()}
 
 
 def agreed_share(label: torch.Tensor) -> float:
-    """Foreground by foreground and abstentions (255) together: how far the views of a refined label agree, 0..1."""
+    """Share of the foreground and abstentions (255) that is foreground: how far a refined label's views agree, 0..1."""
     abstained = int((label == IGNORE_INDEX).sum())
     foreground = int((label > 0).sum()) - abstained
     return foreground / max(1, foreground + abstained)

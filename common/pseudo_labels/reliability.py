@@ -13,24 +13,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.query.one_shot.difficulty import region_of_interest
-from common.query.one_shot.divergence import novelty
-from common.query.strategy import check_probabilities
+from common.query.difficulty import region_of_interest
+from common.query.features import novelty
+from common.query.prediction import check_probabilities
 
 
 def region_confidence(probabilities: Tensor, *, dilation: int = 2, floor: float = 0.05) -> float:
     """The mean probability of the likeliest class within the regions of interest of all classes.
 
     Args:
-        probabilities: ``[C, H, W, D]``, summing to 1 over C; class 0 is the background.
-        dilation: of the regions, in voxels.
-        floor: see :func:`common.query.one_shot.region_of_interest`.
+        probabilities: Probabilities ``[C, H, W, D]``, summing to 1 over C; class 0 is the background.
+        dilation: Voxels by which the regions are dilated.
+        floor: Probability below which a class is ignored; see :func:`common.query.region_of_interest`.
 
     Returns:
-        1/C to 1, or 0 if no class exceeds the floor anywhere: there is nothing to trust.
+        The mean, 1/C to 1, or 0 if no class exceeds the floor anywhere: there is nothing to trust.
 
     Raises:
-        ValueError: if the probabilities are not ``[C, H, W, D]`` with C >= 2, or an argument is out of its range.
+        ValueError: If the probabilities are not ``[C, H, W, D]`` with C >= 2, or an argument is out of its range.
     """
     given = check_probabilities(probabilities)
     regions = [region_of_interest(probability, dilation=dilation, floor=floor) for probability in given[1:]]
@@ -42,14 +42,14 @@ def nearest_distance(features: Mapping[str, Tensor], labelled: Sequence[Tensor])
     """Cosine distance of each scan's features to those of the nearest labelled scan.
 
     Args:
-        features: by scan, each ``[F]``; see :func:`common.query.one_shot.pooled_features`.
-        labelled: each ``[F]``, at least one.
+        features: Feature vector ``[F]`` of each scan; see :func:`common.query.pooled_features`.
+        labelled: Feature vectors ``[F]`` of the labelled scans, at least one.
 
     Returns:
-        By scan, 0 to 2.
+        The distance of each scan, 0 to 2.
 
     Raises:
-        ValueError: if no scan is labelled, or not all are finite vectors of one length.
+        ValueError: If no scan is labelled, or not all are finite vectors of one length.
     """
     if not labelled:
         raise ValueError("labelled must hold the features of at least one scan, got none.")
@@ -63,19 +63,19 @@ def select_reliable(
     confidence_quantile: float = 0.5,
     distance_quantile: float = 0.5,
 ) -> list[str]:
-    """The scans with a confidence in the upper part and a distance to the labelled scans in the lower part.
+    """Selects the scans with a confidence in the upper part and a distance to the labelled scans in the lower part.
 
     Args:
-        confidence: by scan; see :func:`region_confidence`.
-        distance: of the same scans; see :func:`nearest_distance`.
-        confidence_quantile: τ_c, 0 to 1: a confidence must reach this quantile of all; 0 lets every scan in.
-        distance_quantile: τ_d, 0 to 1: a distance must not exceed this quantile of all; 1 lets every scan in.
+        confidence: Confidence of each scan; see :func:`region_confidence`.
+        distance: Distance of each of these scans; see :func:`nearest_distance`.
+        confidence_quantile: Quantile τ_c, 0 to 1: a confidence must reach this quantile of all; 0 lets every scan in.
+        distance_quantile: Quantile τ_d, 0 to 1: a distance must not exceed this quantile of all; 1 lets every scan in.
 
     Returns:
-        The scans by name, possibly none.
+        Ids of the selected scans in alphabetical order, possibly none.
 
     Raises:
-        ValueError: if the scans differ, a number is not finite or a quantile is out of its range.
+        ValueError: If the scans differ, a number is not finite or a quantile is out of its range.
     """
     for name, quantile in (("confidence_quantile", confidence_quantile), ("distance_quantile", distance_quantile)):
         if not 0 <= quantile <= 1:

@@ -1,50 +1,30 @@
-"""Strategies that look at features alone: scans unlike each other, or like many others."""
+"""Strategies that choose by features alone: scans unlike each other, or like many others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
-import torch
 from scipy.spatial.distance import cdist
-from torch import Tensor
 
-from common.query.strategy import check_choice
-
-
-class FeatureBased:
-    """The part of a strategy that scores nothing and chooses by features."""
-
-    needs_features = True
-
-    def score(self, probabilities: Tensor, *, progress: float) -> float:
-        """0 for every scan."""
-        return 0.0
+from common.query.features import check_features
+from common.query.strategy import Candidates, ScoringStrategy
 
 
-class CoreSet(FeatureBased):
-    """K-centre greedy (Sener and Savarese, ICLR 2018): always the scan farthest from those labelled or chosen.
+class CoreSet(ScoringStrategy):
+    """K-centre greedy (Sener and Savarese, ICLR 2018): always picks the scan farthest from those labelled or chosen.
 
-    Distances are Euclidean. While nothing is labelled, the first one is the scan nearest to the mean of the pool, which
-    is our choice.
+    Distances are Euclidean. While nothing is labelled, the first pick is the scan nearest to the mean of the pool,
+    which is our choice.
     """
 
     name = "coreset"
+    needs_features = True
 
-    def choose(
-        self,
-        scores: Mapping[str, float],
-        number: int,
-        *,
-        seed: int,
-        features: Mapping[str, Tensor] | None = None,
-        known: Sequence[Tensor] = (),
-    ) -> list[str]:
-        """See :class:`common.query.Strategy`; features are needed."""
-        scans = check_choice(scores, number)
-        pool, centres = check_features(scans, features, known)
+    def choose(self, candidates: Candidates) -> list[str]:
+        """See :class:`common.query.Strategy`."""
+        scans = candidates.checked()
+        pool, centres = check_features(scans, candidates.features, candidates.known)
         chosen: list[int] = []
-        for _ in range(number):
+        for _ in range(candidates.number):
             taken = np.concatenate([centres, pool[chosen]])
             wanted = cdist(pool, taken).min(axis=1) if len(taken) else -np.linalg.norm(pool - pool.mean(0), axis=1)
             wanted[chosen] = -np.inf
@@ -52,7 +32,7 @@ class CoreSet(FeatureBased):
         return [scans[position] for position in chosen]
 
 
-class KMeansPlusPlus(FeatureBased):
+class KMeansPlusPlus(ScoringStrategy):
     """K-means++ seeding (Arthur and Vassilvitskii, SODA 2007) with the labelled scans as the first centres.
 
     A scan's chance is proportional to its squared Euclidean distance to the nearest scan labelled or chosen; equal if
@@ -60,39 +40,34 @@ class KMeansPlusPlus(FeatureBased):
     """
 
     name = "kmeans"
+    needs_features = True
 
-    def choose(
-        self,
-        scores: Mapping[str, float],
-        number: int,
-        *,
-        seed: int,
-        features: Mapping[str, Tensor] | None = None,
-        known: Sequence[Tensor] = (),
-    ) -> list[str]:
-        """See :class:`common.query.Strategy`; features are needed."""
-        scans = check_choice(scores, number)
-        pool, centres = check_features(scans, features, known)
-        return [scans[position] for position in _seeds(pool, number, centres, np.random.default_rng(seed))]
+    def choose(self, candidates: Candidates) -> list[str]:
+        """See :class:`common.query.Strategy`."""
+        scans = candidates.checked()
+        pool, centres = check_features(scans, candidates.features, candidates.known)
+        chance = np.random.default_rng(candidates.seed)
+        return [scans[position] for position in _seeds(pool, candidates.number, centres, chance)]
 
 
-class Typicality(FeatureBased):
+class Typicality(ScoringStrategy):
     """The most typical scan of every large cluster without labels (TypiClust, Hacohen et al., ICML 2022).
 
     All scans fall into as many k-means clusters as there are labelled scans and scans to choose. Picks come from the
     clusters with the fewest scans labelled or chosen, the largest first; a scan is typical if the mean Euclidean
-    distance to its nearest neighbours within the cluster is small. The paper leaves clusters of fewer than five
-    out; pools of scans are too small for that.
+    distance to its nearest neighbours within the cluster is small. The paper leaves out clusters of fewer
+    than five; pools of scans are too small for that.
 
     Args:
-        neighbours: that count, at least 1; 20 in the paper.
-        iterations: of k-means, at least 1.
+        neighbours: Nearest neighbours over which the distance is averaged, at least 1; 20 in the paper.
+        iterations: Iterations of k-means at most, at least 1.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of its range.
     """
 
     name = "typicality"
+    needs_features = True
 
     def __init__(self, neighbours: int = 20, iterations: int = 50) -> None:
         for argument, given in (("neighbours", neighbours), ("iterations", iterations)):
@@ -101,26 +76,20 @@ class Typicality(FeatureBased):
         self.neighbours = neighbours
         self.iterations = iterations
 
-    def choose(
-        self,
-        scores: Mapping[str, float],
-        number: int,
-        *,
-        seed: int,
-        features: Mapping[str, Tensor] | None = None,
-        known: Sequence[Tensor] = (),
-    ) -> list[str]:
-        """See :class:`common.query.Strategy`; features are needed."""
-        scans = check_choice(scores, number)
-        pool, labelled = check_features(scans, features, known)
-        if number == 0:
+    def choose(self, candidates: Candidates) -> list[str]:
+        """See :class:`common.query.Strategy`."""
+        scans = candidates.checked()
+        pool, labelled = check_features(scans, candidates.features, candidates.known)
+        if candidates.number == 0:
             return []
         points = np.concatenate([pool, labelled])
-        clusters = _k_means(points, min(len(labelled) + number, len(points)), seed, self.iterations)
+        clusters = _k_means(
+            points, min(len(labelled) + candidates.number, len(points)), candidates.seed, self.iterations
+        )
         distances = cdist(points, points)
         left = np.arange(len(points)) < len(pool)
         chosen: list[int] = []
-        for _ in range(number):
+        for _ in range(candidates.number):
             members = [np.flatnonzero(clusters == cluster) for cluster in np.unique(clusters[left])]
             members.sort(key=lambda those: (int((~left[those]).sum()), -len(those)))
             inside = distances[np.ix_(members[0], members[0])]
@@ -130,31 +99,6 @@ class Typicality(FeatureBased):
             left[pick] = False
             chosen.append(pick)
         return [scans[position] for position in chosen]
-
-
-def check_features(
-    scans: Sequence[str], features: Mapping[str, Tensor] | None, known: Sequence[Tensor]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The features of the scans and of the labelled ones, float64 ``[scans, F]`` and ``[labelled, F]``.
-
-    Raises:
-        ValueError: if there are no features, a scan has none, or not all are finite vectors of one length.
-    """
-    if features is None:
-        raise ValueError("features must be given to a strategy that needs them, got none.")
-    lacking = [scan for scan in scans if scan not in features]
-    if lacking:
-        raise ValueError(f"features must hold every scan, but {', '.join(lacking)} are missing.")
-    vectors = [vector.detach().cpu().double() for vector in (*(features[scan] for scan in scans), *known)]
-    shapes = sorted({tuple(vector.shape) for vector in vectors})
-    if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
-        raise ValueError(f"features must be vectors of one length, got the shapes {shapes}.")
-    if not vectors:
-        return np.zeros((0, 0)), np.zeros((0, 0))
-    found = torch.stack(vectors).numpy()
-    if not np.isfinite(found).all():
-        raise ValueError("features must be finite, but some are not.")
-    return found[: len(scans)], found[len(scans) :]
 
 
 def _seeds(points: np.ndarray, number: int, centres: np.ndarray, generator: np.random.Generator) -> list[int]:

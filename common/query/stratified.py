@@ -1,19 +1,18 @@
-"""Predictive entropy that gives small structures their share, and leaves much to chance at first."""
+"""A strategy by predictive entropy that gives small structures their share, and leaves much to chance at first."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from common.query.strategy import check_choice
+from common.query.strategy import Candidates, ScoringStrategy
 from common.query.uncertainty import normalised_entropy
 
 
-class ClassStratifiedPowerEntropy:
+class ClassStratifiedPowerEntropy(ScoringStrategy):
     """ClaSP PE (Lüth et al., arXiv 2601.13677), reduced to whole scans.
 
     The paper queries patches: some for each class, by the power of their entropy with noise that decays from round to
@@ -25,14 +24,13 @@ class ClassStratifiedPowerEntropy:
 
     Args:
         start: β at the beginning of the training, above 0.
-        end: β at its end, at least ``start``.
+        end: β at the end of the training, at least ``start``.
 
     Raises:
-        ValueError: unless ``0 < start <= end``.
+        ValueError: Unless ``0 < start <= end``.
     """
 
     name = "clasp_pe"
-    needs_features = False
 
     LEAST = 1e-6
     """Entropies count as at least this, so that their logarithms are finite."""
@@ -56,17 +54,10 @@ class ClassStratifiedPowerEntropy:
         balanced = (sums / voxels.clamp(min=1))[1:].mean().item()
         return self.beta(progress) * math.log(min(max(balanced, self.LEAST), 1.0))
 
-    def choose(
-        self,
-        scores: Mapping[str, float],
-        number: int,
-        *,
-        seed: int,
-        features: Mapping[str, Tensor] | None = None,
-        known: Sequence[Tensor] = (),
-    ) -> list[str]:
-        """``number`` scans by score plus noise; see :class:`common.query.Strategy`."""
-        scans = check_choice(scores, number)
-        noise = np.random.default_rng(seed).gumbel(size=len(scans))
+    def choose(self, candidates: Candidates) -> list[str]:
+        """The scans with the highest scores plus noise; see :class:`common.query.Strategy`."""
+        scans = candidates.checked()
+        scores = candidates.measure("score")
+        noise = np.random.default_rng(candidates.seed).gumbel(size=len(scans))
         noisy = np.array([scores[scan] for scan in scans], dtype=np.float64) + noise
-        return [scans[position] for position in np.argsort(-noisy, kind="stable")[:number]]
+        return [scans[position] for position in np.argsort(-noisy, kind="stable")[: candidates.number]]

@@ -6,11 +6,12 @@ import math
 
 import torch
 
-from common.query.strategy import BestScored, check_probabilities
+from common.query.prediction import check_probabilities
+from common.query.strategy import ScoringStrategy
 from common.schedules import GaussianRampUp
 
 
-def confidence(probabilities: torch.Tensor) -> torch.Tensor:
+def highest_probability(probabilities: torch.Tensor) -> torch.Tensor:
     """The probability of the likeliest class, ``[C, H, W, D]`` to ``[H, W, D]``, 1/C to 1."""
     return check_probabilities(probabilities).amax(dim=0)
 
@@ -21,14 +22,14 @@ def normalised_entropy(probabilities: torch.Tensor) -> torch.Tensor:
     return torch.special.entr(given).sum(dim=0) / math.log(given.shape[0])
 
 
-class LeastConfidence(BestScored):
-    """LC: one minus the mean confidence of the least confident voxels.
+class LeastConfidence(ScoringStrategy):
+    """LC: one minus the mean probability of the likeliest class over the voxels where it is lowest.
 
     Args:
-        share: of the voxels that count, above 0 and at most 1; a quarter in the paper.
+        share: Share of the voxels over which the mean is taken, above 0 and at most 1; a quarter in the paper.
 
     Raises:
-        ValueError: if ``share`` is out of its range.
+        ValueError: If ``share`` is out of its range.
     """
 
     name = "lc"
@@ -40,12 +41,12 @@ class LeastConfidence(BestScored):
 
     def score(self, probabilities: torch.Tensor, *, progress: float) -> float:
         """The score, 0 to 1 - 1/C; see :class:`common.query.Strategy`."""
-        voxels = confidence(probabilities).flatten()
+        voxels = highest_probability(probabilities).flatten()
         lowest = voxels.topk(max(int(self.share * voxels.numel()), 1), largest=False, sorted=False).values
         return 1 - lowest.mean(dtype=torch.float64).item()
 
 
-class HighestEntropy(BestScored):
+class HighestEntropy(ScoringStrategy):
     """HE: the mean of the voxels' normalised entropy."""
 
     name = "he"
@@ -55,17 +56,17 @@ class HighestEntropy(BestScored):
         return normalised_entropy(probabilities).mean(dtype=torch.float64).item()
 
 
-class HighestEntropyRatio(BestScored):
+class HighestEntropyRatio(ScoringStrategy):
     """HER: the share of voxels with a normalised entropy above β, which rises with the training's progress.
 
     ``β = start + (maximum - start)·exp(-5(1 - progress)²)``.
 
     Args:
-        start: β at the beginning.
-        maximum: β at the end.
+        start: β at the beginning of the training.
+        maximum: β at the end of the training.
 
     Raises:
-        ValueError: unless ``0 <= start <= maximum < 1``.
+        ValueError: Unless ``0 <= start <= maximum < 1``.
     """
 
     name = "her"

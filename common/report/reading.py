@@ -79,7 +79,7 @@ def read_run(folder: str | Path) -> RunRecord:
         ledger=tuple(ledger.entries),
         scores=tuple(read_scores(folder / "evaluation" / "metrics.csv")),
         query=tuple(read_query(folder / "query.csv")),
-        selection=tuple(ledger.selections),
+        selection=tuple(ledger.trust_entries),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from common.annotations import LedgerEntry, SelectionEntry
+from common.annotations import LedgerEntry, TrustEntry
 from common.metrics import Scores, means_by_scan, summarise
 
 
@@ -71,7 +71,7 @@ class RunRecord:
     ledger: tuple[LedgerEntry, ...] = ()
     scores: tuple[ScanScore, ...] = ()
     query: tuple[QueriedScan, ...] = ()
-    selection: tuple[SelectionEntry, ...] = ()
+    selection: tuple[TrustEntry, ...] = ()
 
     def lines(self, kind: str) -> list[Mapping[str, Any]]:
         """Selects the log's lines of one kind: ``train``, ``validation`` or ``round``."""

@@ -23,8 +23,8 @@ class SwapBoxes:
 
     Args:
         keys: Keys of the batch's entries whose boxes are exchanged, each ``[B, channels, H, W, D]``, equal in size.
-        labelled: Number of patches of annotated scans, which come first in a batch. The first of them is paired with
-            the first of the others, and so on; patches without a partner stay as they are.
+        batch_labelled: Number of patches of annotated scans, which come first in a batch. The first of them is paired
+            with the first of the others, and so on; patches without a partner stay as they are.
         share: Ratio of a box's side to the patch's, above 0 and below 1; BCP's is 2/3.
         seed: Seed of the boxes' places.
 
@@ -34,17 +34,17 @@ class SwapBoxes:
     Example:
         >>> import torch
         >>> batch = {"image": torch.stack([torch.zeros(1, 3, 3, 3), torch.ones(1, 3, 3, 3)])}
-        >>> SwapBoxes(["image"], labelled=1)(batch, 0)["image"].sum(dim=(1, 2, 3, 4))
+        >>> SwapBoxes(["image"], batch_labelled=1)(batch, 0)["image"].sum(dim=(1, 2, 3, 4))
         tensor([ 8., 19.])
     """
 
-    def __init__(self, keys: Sequence[str], *, labelled: int, share: float = 2 / 3, seed: int = 0) -> None:
-        if labelled < 0:
-            raise ValueError(f"labelled must be 0 or more, got {labelled}.")
+    def __init__(self, keys: Sequence[str], *, batch_labelled: int, share: float = 2 / 3, seed: int = 0) -> None:
+        if batch_labelled < 0:
+            raise ValueError(f"batch_labelled must be 0 or more, got {batch_labelled}.")
         if not 0 < share < 1:
             raise ValueError(f"share must lie between 0 and 1, got {share}.")
         self.keys = list(keys)
-        self.labelled = labelled
+        self.batch_labelled = batch_labelled
         self.share = share
         self.seed = seed
 
@@ -63,14 +63,14 @@ class SwapBoxes:
             iteration: Iteration of the training, at least 0.
         """
         shape = batch[self.keys[0]].shape
-        pairs = max(0, min(self.labelled, shape[0] - self.labelled))
+        pairs = max(0, min(self.batch_labelled, shape[0] - self.batch_labelled))
         boxes = self.boxes(iteration, number=pairs, size=shape[2:])
         mixed = dict(batch)
         for key in self.keys:
             given = batch[key]
             mixed[key] = given.clone()
             for first, box in enumerate(boxes):
-                second = self.labelled + first
+                second = self.batch_labelled + first
                 mixed[key][(first, slice(None), *box)] = given[(second, slice(None), *box)]
                 mixed[key][(second, slice(None), *box)] = given[(first, slice(None), *box)]
         return mixed

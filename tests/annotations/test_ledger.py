@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.annotations import Ledger, LedgerEntry, RatedScan, SelectionEntry
+from common.annotations import Ledger, LedgerEntry, ScanTrust, TrustEntry
 
 
 def entry(scan="a", **changes):
@@ -15,9 +15,9 @@ def entry(scan="a", **changes):
     return LedgerEntry(scan, **{**content, "annotator": "oracle", **changes})
 
 
-def selection(number, **selected):
-    scans = {scan: RatedScan(0.5 + number / 16, 0.25, chosen) for scan, chosen in selected.items()}
-    return SelectionEntry(number, 10 * number, scans)
+def trust_entry(number, **selected):
+    scans = {scan: ScanTrust(0.5 + number / 16, 0.25, chosen) for scan, chosen in selected.items()}
+    return TrustEntry(number, 10 * number, scans)
 
 
 def test_a_new_ledger_is_empty_and_writes_nothing(tmp_path):
@@ -111,34 +111,35 @@ def test_any_names_in_any_order_come_back(tmp_path_factory, names, split):
 def test_selections_and_annotations_keep_each_other(tmp_path):
     ledger = Ledger(tmp_path)
     ledger.add(entry("a"))
-    ledger.select(selection(1, b=True, c=False))
+    ledger.add_trust(trust_entry(1, b=True, c=False))
     ledger.add(entry("b"))
-    ledger.select(selection(2, c=True))
+    ledger.add_trust(trust_entry(2, c=True))
     again = Ledger(tmp_path)
     assert again.labelled == ["a", "b"] and again.entries == ledger.entries
-    assert again.selections == ledger.selections == [selection(1, b=True, c=False), selection(2, c=True)]
-    assert again.selections[0].scans["c"] == RatedScan(0.5625, 0.25, False)
+    assert again.trust_entries == ledger.trust_entries == [trust_entry(1, b=True, c=False), trust_entry(2, c=True)]
+    assert again.trust_entries[0].scans["c"] == ScanTrust(0.5625, 0.25, False)
     assert (again.rounds, again.budget_used) == (2, 2)
+    assert list(json.loads((tmp_path / "ledger.json").read_text())) == ["version", "entries", "selections"]
     assert [path.name for path in tmp_path.iterdir()] == ["ledger.json"]
 
 
 def test_a_repeated_round_replaces_itself_and_later_ones(tmp_path):
     ledger = Ledger(tmp_path)
     for number in (1, 2, 4):
-        ledger.select(selection(number, a=True))
-    Ledger(tmp_path).select(selection(2, a=False))
+        ledger.add_trust(trust_entry(number, a=True))
+    Ledger(tmp_path).add_trust(trust_entry(2, a=False))
     ledger.reload()
-    assert ledger.selections == Ledger(tmp_path).selections == [selection(1, a=True), selection(2, a=False)]
+    assert ledger.trust_entries == Ledger(tmp_path).trust_entries == [trust_entry(1, a=True), trust_entry(2, a=False)]
 
 
 def test_a_selection_that_cannot_be_saved_is_not_half_there(tmp_path, monkeypatch):
     ledger = Ledger(tmp_path)
-    ledger.select(selection(1, a=True))
+    ledger.add_trust(trust_entry(1, a=True))
     before = (tmp_path / "ledger.json").read_bytes()
     monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        ledger.select(selection(2, a=True))
-    assert ledger.selections == [selection(1, a=True)]
+        ledger.add_trust(trust_entry(2, a=True))
+    assert ledger.trust_entries == [trust_entry(1, a=True)]
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
 
 
@@ -161,7 +162,7 @@ def test_a_ledger_without_selections_is_as_it_was_before_there_were_any(tmp_path
             }
         ],
     }
-    assert Ledger(tmp_path).selections == []
+    assert Ledger(tmp_path).trust_entries == []
 
 
 ROUND = '{"round": 1, "iteration": 2, "scans": '

@@ -26,7 +26,7 @@ def take(sampler, number):
 
 
 def test_batches_hold_labelled_scans_first(tmp_path):
-    sampler = TwoStreamSampler(SCANS, ledger_of(tmp_path, "c", "f", "a"), labelled=2, unlabelled=3)
+    sampler = TwoStreamSampler(SCANS, ledger_of(tmp_path, "c", "f", "a"), batch_labelled=2, batch_unlabelled=3)
     for batch in take(sampler, 20):
         positions = [position for position, _ in batch]
         assert set(positions[:2]) <= {0, 2, 5}
@@ -34,7 +34,7 @@ def test_batches_hold_labelled_scans_first(tmp_path):
 
 
 def test_every_scan_comes_once_before_any_comes_again(tmp_path):
-    sampler = TwoStreamSampler(SCANS, ledger_of(tmp_path, "c", "f", "a"), labelled=1, unlabelled=2)
+    sampler = TwoStreamSampler(SCANS, ledger_of(tmp_path, "c", "f", "a"), batch_labelled=1, batch_unlabelled=2)
     batches = take(sampler, 12)
     assert Counter(batch[0][0] for batch in batches) == {0: 4, 2: 4, 5: 4}
     assert Counter(position for batch in batches for position, _ in batch[1:]) == dict.fromkeys((1, 3, 4, 6), 6)
@@ -51,33 +51,35 @@ def test_going_on_at_an_iteration_draws_what_would_have_come(tmp_path):
 
 def test_a_new_annotation_is_seen_at_the_next_batch(tmp_path):
     ledger = ledger_of(tmp_path, "c")
-    batches = iter(TwoStreamSampler(SCANS, ledger, labelled=1, unlabelled=1))
+    batches = iter(TwoStreamSampler(SCANS, ledger, batch_labelled=1, batch_unlabelled=1))
     assert next(batches)[0][0] == 2
     ledger.add(LedgerEntry("e", 1, 1, "her", 0.5, None, 1, "oracle"))
     assert {next(batches)[0][0] for _ in range(4)} == {2, 4}
 
 
 def test_all_labelled_both_streams_draw_from_them(tmp_path):
-    sampler = TwoStreamSampler(["a", "b"], ledger_of(tmp_path, "a", "b"), labelled=1, unlabelled=1)
+    sampler = TwoStreamSampler(["a", "b"], ledger_of(tmp_path, "a", "b"), batch_labelled=1, batch_unlabelled=1)
     assert {position for batch in take(sampler, 4) for position, _ in batch} == {0, 1}
 
 
 def test_a_selection_rules_the_second_stream(tmp_path):
-    selection = SimpleNamespace(selected=["b", "g", "c"])
-    sampler = TwoStreamSampler(SCANS, ledger_of(tmp_path, "c", "f"), labelled=1, unlabelled=2, selection=selection)
+    trusted = SimpleNamespace(selected=["b", "g", "c"])
+    sampler = TwoStreamSampler(
+        SCANS, ledger_of(tmp_path, "c", "f"), batch_labelled=1, batch_unlabelled=2, trusted=trusted
+    )
     batches = iter(sampler)
     assert {position for _ in range(4) for position, _ in next(batches)[1:]} == {1, 6}
-    selection.selected = ["d"]
+    trusted.selected = ["d"]
     assert [position for position, _ in next(batches)[1:]] == [3, 3]
-    selection.selected = []
+    trusted.selected = []
     assert [[position for position, _ in batch] for batch in (next(batches), next(batches))] in ([[2], [5]], [[5], [2]])
-    selection.selected = ["d"]
+    trusted.selected = ["d"]
     assert [position for position, _ in next(batches)[1:]] == [3, 3]
 
 
 def test_an_empty_selection_without_a_first_stream(tmp_path):
-    ledger, selection = ledger_of(tmp_path, "c", "f"), SimpleNamespace(selected=[])
-    sampler = TwoStreamSampler(SCANS, ledger, labelled=0, unlabelled=2, selection=selection)
+    ledger, trusted = ledger_of(tmp_path, "c", "f"), SimpleNamespace(selected=[])
+    sampler = TwoStreamSampler(SCANS, ledger, batch_labelled=0, batch_unlabelled=2, trusted=trusted)
     assert all({position for position, _ in batch} == {2, 5} for batch in take(sampler, 4))
 
 
@@ -88,7 +90,7 @@ def test_without_a_labelled_scan(tmp_path):
 
 def test_bad_stream_sizes(tmp_path):
     with pytest.raises(ValueError, match="not both 0, got 0, 0"):
-        TwoStreamSampler(SCANS, Ledger(tmp_path / "ledger.json"), labelled=0, unlabelled=0)
+        TwoStreamSampler(SCANS, Ledger(tmp_path / "ledger.json"), batch_labelled=0, batch_unlabelled=0)
 
 
 class Count(RandomizableTrait):
@@ -109,7 +111,7 @@ def test_items_depend_on_the_seed_alone_and_the_image_is_made_once():
         return torch.full((1, 2, 2, 2), float(number))
 
     transform = Compose([Lambdad("image", load), Count(), RandGaussianNoised("image", prob=1.0, std=0.5)])
-    dataset = ScanDataset([{"image": 0}, {"image": 1}], transform=transform, copy_cache=False, progress=False)
+    dataset = ScanDataset([{"image": 0}, {"image": 1}], transform=transform, progress=False)
     first = dataset[(1, 42)]["image"].clone()
     dataset[(0, 7)]
     torch.testing.assert_close(dataset[(1, 42)]["image"], first)

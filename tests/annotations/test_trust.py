@@ -10,22 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.annotations import RatedScan, SelectionEntry
-from common.annotations.trust import parse_selections
+from common.annotations import ScanTrust, TrustEntry
+from common.annotations.trust import parse_trust
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-RATED = st.builds(RatedScan, confidence=NUMBERS, distance=NUMBERS, selected=st.booleans())
+RATED = st.builds(ScanTrust, confidence=NUMBERS, distance=NUMBERS, selected=st.booleans())
 SCANS = st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), RATED, max_size=6)
 
 
 def test_the_selected_scans_come_by_name() -> None:
-    scans = {name: RatedScan(0.5, 0.25, name != "b") for name in ("c", "b", "a")}
-    assert SelectionEntry(1, 10, scans).selected == ["a", "c"]
-    assert SelectionEntry(1, 10, {}).selected == []
+    scans = {name: ScanTrust(0.5, 0.25, name != "b") for name in ("c", "b", "a")}
+    assert TrustEntry(1, 10, scans).selected == ["a", "c"]
+    assert TrustEntry(1, 10, {}).selected == []
 
 
 def test_as_json_takes_it() -> None:
-    entry = SelectionEntry(np.int64(2), np.int64(40), {"a": RatedScan(np.float32(0.5), np.float64(0.25), True)})
+    entry = TrustEntry(np.int64(2), np.int64(40), {"a": ScanTrust(np.float32(0.5), np.float64(0.25), True)})
     assert json.loads(json.dumps(entry.plain())) == {
         "round": 2,
         "iteration": 40,
@@ -35,8 +35,8 @@ def test_as_json_takes_it() -> None:
 
 @given(rounds=st.lists(SCANS, max_size=4))
 def test_any_selections_come_back_from_json(tmp_path_factory, rounds) -> None:
-    entries = [SelectionEntry(number, 10 * number, scans) for number, scans in enumerate(rounds, start=1)]
-    assert parse_selections(json.loads(json.dumps([entry.plain() for entry in entries])), "ledger.json") == entries
+    entries = [TrustEntry(number, 10 * number, scans) for number, scans in enumerate(rounds, start=1)]
+    assert parse_trust(json.loads(json.dumps([entry.plain() for entry in entries])), "ledger.json") == entries
 
 
 @pytest.mark.parametrize(
@@ -45,13 +45,13 @@ def test_any_selections_come_back_from_json(tmp_path_factory, rounds) -> None:
         ({"round": 0}, "round must be a whole number of at least 1, got 0"),
         ({"round": 1.5}, "round must be a whole number of at least 1, got 1.5"),
         ({"iteration": -1}, "iteration must be a whole number of at least 0, got -1"),
-        ({"scans": {"": RatedScan(0.5, 0.5, True)}}, "scans must have a scan's id as their keys, got ''"),
-        ({"scans": {"a": RatedScan(float("nan"), 0.5, True)}}, "confidence of a must be finite, got nan"),
-        ({"scans": {"a": RatedScan("0.5", 0.5, True)}}, "confidence of a must be finite, got '0.5'"),
-        ({"scans": {"a": RatedScan(0.5, float("inf"), True)}}, "distance of a must be finite, got inf"),
-        ({"scans": {"a": RatedScan(0.5, 0.5, 1)}}, "selected of a must be true or false, got 1"),
+        ({"scans": {"": ScanTrust(0.5, 0.5, True)}}, "scans must have a scan's id as their keys, got ''"),
+        ({"scans": {"a": ScanTrust(float("nan"), 0.5, True)}}, "confidence of a must be finite, got nan"),
+        ({"scans": {"a": ScanTrust("0.5", 0.5, True)}}, "confidence of a must be finite, got '0.5'"),
+        ({"scans": {"a": ScanTrust(0.5, float("inf"), True)}}, "distance of a must be finite, got inf"),
+        ({"scans": {"a": ScanTrust(0.5, 0.5, 1)}}, "selected of a must be true or false, got 1"),
     ],
 )
 def test_entries_that_make_no_sense(changes, message) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        SelectionEntry(**{"round": 1, "iteration": 0, "scans": {}} | changes)
+        TrustEntry(**{"round": 1, "iteration": 0, "scans": {}} | changes)

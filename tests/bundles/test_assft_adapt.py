@@ -38,7 +38,7 @@ def test_pretrains_queries_trains_evaluates_and_infers(train_settings, query_set
 
     flow = run(NAME, "train", train_settings)
     assert not flow.check_properties()
-    rounds = Ledger(output).selections
+    rounds = Ledger(output).trust_entries
     assert [(selection.round, selection.iteration) for selection in rounds] == [(1, 2), (2, 4)]
     store = AnnotationStore(output)
     labelled = {entry.scan for entry in entries}
@@ -146,7 +146,7 @@ def test_a_pre_training_that_was_stopped_leaves_no_model(common_settings):
 @pytest.mark.parametrize(("changes", "share"), [({}, 2 / 3), ({"copy_paste": 0.5}, 0.5), ({"copy_paste": 0}, None)])
 def test_boxes_are_exchanged_unless_they_have_no_side(changes, share, train_settings):
     trainer = workflow(NAME, "train", train_settings | changes).parser.get_parsed_content("train#trainer")
-    assert (trainer.mix and (trainer.mix.share, trainer.mix.labelled)) == (share and (share, 2))
+    assert (trainer.mix and (trainer.mix.share, trainer.mix.batch_labelled)) == (share and (share, 2))
 
 
 @pytest.mark.parametrize(("iterations", "due"), [(2000, [1000, 1200, 1400, 1600, 1800]), (5, [2]), (1, [])])
@@ -178,7 +178,7 @@ def test_resumed_run_equals_the_uninterrupted_one(train_settings):
     for name, tensor in found["student"].items():
         if name.startswith("model.0.") and name.endswith(("weight", "bias")):
             assert torch.equal(tensor, before[name]), name
-    selections = [Ledger(it["output_dir"]).selections for it in (whole, settings)]
+    selections = [Ledger(it["output_dir"]).trust_entries for it in (whole, settings)]
     assert len(selections[0]) == 2 and selections[0] == selections[1]
 
 
@@ -260,6 +260,6 @@ def test_two_processes_share_the_training(train_settings, query_settings, cohort
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle"]
     finished = subprocess.run([*launch, "run", "training", *words], cwd=ROOT, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr[-3000:]
-    last = Ledger(output).selections[-1]
+    last = Ledger(output).trust_entries[-1]
     assert len(last.scans) == len(Cohort.open(cohort_dir).training) - 2
     assert (output / "model.pt").exists()

@@ -70,7 +70,7 @@ def test_all_stages_and_again_nothing(cohort, tmp_path, capsys):
         assert all(stage[name] == TRAIN[name] for name in ("roi_size", "stride", "precision", "network_def"))
     assert taken["query"]["pretrained"] == taken["train"]["pretrained"] == str(run / "pretrained.pt")
     assert len(Ledger(run).entries) == 2
-    assert [selection.iteration for selection in Ledger(run).selections] == [2]
+    assert [selection.iteration for selection in Ledger(run).trust_entries] == [2]
 
     assert assft(cohort.folder, run, **settings) == first
     assert capsys.readouterr().out.count("done before") == 4
@@ -98,7 +98,7 @@ def test_waits_for_people_and_goes_on(cohort, weights, tmp_path, capsys):
     assert "NO PRE-TRAINED MODEL" not in capsys.readouterr().out
     assert progress(run) == ["query", "train", "evaluate"]
     assert [(entry.scan, entry.annotator) for entry in Ledger(run).entries] == [(asked["scan"], "folder")]
-    assert not Ledger(run).selections and not (run / "pseudo_label").exists()
+    assert not Ledger(run).trust_entries and not (run / "pseudo_label").exists()
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,10 @@ from common.annotations import AnnotationStore, Ledger
 from common.annotations.annotation import Annotation
 from common.cohort import Scan
 from common.handlers import ActiveQueryHandler, PoolScan
-from common.query import strategy
-from common.query.one_shot import pooled_features
+from common.query import ScoringStrategy, pooled_features, strategy
 
 
-class Recorder:
+class Recorder(ScoringStrategy):
     """Chooses by name, and remembers what it was given."""
 
     name = "recorder"
@@ -22,12 +21,9 @@ class Recorder:
     def __init__(self, needs_features):
         self.needs_features = needs_features
 
-    def score(self, probabilities, *, progress):
-        return 0.0
-
-    def choose(self, scores, number, *, seed, features=None, known=()):
-        self.scans, self.features, self.known = sorted(scores), features, known
-        return sorted(scores)[:number]
+    def choose(self, candidates):
+        self.candidates = candidates
+        return super().choose(candidates)
 
 
 class Annotator:
@@ -43,7 +39,7 @@ def scan_of(name, features=True):
     generator = torch.Generator().manual_seed(ord(name))
     probabilities = torch.randn(2, 4, 4, 4, generator=generator).softmax(0)
     found = torch.rand(3, 4, 4, 4, generator=generator) if features else None
-    return PoolScan(name, torch.zeros(1, 4, 4, 4), probabilities, torch.eye(4), found)
+    return PoolScan(probabilities, found, scan=name, image=torch.zeros(1, 4, 4, 4), affine=torch.eye(4))
 
 
 def handler_of(folder, kind, features=True):
@@ -74,19 +70,19 @@ def play_a_round(handler, features=True):
 def test_features_of_the_pool_and_of_the_labelled_scans(tmp_path):
     kind = Recorder(needs_features=True)
     first = play_a_round(handler_of(tmp_path, kind))
-    assert len(first) == 1 and kind.scans == sorted(set("abcd") - set(first))
+    assert len(first) == 1 and sorted(kind.candidates.measures) == sorted(set("abcd") - set(first))
     expected = {
         name: pooled_features(scan_of(name).features, scan_of(name).probabilities.argmax(0) != 0) for name in "abcd"
     }
-    assert all(torch.equal(kind.features[scan], expected[scan]) for scan in kind.scans)
-    assert len(kind.known) == 1 and torch.equal(kind.known[0], expected[first[0]])
+    assert all(torch.equal(kind.candidates.features[scan], expected[scan]) for scan in kind.candidates.measures)
+    assert len(kind.candidates.known) == 1 and torch.equal(kind.candidates.known[0], expected[first[0]])
 
 
 @pytest.mark.parametrize("features", [True, False])
 def test_nothing_for_a_strategy_without_need(tmp_path, features):
     kind = Recorder(needs_features=False)
     play_a_round(handler_of(tmp_path, kind, features), features)
-    assert not kind.features and not kind.known
+    assert not kind.candidates.features and not kind.candidates.known
 
 
 def test_a_strategy_that_lives_on_features(tmp_path):

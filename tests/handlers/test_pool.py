@@ -8,6 +8,7 @@ from monai.inferers import SimpleInferer
 
 from common.engines import ProbabilityInferer
 from common.handlers import PoolInference, Rounds
+from common.handlers.pool import of_all_processes
 from common.networks import VNet
 
 
@@ -50,3 +51,9 @@ def test_features_of_a_network_without_any():
     pool = a_pool(network=torch.nn.Conv3d(1, 2, kernel_size=1), features=True)
     with pytest.raises(ValueError, match="Conv3d lacks one of them"):
         predicted(pool)
+
+
+def test_what_several_processes_found_is_joined(monkeypatch):
+    assert of_all_processes({"a": 1, "b": 2}) == {"a": 1, "b": 2}
+    monkeypatch.setattr("common.handlers.pool.idist.all_gather", lambda mine: [mine, {"c": 3}, {}])
+    assert of_all_processes({"b": 2, "a": 1}) == {"a": 1, "b": 2, "c": 3}

@@ -46,7 +46,7 @@ def a_scan(features=None):
     logits[0] = 2
     logits[:, 3:6, 2:5, 2:5] *= -1
     logits += torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)) * 0.5
-    return PoolScan("a", torch.zeros(1, 8, 6, 6), logits.softmax(dim=0), torch.eye(4), features)
+    return PoolScan(logits.softmax(dim=0), features, scan="a", image=torch.zeros(1, 8, 6, 6), affine=torch.eye(4))
 
 
 def labelled(folder, scan, annotation=None, *, features=False, **settings):

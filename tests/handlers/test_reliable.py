@@ -26,7 +26,7 @@ def scan_of(name, confidence, angle):
     foreground[:2] = confidence
     features = torch.tensor([np.cos(angle), np.sin(angle)], dtype=torch.float32)[:, None, None, None].expand(2, 2, 2, 2)
     probabilities = torch.stack([1 - foreground, foreground])
-    return PoolScan(name, torch.zeros(1, 4, 4, 4), probabilities, torch.eye(4), features)
+    return PoolScan(probabilities, features, scan=name, image=torch.zeros(1, 4, 4, 4), affine=torch.eye(4))
 
 
 def play(handler, scans, number=1):
@@ -49,7 +49,7 @@ def test_confident_scans_near_to_a_labelled_one_are_taken(tmp_path):
     handler = handler_of(tmp_path)
     play(handler, POOL)
     ledger = Ledger(tmp_path)
-    (selection,) = ledger.selections
+    (selection,) = ledger.trust_entries
     assert selection.round == 1 and selection.iteration == 7 and selection.selected == ["near"]
     assert selection.scans.keys() == {"near", "far", "unsure", "neither"}
     assert selection.scans["near"].distance == pytest.approx(1 - np.cos(0.1), abs=1e-5)
@@ -81,9 +81,9 @@ def test_a_scan_that_is_reliable_no_more_is_blanked(tmp_path):
     later = [scan_of("near", 0.51, 1.9), *(scan for scan in POOL if scan.scan != "near")]
     play(handler, later, number=2)
     assert (AnnotationStore(tmp_path).read("pseudo_label", "near") == 255).all()
-    assert ["near" in selection.selected for selection in Ledger(tmp_path).selections] == [True, False]
+    assert ["near" in selection.selected for selection in Ledger(tmp_path).trust_entries] == [True, False]
     play(handler, POOL, number=1)
-    assert [selection.round for selection in Ledger(tmp_path).selections] == [1]
+    assert [selection.round for selection in Ledger(tmp_path).trust_entries] == [1]
 
 
 def test_unsure_voxels_are_left_out(tmp_path):
@@ -101,9 +101,8 @@ def test_smaller_components_become_background(tmp_path, largest_volumes, kept):
     parts[:2, 6:, 6] = 3
     foreground = torch.tensor([0.01, 0.95, 0.95, 0.95])[parts]
     foreground[6, 0, 0] = foreground[1, 1, 1] = 0.6
-    scan = PoolScan(
-        "near", torch.zeros(1, 8, 8, 8), torch.stack([1 - foreground, foreground]), torch.eye(4), POOL[1].features
-    )
+    probabilities = torch.stack([1 - foreground, foreground])
+    scan = PoolScan(probabilities, POOL[1].features, scan="near", image=torch.zeros(1, 8, 8, 8), affine=torch.eye(4))
     play(handler_of(tmp_path, largest_volumes=largest_volumes), [POOL[0], scan])
     expected = np.where(np.isin(parts, list(kept)), 1, 0)
     expected[1, 1, 1] = 255
@@ -115,7 +114,7 @@ def test_components_are_those_of_each_class(tmp_path):
     label = torch.zeros(6, 6, 6, dtype=torch.int64)
     label[:3, 0, 0], label[3:5, 0, 0], label[5, 5, 5], label[0, 5, 5] = 1, 2, 1, 2
     probabilities = 0.05 + 0.85 * torch.nn.functional.one_hot(label, 3).movedim(-1, 0).float()
-    scan = PoolScan("near", torch.zeros(1, 6, 6, 6), probabilities, torch.eye(4), POOL[1].features)
+    scan = PoolScan(probabilities, POOL[1].features, scan="near", image=torch.zeros(1, 6, 6, 6), affine=torch.eye(4))
     play(handler_of(tmp_path, largest_volumes=1), [POOL[0], scan])
     label[5, 5, 5] = label[0, 5, 5] = 0
     np.testing.assert_array_equal(AnnotationStore(tmp_path).read("pseudo_label", "near"), label)
@@ -123,7 +122,7 @@ def test_components_are_those_of_each_class(tmp_path):
 
 def test_a_pool_that_is_labelled_altogether(tmp_path):
     play(handler_of(tmp_path), POOL[:1])
-    assert [selection.scans for selection in Ledger(tmp_path).selections] == [{}]
+    assert [selection.scans for selection in Ledger(tmp_path).trust_entries] == [{}]
 
 
 def test_bad_arguments(tmp_path):

@@ -127,7 +127,7 @@ def test_cross_pseudo_supervision_is_symmetric(step):
 
 
 def test_an_image_mixed_with_nothing_is_plain_consistency(step, monkeypatch):
-    term = InterpolationConsistencyTerm(labelled=2)
+    term = InterpolationConsistencyTerm(batch_labelled=2)
     monkeypatch.setattr(term, "draw", lambda number, iteration: torch.ones(number))
     images = step.batch["image"][2:]
     expected = ConsistencyLoss("mse")(step.network(images), step.teacher_network(images))
@@ -135,7 +135,7 @@ def test_an_image_mixed_with_nothing_is_plain_consistency(step, monkeypatch):
 
 
 def test_interpolation_equals_the_plain_loop(step):
-    term = InterpolationConsistencyTerm(labelled=1, alpha=0.7, seed=6)
+    term = InterpolationConsistencyTerm(batch_labelled=1, alpha=0.7, seed=6)
     factors = np.random.default_rng([6, 3]).beta(0.7, 0.7, size=3)
     images = step.batch["image"][1:]
     targets = step.teacher_network(images).softmax(1)
@@ -155,7 +155,7 @@ def test_online_labels_are_those_of_the_frozen_network(step):
     frozen = network(8, dropout=0.5)
     calls = []
     frozen.register_forward_hook(lambda *_: calls.append(1))
-    term = OnlinePseudoLabelTerm(frozen, PartialDiceCELoss(), labelled=2)
+    term = OnlinePseudoLabelTerm(frozen, PartialDiceCELoss(), batch_labelled=2)
     found, again = term(step), term(replace(step, student=2 * step.student))
     assert len(calls) == 1 and not frozen.training
     assert not any(weights.requires_grad for weights in frozen.parameters())
@@ -187,16 +187,26 @@ def test_a_scan_of_weight_zero_does_not_matter(step):
             "teacher network",
         ),
         (lambda: UncertaintyAwareConsistencyTerm(unchanged, threshold=1.0), {"teacher": None}, "got None"),
-        (lambda: InterpolationConsistencyTerm(labelled=2, alpha=0), {}, "alpha must be above 0"),
-        (lambda: InterpolationConsistencyTerm(labelled=3), {}, "at least 2 unlabelled scans in a batch to mix, got 1"),
-        (lambda: InterpolationConsistencyTerm(labelled=2), {"teacher_network": None}, "needs the teacher network"),
+        (lambda: InterpolationConsistencyTerm(batch_labelled=2, alpha=0), {}, "alpha must be above 0"),
+        (
+            lambda: InterpolationConsistencyTerm(batch_labelled=3),
+            {},
+            "at least 2 unlabelled scans in a batch to mix, got 1",
+        ),
+        (
+            lambda: InterpolationConsistencyTerm(batch_labelled=2),
+            {"teacher_network": None},
+            "needs the teacher network",
+        ),
         (
             lambda: CrossPseudoSupervisionTerm(network(5), supervised=[], cross_weight=1.0),
             {"network": None},
             "needs the student network",
         ),
         (
-            lambda: OnlinePseudoLabelTerm(lambda images: images[..., 1:].expand(-1, 3, -1, -1, -1), None, labelled=2),
+            lambda: OnlinePseudoLabelTerm(
+                lambda images: images[..., 1:].expand(-1, 3, -1, -1, -1), None, batch_labelled=2
+            ),
             {},
             r"crop's size \(4, 5, 6\), got \(4, 5, 5\)",
         ),

@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 import torch
 
-from common.query import CoreSet, KMeansPlusPlus, Typicality, strategy
+from common.query import Candidates, CoreSet, KMeansPlusPlus, Typicality, strategy
 
 FEATURE_BASED = ["coreset", "kmeans", "typicality"]
 
@@ -14,7 +14,8 @@ def points(**coordinates):
 
 
 def choose(kind, features, number, seed=0, known=()):
-    return kind.choose(dict.fromkeys(features, 0.0), number, seed=seed, features=features, known=known)
+    measures = {scan: {"score": 0.0} for scan in features}
+    return kind.choose(Candidates(measures, number, seed, features, known))
 
 
 def groups(seed, sizes, distance=20.0):
@@ -95,19 +96,19 @@ def test_identical_scans(name, known):
 def test_bad_features(name):
     kind = strategy(name)
     assert kind.needs_features
-    scores = {"a": 0.0, "b": 0.0}
+    measures = {"a": {"score": 0.0}, "b": {"score": 0.0}}
     with pytest.raises(ValueError, match="features must be given to a strategy that needs them, got none"):
-        kind.choose(scores, 1, seed=0)
+        kind.choose(Candidates(measures, 1))
     with pytest.raises(ValueError, match="must hold every scan, but b are missing"):
-        kind.choose(scores, 1, seed=0, features=points(a=0.0))
+        kind.choose(Candidates(measures, 1, features=points(a=0.0)))
     with pytest.raises(ValueError, match=r"one length, got the shapes \[\(1,\), \(2,\)\]"):
-        kind.choose(scores, 1, seed=0, features=points(a=0.0, b=[0.0, 1.0]))
+        kind.choose(Candidates(measures, 1, features=points(a=0.0, b=[0.0, 1.0])))
     with pytest.raises(ValueError, match=r"one length, got the shapes \[\(1,\), \(2,\)\]"):
-        kind.choose(scores, 1, seed=0, features=points(a=0.0, b=1.0), known=[torch.zeros(2)])
+        kind.choose(Candidates(measures, 1, features=points(a=0.0, b=1.0), known=[torch.zeros(2)]))
     with pytest.raises(ValueError, match="must be finite"):
-        kind.choose(scores, 1, seed=0, features=points(a=0.0, b=math.inf))
+        kind.choose(Candidates(measures, 1, features=points(a=0.0, b=math.inf)))
     with pytest.raises(ValueError, match=r"must lie in 0\.\.2 .* got 3"):
-        kind.choose(scores, 3, seed=0, features=points(a=0.0, b=1.0))
+        kind.choose(Candidates(measures, 3, features=points(a=0.0, b=1.0)))
 
 
 def test_bad_arguments():

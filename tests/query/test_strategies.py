@@ -10,13 +10,18 @@ from hypothesis import strategies as st
 
 from common.query import (
     STRATEGIES,
+    ActiveSourceFree,
+    Candidates,
     ForegroundAwareRandom,
     HighestEntropy,
     HighestEntropyRatio,
     LeastConfidence,
+    Prediction,
     Random,
     strategy,
 )
+
+SCORING = [name for name in STRATEGIES if name != "assft"]
 
 
 def scan(*foreground):
@@ -30,6 +35,10 @@ def features_of(scans, size=4):
     return {
         name: torch.randn(size, generator=torch.Generator().manual_seed(zlib.crc32(name.encode()))) for name in scans
     }
+
+
+def candidates(scores, number, seed=0, features=None, known=()):
+    return Candidates({name: {"score": score} for name, score in scores.items()}, number, seed, features or {}, known)
 
 
 def bits(p):
@@ -77,7 +86,7 @@ def test_the_less_certain_scan_scores_higher(name, dtype):
     assert 0 <= kind.score(sure, progress=0.5) < kind.score(unsure, progress=0.5) <= 1
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", SCORING)
 def test_probabilities_are_left_alone(name):
     probabilities = torch.rand(3, 4, 4, 4).softmax(0)
     before = probabilities.clone()
@@ -85,7 +94,7 @@ def test_probabilities_are_left_alone(name):
     assert torch.equal(probabilities, before)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", SCORING)
 def test_a_strategy_never_sees_labels(name):
     assert list(inspect.signature(STRATEGIES[name].score).parameters) == ["self", "probabilities", "progress"]
 
@@ -93,10 +102,10 @@ def test_a_strategy_never_sees_labels(name):
 @pytest.mark.parametrize("name", ["lc", "he", "her"])
 def test_highest_scores_are_chosen_and_names_break_ties(name):
     scores = {"d": 0.2, "c": 0.7, "b": 0.7, "a": 0.1}
-    assert strategy(name).choose(scores, 3, seed=0) == ["b", "c", "d"]
+    assert strategy(name).choose(candidates(scores, 3)) == ["b", "c", "d"]
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", SCORING)
 @given(
     scores=st.dictionaries(st.text(min_size=1, max_size=3), st.integers(0, 10**6).map(float), max_size=8),
     seed=st.integers(0, 2**32 - 1),
@@ -107,39 +116,39 @@ def test_a_choice_has_no_repeats_and_depends_on_scores_and_seed_alone(name, scor
     number = data.draw(st.integers(0, len(scores)))
     features = features_of(scores)
     known = list(features_of(["known", "too"]).values())[: data.draw(st.integers(0, 2))]
-    chosen = strategy(name).choose(scores, number, seed=seed, features=features, known=known)
+    chosen = strategy(name).choose(candidates(scores, number, seed, features, known))
     assert len(set(chosen)) == len(chosen) == number
     assert set(chosen) <= set(scores)
     backwards = dict(reversed(scores.items()))
-    assert strategy(name).choose(backwards, number, seed=seed, features=features, known=known) == chosen
+    assert strategy(name).choose(candidates(backwards, number, seed, features, known)) == chosen
     if not strategy(name).needs_features:
-        assert strategy(name).choose(scores, number, seed=seed) == chosen
+        assert strategy(name).choose(candidates(scores, number, seed)) == chosen
 
 
 def test_random_gives_all_the_same_chance():
-    counts = Counter(Random().choose(dict.fromkeys("abcd", 0.0), 1, seed=seed)[0] for seed in range(1000))
+    counts = Counter(Random().choose(candidates(dict.fromkeys("abcd", 0.0), 1, seed))[0] for seed in range(1000))
     assert all(count == pytest.approx(250, abs=60) for count in counts.values())
     assert len(counts) == 4
 
 
 def test_foreground_makes_a_scan_likelier_in_proportion():
     scores = {"large": 600.0, "small": 200.0, "none": 0.0}
-    choices = [ForegroundAwareRandom().choose(scores, 3, seed=seed) for seed in range(1000)]
+    choices = [ForegroundAwareRandom().choose(candidates(scores, 3, seed)) for seed in range(1000)]
     assert Counter(choice[0] for choice in choices)["large"] == pytest.approx(750, abs=60)
     assert all(choice[2] == "none" for choice in choices)
 
 
 def test_scans_without_foreground_are_chosen_at_random():
-    first = {ForegroundAwareRandom().choose(dict.fromkeys("abc", 0.0), 1, seed=seed)[0] for seed in range(50)}
+    first = {ForegroundAwareRandom().choose(candidates(dict.fromkeys("abc", 0.0), 1, seed))[0] for seed in range(50)}
     assert first == set("abc")
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", SCORING)
 def test_bad_choices(name):
     with pytest.raises(ValueError, match=r"must lie in 0\.\.2 .* got 3"):
-        strategy(name).choose({"a": 1.0, "b": 2.0}, 3, seed=0)
+        strategy(name).choose(candidates({"a": 1.0, "b": 2.0}, 3))
     with pytest.raises(ValueError, match="those of b are not"):
-        strategy(name).choose({"a": 1.0, "b": math.nan}, 1, seed=0)
+        strategy(name).choose(candidates({"a": 1.0, "b": math.nan}, 1))
 
 
 @pytest.mark.parametrize("name", ["lc", "he", "her", "foreground_random", "clasp_pe"])
@@ -158,7 +167,44 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="share must lie in"):
         LeastConfidence(0)
     with pytest.raises(ValueError, match=r"start 0\.8 and maximum 0\.7"):
-        strategy("her", start=0.8, maximum=0.7)
+        HighestEntropyRatio(start=0.8, maximum=0.7)
     with pytest.raises(ValueError, match="must not be negative"):
-        ForegroundAwareRandom().choose({"a": -1.0}, 1, seed=0)
+        ForegroundAwareRandom().choose(candidates({"a": -1.0}, 1))
     assert HighestEntropy.name == "he"
+
+
+@pytest.mark.parametrize("name", SCORING)
+def test_an_assessment_is_the_score_of_the_plain_prediction(name):
+    generator = torch.Generator().manual_seed(0)
+    plain = Prediction(torch.randn(3, 8, 8, 8, generator=generator).softmax(0))
+    assert strategy(name).assess(plain) == {"score": strategy(name).score(plain.probabilities, progress=0.0)}
+    later = {"score": strategy(name).score(plain.probabilities, progress=0.75)}
+    assert strategy(name).assess(plain, progress=0.75) == later
+
+
+@pytest.mark.parametrize("name", SCORING)
+def test_rating_all_scans(name):
+    ratings = strategy(name).rate(candidates({"d": 0.1, "a": 0.4, "c": 0.4, "b": 0.9}, 0))
+    assert [(rating.scan, rating.score) for rating in ratings] == [("b", 0.9), ("a", 0.4), ("c", 0.4), ("d", 0.1)]
+    assert all(rating.numbers == {} for rating in ratings)
+
+
+def test_by_name():
+    for name in SCORING:
+        assert type(strategy(name)) is type(strategy(name, rounds=False, weight=0.25)) is STRATEGIES[name]
+    found = strategy("assft", rounds=False, weight=0.25)
+    assert isinstance(found, ActiveSourceFree) and found.weight == 0.25
+    with pytest.raises(ValueError, match=r"query must be one of assft, lc, he, .* clasp_pe, got 'entropie'"):
+        strategy("entropie", rounds=False)
+
+
+def test_assft_does_not_query_in_rounds():
+    with pytest.raises(ValueError, match=r"query must be one of lc, he, .* clasp_pe, got 'assft'"):
+        strategy("assft")
+
+
+def test_what_is_left_after_a_choice():
+    features = features_of("abc")
+    rest = candidates({"b": 1.0, "a": 2.0, "c": 3.0}, 2, 7, features, [torch.ones(4)]).after("a")
+    assert list(rest.measures) == ["b", "c"] and (rest.number, rest.seed) == (1, 7)
+    assert len(rest.known) == 2 and rest.known[1] is features["a"]

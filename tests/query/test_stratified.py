@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 import torch
 
-from common.query import ClassStratifiedPowerEntropy
+from common.query import Candidates, ClassStratifiedPowerEntropy
 
 
 def three_classes(*voxels):
@@ -44,8 +44,9 @@ def test_predictions_without_foreground_have_a_finite_score():
 def test_chances_follow_the_power_of_the_entropy():
     for beta, abundance in ((1.0, 0.5), (2.0, 4 / 6), (100.0, 1.0)):
         scores = {"b": beta * math.log(0.4), "a": beta * math.log(0.2), "c": beta * math.log(0.2)}
+        measures = {scan: {"score": score} for scan, score in scores.items()}
         kind = ClassStratifiedPowerEntropy()
-        counts = Counter(kind.choose(scores, 1, seed=seed)[0] for seed in range(1000))
+        counts = Counter(kind.choose(Candidates(measures, 1, seed))[0] for seed in range(1000))
         assert counts["b"] / 1000 == pytest.approx(abundance, abs=0.05)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.annotations import AnnotationStore, Ledger, LedgerEntry, RatedScan, SelectionEntry
+from common.annotations import AnnotationStore, Ledger, LedgerEntry, ScanTrust, TrustEntry
 from common.annotations.cross_label import cross_label, middle_slices
 from common.cohort import Cohort, read_labels_ras
 from common.files import write_nifti
@@ -48,7 +48,7 @@ def adapted(tmp_path: Path) -> Path:
         for scan, score in (("case_4", 0.9375), ("case_2", 0.75))
     )
     for selection in SELECTIONS:
-        ledger.select(selection)
+        ledger.add_trust(selection)
     settings = {"seed": 0, "confidence_quantile": 0.5, "distance_quantile": 0.75}
     torch.save({"settings": settings}, folder / "checkpoint.pt")
     return folder
@@ -62,9 +62,9 @@ case_3,0.41,0.03125,0.0625,0.4,0
 """
 
 
-def selection(number: int, **scans: tuple[float, float, bool]) -> SelectionEntry:
+def selection(number: int, **scans: tuple[float, float, bool]) -> TrustEntry:
     """Of each scan confidence, distance and whether it is selected."""
-    return SelectionEntry(number, 20 * number, {scan: RatedScan(*it) for scan, it in scans.items()})
+    return TrustEntry(number, 20 * number, {scan: ScanTrust(*it) for scan, it in scans.items()})
 
 
 SELECTIONS = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.annotations import RatedScan, SelectionEntry
+from common.annotations import ScanTrust, TrustEntry
 from common.report import QueriedScan, RunRecord, Story, page, read_run, write_report
 from common.report.query_sections import thresholds
 from tests.report.pages import Text, section
@@ -87,10 +87,10 @@ def test_trust_round_by_round(adapted: Path) -> None:
 
 def last_round(distance_quantile: float | None) -> RunRecord:
     """Distances 1, 2, 3 and 4, confidences 0.5, 0.6, 0.7 and 0.8; the third scan is trusted."""
-    scans = {f"s{i}": RatedScan(0.4 + 0.1 * i, float(i), i == 3) for i in range(1, 5)}
+    scans = {f"s{i}": ScanTrust(0.4 + 0.1 * i, float(i), i == 3) for i in range(1, 5)}
     settings = {"confidence_quantile": 0.5, "distance_quantile": distance_quantile}
     known = {name: value for name, value in settings.items() if value is not None}
-    return RunRecord("x", "x", settings=known, selection=(SelectionEntry(1, 10, scans),))
+    return RunRecord("x", "x", settings=known, selection=(TrustEntry(1, 10, scans),))
 
 
 def test_thresholds_are_the_quantiles_that_the_settings_name() -> None:
@@ -109,8 +109,8 @@ def test_thresholds_that_cannot_be_told_are_left_out(quantile: float | None) -> 
 
 
 def test_nobody_trusted_and_nobody_left_to_trust() -> None:
-    scans = {"a": RatedScan(0.5, 1.0, False)}
-    nobody = RunRecord("x", "x", selection=(SelectionEntry(1, 10, scans), SelectionEntry(2, 20, {})))
+    scans = {"a": ScanTrust(0.5, 1.0, False)}
+    nobody = RunRecord("x", "x", selection=(TrustEntry(1, 10, scans), TrustEntry(2, 20, {})))
     shown = Text(section(nobody, TRUSTED))
     assert shown.rows[1:] == [["1", "10", "0", "1", "–", "–"], ["2", "20", "0", "0", "0", "0"]]
     assert "figure" not in shown.tags
@@ -134,7 +134,7 @@ def test_what_is_missing_is_left_out(name: str, missing: set[str], adapted: Path
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", "a & b", '"><b>', "$x^2$", "{{ 7 * 7 }}"])
 def test_names_are_escaped(text: str) -> None:
     numbers = {"divergence": 0.5, "novelty": 0.5, "difficulty": 0.5, text: 1.0}
-    selection = SelectionEntry(1, 10, {text: RatedScan(0.5, 0.5, True)})
+    selection = TrustEntry(1, 10, {text: ScanTrust(0.5, 0.5, True)})
     run = RunRecord(text, text, query=(QueriedScan(text, 0.5, numbers, 1),), selection=(selection,))
     for shown in (Text(section(run, ASKED_FOR)), Text(section(run, TRUSTED))):
         assert "script" not in shown.tags and "b" not in shown.tags

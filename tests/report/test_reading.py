@@ -11,7 +11,8 @@ import pytest
 
 from common.cohort import Cohort, read_labels_ras
 from common.files import RECORD, claim
-from common.query.one_shot import Rating, write_ratings
+from common.query import Rating
+from common.query.one_shot import write_ratings
 from common.report import QueriedScan, read_query, read_run, read_scores, read_story, write_report
 from common.report.reading import widest_slices
 

@@ -18,7 +18,7 @@ def batch():
 
 
 def test_each_voxel_by_a_plain_loop(batch):
-    swap = SwapBoxes(["image", "annotation", "pseudo_label"], labelled=2, share=0.5, seed=3)
+    swap = SwapBoxes(["image", "annotation", "pseudo_label"], batch_labelled=2, share=0.5, seed=3)
     mixed = swap(batch, 11)
     boxes = swap.boxes(11, number=2, size=SIZE)
     partner = {0: 2, 2: 0, 1: 3, 3: 1}
@@ -36,7 +36,7 @@ def test_each_voxel_by_a_plain_loop(batch):
 
 
 def test_annotations_and_pseudo_labels_move_with_their_voxels_and_share_none(batch):
-    mixed = SwapBoxes(["image", "annotation", "pseudo_label"], labelled=2)(batch, 0)
+    mixed = SwapBoxes(["image", "annotation", "pseudo_label"], batch_labelled=2)(batch, 0)
     annotated, taught = mixed["annotation"] != 255, mixed["pseudo_label"] != 255
     assert torch.equal(annotated, ~taught)
     # 2/3 of (6, 9, 12) is (4, 6, 8).
@@ -45,7 +45,7 @@ def test_annotations_and_pseudo_labels_move_with_their_voxels_and_share_none(bat
 
 def test_twice_is_as_before_and_nothing_given_is_written_to(batch):
     before = {key: batch[key].clone() for key in ("image", "annotation")}
-    swap = SwapBoxes(["image", "annotation"], labelled=2, seed=1)
+    swap = SwapBoxes(["image", "annotation"], batch_labelled=2, seed=1)
     back = swap(swap(batch, 5), 5)
     for key, image in before.items():
         assert torch.equal(batch[key], image)
@@ -54,13 +54,13 @@ def test_twice_is_as_before_and_nothing_given_is_written_to(batch):
 
 
 def test_places_depend_on_seed_and_iteration_alone_and_reach_every_corner():
-    swap = SwapBoxes(["image"], labelled=1, share=0.5, seed=1)
+    swap = SwapBoxes(["image"], batch_labelled=1, share=0.5, seed=1)
     boxes = [swap.boxes(iteration, number=1, size=(4, 4, 4))[0] for iteration in range(400)]
     assert boxes == [
-        SwapBoxes([], labelled=9, share=0.5, seed=1).boxes(it, number=1, size=(4, 4, 4))[0] for it in range(400)
+        SwapBoxes([], batch_labelled=9, share=0.5, seed=1).boxes(it, number=1, size=(4, 4, 4))[0] for it in range(400)
     ]
     assert boxes != [
-        SwapBoxes([], labelled=1, share=0.5, seed=2).boxes(it, number=1, size=(4, 4, 4))[0] for it in range(400)
+        SwapBoxes([], batch_labelled=1, share=0.5, seed=2).boxes(it, number=1, size=(4, 4, 4))[0] for it in range(400)
     ]
     assert {tuple(side.start for side in box) for box in boxes} == set(np.ndindex(3, 3, 3))
     assert all(side.stop - side.start == 2 for box in boxes for side in box)
@@ -69,20 +69,20 @@ def test_places_depend_on_seed_and_iteration_alone_and_reach_every_corner():
 @pytest.mark.parametrize(("patches", "labelled"), [(2, 2), (1, 2), (3, 0)])
 def test_patches_without_a_partner_stay_as_they_are(patches, labelled):
     images = torch.rand(patches, 1, 4, 4, 4)
-    assert torch.equal(SwapBoxes(["image"], labelled=labelled)({"image": images}, 0)["image"], images)
+    assert torch.equal(SwapBoxes(["image"], batch_labelled=labelled)({"image": images}, 0)["image"], images)
 
 
 def test_a_thin_patch_has_a_box_of_one_voxel():
-    (box,) = SwapBoxes(["image"], labelled=1, share=0.1).boxes(0, number=1, size=(8, 8, 2))
+    (box,) = SwapBoxes(["image"], batch_labelled=1, share=0.1).boxes(0, number=1, size=(8, 8, 2))
     assert [side.stop - side.start for side in box] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"labelled": -1}, "labelled must be 0 or more, got -1"),
-        ({"labelled": 1, "share": 0}, "share must lie between 0 and 1, got 0"),
-        ({"labelled": 1, "share": 1.0}, "share must lie between 0 and 1, got 1.0"),
+        ({"batch_labelled": -1}, "batch_labelled must be 0 or more, got -1"),
+        ({"batch_labelled": 1, "share": 0}, "share must lie between 0 and 1, got 0"),
+        ({"batch_labelled": 1, "share": 1.0}, "share must lie between 0 and 1, got 1.0"),
     ],
 )
 def test_bad_settings_are_named(settings, message):

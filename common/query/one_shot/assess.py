@@ -1,4 +1,4 @@
-"""One streamed pass over the pool, for a query that spends its budget at once."""
+"""The pass over the pool in which a query before training assesses every scan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -17,36 +17,56 @@ from torch import Tensor, nn
 from common.engines.bottleneck import BottleneckInferer
 from common.engines.scans import each_scan
 from common.files import digest, read_checkpoint, replacing
-from common.query.one_shot.divergence import adapt_normalisation, adaptable
-from common.query.one_shot.rating import Assessment, Prediction, SampleStrategy
+from common.query.divergence import adapt_normalisation, adaptable
+from common.query.prediction import Prediction
+from common.query.strategy import Strategy
 
 logger = logging.getLogger(__name__)
 
 
-class PoolAssessment:
-    """Assesses every scan of a pool; what is done is kept on disk, so that an interrupted pass goes on.
+@dataclass(frozen=True)
+class Assessment:
+    """What a query keeps of a scan.
 
-    For each scan, unless the strategy need not look at it: a pass of inference and, if the strategy asks for it, a few
+    Attributes:
+        numbers: By name, what the strategy measured.
+        features: The scan's pooled features ``[2F]``, on the CPU; see :func:`common.query.pooled_features`.
+        foreground: Number of voxels that are predicted as foreground.
+    """
+
+    numbers: dict[str, float]
+    features: Tensor
+    foreground: int
+
+
+UNSEEN = Assessment({"score": 0.0}, torch.zeros(0), foreground=0)
+"""Every scan's assessment by a strategy that need not look at any."""
+
+
+class PoolAssessment:
+    """Assesses every scan of a pool and keeps the results on disk, so that an interrupted pass can resume.
+
+    For each scan, unless the strategy need not look at it: a pass of inference and, if the strategy needs it, a few
     steps that adapt a copy of the network's normalisation layers to some of its windows
-    (:func:`common.query.one_shot.adapt_normalisation`), and a pass with that copy. One scan is in memory at a time.
-    That not all windows are used, and which, is ours: those in which most foreground is predicted. A network without
+    (:func:`common.query.adapt_normalisation`), and a pass with that copy. One scan is in memory at a time.
+    Our choice is to adapt on some of the windows only, those in which most foreground is predicted. A network without
     anything to adapt is taken for its own adapted copy.
 
     Args:
-        dataset: gives items with ``scan`` (the id) and ``image`` ``[channels, H, W, D]``.
-        network: the pre-trained model.
-        strategy: what is measured.
-        inferer: gives probabilities and features.
-        folder: gets a file a scan.
-        device: on which to run.
-        window_share: of a scan's windows that the copy is adapted on; at least one window.
-        max_windows: that are adapted on at most, since all go through at once.
-        steps: of adaptation.
-        learning_rate: of adaptation.
-        progress: whether to show a progress bar.
+        dataset: The pool: items with ``scan`` (the id) and ``image`` ``[channels, H, W, D]``.
+        network: The pre-trained model.
+        strategy: The strategy, which decides what is measured.
+        inferer: Inferer that gives probabilities and features.
+        folder: Folder that gets one file per scan.
+        device: Device on which to run.
+        window_share: Share of a scan's windows that the copy is adapted on; at least one window is used.
+        max_windows: Most windows that the copy is adapted on, since they go through the network at once.
+        steps: Steps of adaptation.
+        learning_rate: Learning rate of the adaptation.
+        progress: Whether to show a progress bar.
 
     Raises:
-        ValueError: if ``window_share`` or ``max_windows`` is out of its range.
+        ValueError: If ``window_share`` or ``max_windows`` is out of its range.
     """
 
     def __init__(
@@ -54,7 +74,7 @@ class PoolAssessment:
         dataset: Dataset,
         *,
         network: nn.Module,
-        strategy: SampleStrategy,
+        strategy: Strategy,
         inferer: BottleneckInferer,
         folder: str | Path,
         device: torch.device | str,
@@ -81,9 +101,9 @@ class PoolAssessment:
         self.progress = progress
 
     def run(self) -> dict[str, Assessment]:
-        """Assessment by scan."""
-        if self.strategy.unseen is not None:
-            return {item["scan"]: self.strategy.unseen for item in self.dataset.data}
+        """Assesses the scans that have not been assessed yet; gives the assessment of each scan."""
+        if not self.strategy.needs_predictions:
+            return {item["scan"]: UNSEEN for item in self.dataset.data}
         settings = {
             "strategy": [self.strategy.name, self.strategy.assessed_with],
             "roi_size": self.inferer.window,
@@ -109,19 +129,20 @@ class PoolAssessment:
         return found
 
     def assess(self, image: Tensor) -> Assessment:
-        """What the query needs to know of one scan, ``[channels, H, W, D]``."""
+        """Assesses one scan, given its image ``[channels, H, W, D]``."""
         plain = image.as_tensor() if isinstance(image, MetaTensor) else image
         inputs = plain[None].float().to(self.device)
         before = self._predict(inputs, self.network)
+        adapted = self._adapted(inputs, before) if self.strategy.needs_adaptation else None
+        numbers = self.strategy.assess(before, adapted=adapted)
+        return Assessment(numbers, before.pooled.cpu(), int(before.foreground.sum()))
 
-        def adapt() -> Prediction:
-            if not self._adaptable:
-                return before
-            windows = self._windows(inputs[0], 1 - before.probabilities[0])
-            adapted = adapt_normalisation(self.network, windows, steps=self.steps, learning_rate=self.learning_rate)
-            return self._predict(inputs, adapted)
-
-        return self.strategy.assess(before, adapt)
+    def _adapted(self, inputs: Tensor, before: Prediction) -> Prediction:
+        if not self._adaptable:
+            return before
+        windows = self._windows(inputs[0], 1 - before.probabilities[0])
+        adapted = adapt_normalisation(self.network, windows, steps=self.steps, learning_rate=self.learning_rate)
+        return self._predict(inputs, adapted)
 
     @cached_property
     def _adaptable(self) -> bool:
@@ -156,7 +177,7 @@ class PoolAssessment:
 
 
 def _warn(found: Sequence[Assessment]) -> None:
-    """Says so if the model tells a query little or nothing."""
+    """Warns if the model tells a query little or nothing."""
     if found and not any(it.foreground for it in found):
         logger.warning(
             "NO FOREGROUND IS PREDICTED in any of %d scans: the model tells little about them. Do the scans look like "
@@ -173,7 +194,7 @@ def _alike(one: Assessment, other: Assessment) -> bool:
 
 
 def _kept(path: Path, made_by: str) -> Assessment | None:
-    """What was found before in the same image, by the same model with the same settings."""
+    """The assessment of the same image by the same model with the same settings, if there is one."""
     if not path.is_file():
         return None
     try:

@@ -1,10 +1,10 @@
-"""A query that spends its budget at once: assess all scans, choose some, have them annotated."""
+"""A query before training: assesses all scans, chooses some and has them annotated."""
 
 from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from common.annotations.annotation import Annotator
@@ -15,16 +15,16 @@ from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Scan
 from common.files import replacing
 from common.query.one_shot.assess import PoolAssessment
-from common.query.one_shot.rating import Assessment, Rating, SampleStrategy
+from common.query.strategy import Candidates, Rating, Strategy
 
 logger = logging.getLogger(__name__)
 
 
 def check_budget(budget: int, scans: Sequence[Scan], ledger: Ledger) -> None:
-    """Refuses a budget that the pool does not have, or other than the one that has been spent.
+    """Refuses a budget that exceeds the pool, or differs from the one that has been spent.
 
     Raises:
-        ValueError: naming the setting, or the ledger, what was expected and what was found.
+        ValueError: If it does; the message names the setting or the ledger.
     """
     if not 1 <= budget <= len(scans):
         raise ValueError(f"budget must lie in 1..{len(scans)}, the scans of the pool, got {budget}.")
@@ -39,23 +39,24 @@ class SampleQuery:
     """Spends an annotation budget at once, on densely annotated scans.
 
     Everything it decides is in the ledger, as round 0, and in a table of all scans. Doing it again changes nothing. If
-    an annotator cannot deliver yet, it says what is to be drawn where and ends; the same command goes on.
+    an annotator cannot deliver yet, it says what is to be drawn where and ends; the same command resumes.
 
     Args:
-        pool: assesses the scans.
-        strategy: chooses.
-        annotator: turns scans into annotations.
-        ledger: what has been annotated.
-        store: where annotations go.
-        scans: of the pool.
-        budget: scans to annotate.
+        pool: The pass that assesses the scans.
+        strategy: The strategy that chooses scans.
+        annotator: Who annotates them.
+        ledger: Record of what has been annotated.
+        store: Store that gets the annotations.
+        scans: The scans of the pool.
+        budget: Number of scans to annotate.
         table: CSV file of all scans: ``scan, score``, the strategy's numbers of each (in ASSFT
             ``divergence, novelty, difficulty, distance``), ``chosen``; the chosen ones first, in the order of the picks
             (``chosen`` counts them from 1) and as rated at their pick; the others as they are rated after the last
             pick, most wanted first.
+        seed: Seed of the choice, for strategies that leave something to chance.
 
     Raises:
-        ValueError: if the budget does not fit the pool, or the ledger or a pending request was made with another budget
+        ValueError: If the budget does not fit the pool, or the ledger or a pending request was made with another budget
             or strategy, or other scans.
     """
 
@@ -63,13 +64,14 @@ class SampleQuery:
         self,
         pool: PoolAssessment,
         *,
-        strategy: SampleStrategy,
+        strategy: Strategy,
         annotator: Annotator,
         ledger: Ledger,
         store: AnnotationStore,
         scans: Sequence[Scan],
         budget: int,
         table: str | Path,
+        seed: int = 0,
     ) -> None:
         check_budget(budget, scans, ledger)
         others = sorted({entry.strategy for entry in ledger.entries} - {strategy.name})
@@ -86,9 +88,10 @@ class SampleQuery:
         self.scans = {scan.id: scan for scan in scans}
         self.budget = budget
         self.table = Path(table)
+        self.seed = seed
 
     def run(self) -> list[str]:
-        """The chosen scans that are annotated; none while annotations are awaited."""
+        """Makes the query; gives the annotated scans, none while annotations are awaited."""
         if self.ledger.entries:
             logger.info("%s: the query has been made; nothing to do.", self.ledger.path)
             return self.ledger.labelled
@@ -96,9 +99,15 @@ class SampleQuery:
         if asked:
             self._check_asked(asked)
         assessments = self.pool.run()
-        picks = self._picks(assessments, asked) if asked else self.strategy.choose(assessments, self.budget)
-        write_ratings(self.table, picks, self._others(assessments, picks))
-        chosen = [pick.scan for pick in picks]
+        candidates = Candidates(
+            {scan: found.numbers for scan, found in assessments.items()},
+            number=self.budget,
+            seed=self.seed,
+            features={scan: found.features for scan, found in assessments.items()},
+        )
+        chosen = asked or self.strategy.choose(candidates)
+        picks, others = rate_choice(self.strategy, candidates, chosen)
+        write_ratings(self.table, picks, others)
         logger.info("chosen: %s; the scores of all scans are in %s", ", ".join(chosen), self.table)
         try:
             annotate_and_record(
@@ -115,7 +124,7 @@ class SampleQuery:
         return chosen
 
     def _check_asked(self, asked: Sequence[str]) -> None:
-        """Raises ValueError if what has been asked for is not of this budget and pool."""
+        """Raises ValueError if the scans of a pending request do not fit this budget and pool."""
         unknown = [scan for scan in asked if scan not in self.scans]
         if unknown:
             raise ValueError(
@@ -128,20 +137,14 @@ class SampleQuery:
                 "budget, or another --output_dir."
             )
 
-    def _picks(self, assessments: Mapping[str, Assessment], asked: Sequence[str]) -> list[Rating]:
-        """The scans that have been asked for, as they are rated among those left at their turn."""
-        rest = dict(assessments)
-        picks: list[Rating] = []
-        for scan in asked:
-            known = [assessments[pick.scan].features for pick in picks]
-            picks.append(next(rating for rating in self.strategy.rate(rest, known) if rating.scan == scan))
-            del rest[scan]
-        return picks
 
-    def _others(self, assessments: Mapping[str, Assessment], picks: Sequence[Rating]) -> list[Rating]:
-        chosen = [pick.scan for pick in picks]
-        rest = {scan: found for scan, found in assessments.items() if scan not in chosen}
-        return self.strategy.rate(rest, [assessments[scan].features for scan in chosen])
+def rate_choice(strategy: Strategy, candidates: Candidates, chosen: Sequence[str]) -> tuple[list[Rating], list[Rating]]:
+    """Rates the chosen scans among those left at their turn, and the others after the last one."""
+    picks = []
+    for scan in chosen:
+        picks.append(next(rating for rating in strategy.rate(candidates) if rating.scan == scan))
+        candidates = candidates.after(scan)
+    return picks, strategy.rate(candidates)
 
 
 def write_ratings(path: str | Path, picks: Sequence[Rating], others: Sequence[Rating]) -> None:

@@ -11,8 +11,10 @@ from monai.data import Dataset
 from torch import nn
 
 from common.engines import BottleneckInferer
-from common.query import STRATEGIES, CoreSet, LeastConfidence
-from common.query.one_shot import ActiveSourceFree, PoolAssessment, Rating, ScoredQuery, sample_strategy, write_ratings
+from common.query import STRATEGIES, ActiveSourceFree, Candidates, CoreSet, LeastConfidence, Rating, strategy
+from common.query.one_shot import PoolAssessment, rate_choice, write_ratings
+
+OTHERS = [name for name in STRATEGIES if name != "assft"]
 
 
 class Threshold(nn.Module):
@@ -37,18 +39,24 @@ def scan_of(name, corner):
     return {"scan": name, "image": image}
 
 
-def pool_of(folder, network=None, scans=None, strategy=None, **arguments):
+def pool_of(folder, network=None, scans=None, query=None, **arguments):
     torch.manual_seed(0)
     return PoolAssessment(
         Dataset([scan_of("a", 0), scan_of("b", 12)] if scans is None else scans),
         network=network or Threshold(),
-        strategy=strategy or ActiveSourceFree(),
+        strategy=query or ActiveSourceFree(),
         inferer=BottleneckInferer((8, 8, 8), (8, 8, 8)),
         folder=folder,
         device="cpu",
         progress=False,
         **arguments,
     )
+
+
+def candidates(found, number):
+    """The candidates that assessments make."""
+    measures = {scan: it.numbers for scan, it in found.items()}
+    return Candidates(measures, number, features={scan: it.features for scan, it in found.items()})
 
 
 def made(pool, monkeypatch):
@@ -64,7 +72,7 @@ def test_what_is_done_is_kept_unless_something_else_is_wanted(tmp_path, monkeypa
     calls, again = made(pool_of(tmp_path), monkeypatch)
     assert not calls and again["a"].numbers == first["a"].numbers
     assert torch.equal(again["b"].features, first["b"].features)
-    assert not made(pool_of(tmp_path, strategy=ActiveSourceFree(0.2, shortlist=0)), monkeypatch)[0]
+    assert not made(pool_of(tmp_path, query=ActiveSourceFree(0.2, shortlist=0)), monkeypatch)[0]
     (tmp_path / "a.pt").write_text("damaged")
     with caplog.at_level(logging.WARNING):
         calls, again = made(pool_of(tmp_path), monkeypatch)
@@ -73,11 +81,11 @@ def test_what_is_done_is_kept_unless_something_else_is_wanted(tmp_path, monkeypa
     for change in (
         {"steps": 1},
         {"network": Threshold(-1.0)},
-        {"strategy": ActiveSourceFree(dilation=0)},
-        {"strategy": sample_strategy("he")},
-        {"strategy": sample_strategy("lc")},
-        {"strategy": ScoredQuery(LeastConfidence(0.5))},
-        {"strategy": sample_strategy("her")},
+        {"query": ActiveSourceFree(dilation=0)},
+        {"query": strategy("he")},
+        {"query": strategy("lc")},
+        {"query": LeastConfidence(0.5)},
+        {"query": strategy("her")},
     ):
         assert len(made(pool_of(tmp_path, **change), monkeypatch)[0]) == 2
         assert not made(pool_of(tmp_path, **change), monkeypatch)[0]
@@ -108,10 +116,10 @@ def test_without_anything_to_adapt_the_divergence_is_0(tmp_path, caplog):
 def test_other_strategies_take_one_inference_a_scan(tmp_path, monkeypatch):
     calls, with_features = [], BottleneckInferer.with_features
     monkeypatch.setattr(BottleneckInferer, "with_features", lambda *given: calls.append(1) or with_features(*given))
-    for name in STRATEGIES:
+    for name in OTHERS:
         before = len(calls)
-        pool = pool_of(tmp_path / name, strategy=sample_strategy(name))
-        assert [pick.scan for pick in pool.strategy.choose(pool.run(), 2)] in (["a", "b"], ["b", "a"])
+        pool = pool_of(tmp_path / name, query=strategy(name))
+        assert pool.strategy.choose(candidates(pool.run(), 2)) in (["a", "b"], ["b", "a"])
         assert len(calls) - before == (0 if name == "random" else 2)
     before = len(calls)
     pool_of(tmp_path / "assft").run()
@@ -132,19 +140,20 @@ def test_other_strategies_choose_by_the_plain_model(tmp_path):
     network = Threshold().eval()
     found = {scan["scan"]: direct(network, scan["image"]) for scan in scans}
     features = {scan: pooled for scan, (_, pooled) in found.items()}
-    strategy = sample_strategy("coreset")
-    assessments = pool_of(tmp_path, network=network, scans=scans, strategy=strategy).run()
-    for scan, pooled in features.items():
+    assessments = pool_of(tmp_path, network=network, scans=scans, query=strategy("coreset")).run()
+    for scan, (probabilities, pooled) in found.items():
         torch.testing.assert_close(assessments[scan].features, pooled)
-    expected = CoreSet().choose(dict.fromkeys(features, 0.0), 3, seed=0, features=features)
-    assert [pick.scan for pick in strategy.choose(assessments, 3)] == expected != sorted(features)[:3]
+        assert assessments[scan].foreground == (probabilities[1] > 0.5).sum()
+    expected = CoreSet().choose(Candidates({scan: {"score": 0.0} for scan in features}, 3, features=features))
+    assert strategy("coreset").choose(candidates(assessments, 3)) == expected != sorted(features)[:3]
 
-    strategy = sample_strategy("he")
+    query = strategy("he")
     entropies = {
         scan: -(probabilities * probabilities.log()).sum(dim=0).mean().item() / math.log(2)
         for scan, (probabilities, _) in found.items()
     }
-    picks = strategy.choose(pool_of(tmp_path, network=network, scans=scans, strategy=strategy).run(), 5)
+    given = candidates(pool_of(tmp_path, network=network, scans=scans, query=query).run(), 5)
+    picks, _ = rate_choice(query, given, query.choose(given))
     assert [pick.scan for pick in picks] == sorted(entropies, key=lambda scan: (-round(entropies[scan], 6), scan))
     assert {pick.scan: pick.score for pick in picks} == pytest.approx(entropies, rel=1e-5)
 
@@ -170,30 +179,29 @@ def test_no_foreground_is_said(tmp_path, caplog):
         found = pool_of(tmp_path, network=Threshold(-1e4)).run()
     assert all(it.numbers["difficulty"] == it.foreground == 0 for it in found.values())
     assert "NO FOREGROUND IS PREDICTED in any of 2 scans" in caplog.text
-    ratings = ActiveSourceFree().choose(found, 2)
-    assert sorted(rating.scan for rating in ratings) == ["a", "b"]
+    assert sorted(ActiveSourceFree().choose(candidates(found, 2))) == ["a", "b"]
 
 
 @pytest.mark.parametrize("bias", [-2.0, -1e4])
-@pytest.mark.parametrize("name", ["assft", *STRATEGIES])
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_identical_scans_can_be_chosen_from(name, bias, tmp_path, caplog):
-    scans, strategy = [scan_of(scan, 0) for scan in "bca"], sample_strategy(name)
+    scans, query = [scan_of(scan, 0) for scan in "bca"], strategy(name, rounds=False)
     with caplog.at_level(logging.WARNING):
-        found = pool_of(tmp_path, network=Threshold(bias), scans=scans, strategy=strategy).run()
+        found = pool_of(tmp_path, network=Threshold(bias), scans=scans, query=query).run()
     looked = name != "random"
     assert ("ALL 3 SCANS ARE ALIKE to the model" in caplog.text) == looked
     assert ("NO FOREGROUND IS PREDICTED" in caplog.text) == (looked and bias < -2)
-    picks = [pick.scan for pick in strategy.choose(found, 2)]
+    picks = query.choose(candidates(found, 2))
     if name in ("assft", "lc", "he", "her", "coreset"):
         assert picks == ["a", "b"]
     assert len(set(picks)) == 2
-    assert [rating.scan for rating in strategy.rate(found)] == ["a", "b", "c"]
+    assert [rating.scan for rating in query.rate(candidates(found, 2))] == ["a", "b", "c"]
 
 
 def test_different_scans_are_not_called_alike(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        for name in ("assft", *STRATEGIES):
-            pool_of(tmp_path, strategy=sample_strategy(name)).run()
+        for name in STRATEGIES:
+            pool_of(tmp_path, query=strategy(name, rounds=False)).run()
         pool_of(tmp_path, scans=[scan_of("a", 0)]).run()
     assert not caplog.text
 

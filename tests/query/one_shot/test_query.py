@@ -6,7 +6,8 @@ import pytest
 
 from common.annotations import AnnotationStore, Ledger, LedgerEntry, OracleAnnotator
 from common.cohort import Scan
-from common.query.one_shot import SampleQuery, check_budget, sample_strategy
+from common.query import strategy
+from common.query.one_shot import SampleQuery, check_budget
 
 SCANS = [Scan(name, Path(name)) for name in "abc"]
 
@@ -42,7 +43,7 @@ def test_another_query_than_the_one_that_was_made(budget, query, message, ledger
     def sample_query(budget, query):
         return SampleQuery(
             None,
-            strategy=sample_strategy(query),
+            strategy=strategy(query),
             annotator=OracleAnnotator(dense=True),
             ledger=ledger,
             store=AnnotationStore(tmp_path),

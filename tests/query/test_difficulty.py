@@ -6,8 +6,7 @@ import torch
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 
-from common.query import HighestEntropy
-from common.query.one_shot import anatomical_difficulty, region_of_interest
+from common.query import HighestEntropy, anatomical_difficulty, region_of_interest
 
 
 def bits(p):

@@ -1,4 +1,4 @@
-"""How sure a network is of its own label of a scan."""
+"""How far a network's predictions of one scan under several augmentations agree: the confidence of a pseudo-label."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
-class Confidence:
-    """Confidence in a label.
+class ViewAgreement:
+    """How far several views agree on a label, as its confidence.
 
     Attributes:
-        scan: of the whole label, 0..1; 0 if it has no foreground.
-        voxels: of each voxel, `[H, W, D]` in 0..1.
+        scan: Confidence of the whole label, 0..1; 0 if it has no foreground.
+        voxels: Confidence of each voxel, `[H, W, D]` in 0..1.
     """
 
     scan: float
     voxels: Tensor
 
 
-def confidence(views: Tensor, *, dilation: int = 3) -> Confidence:
-    """Agreement of predictions of one scan under several augmentations, times how sure they are.
+def view_agreement(views: Tensor, *, dilation: int = 3) -> ViewAgreement:
+    """Measures how far predictions of one scan under several augmentations agree, times how certain they are.
 
     SFR+ (the extension of SFR, IEEE TMI 2025) weighs pseudo-labels by a confidence whose formula is not public; this
     one is ours. With `q` the mean of the views' probabilities `p_i`, a voxel's agreement is
@@ -31,11 +31,11 @@ def confidence(views: Tensor, *, dilation: int = 3) -> Confidence:
     foreground of `q`, dilated, times the mean certainty there; a voxel's is the product of its own two.
 
     Args:
-        views: probabilities `[V, C, H, W, D]`, background first, all turned back to the scan's own orientation.
-        dilation: voxels by which the foreground is dilated (in a cube) before the means are taken.
+        views: Probabilities `[V, C, H, W, D]`, background first, all turned back to the scan's own orientation.
+        dilation: Voxels by which the foreground is dilated (in a cube) before the means are taken.
 
     Raises:
-        ValueError: if there are fewer than two axes of classes, or the dilation is negative.
+        ValueError: If the views have another shape or fewer than two classes, or the dilation is negative.
     """
     if views.ndim != 5 or views.shape[1] < 2:
         raise ValueError(f"views must be probabilities [V, C, H, W, D] with C >= 2, got shape {tuple(views.shape)}")
@@ -47,4 +47,4 @@ def confidence(views: Tensor, *, dilation: int = 3) -> Confidence:
     foreground = (mean.argmax(dim=0) > 0)[None, None].float()
     region = F.max_pool3d(foreground, 2 * dilation + 1, stride=1, padding=dilation)[0, 0] > 0
     scan = float(agreement[region].mean() * certainty[region].mean()) if region.any() else 0.0
-    return Confidence(scan, agreement * certainty)
+    return ViewAgreement(scan, agreement * certainty)

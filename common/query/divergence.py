@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.query.strategy import check_probabilities
+from common.query.prediction import check_probabilities
 
 NORMALISATIONS = (
     nn.BatchNorm1d,
@@ -29,22 +27,19 @@ NORMALISATIONS = (
 )
 """The layers that :func:`adapt_normalisation` adapts."""
 
-SAME = 1e-9
-"""Feature vectors whose cosine distance is below this, which is rounding, are the same."""
-
 
 def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
     """Jensen-Shannon divergence of two predictions, voxel by voxel: ``[H(½p + ½q) - ½H(p) - ½H(q)] / ln 2``.
 
     Args:
-        p: probabilities ``[C, ...]``, summing to 1 over C.
-        q: of the same shape, on the same device.
+        p: Probabilities ``[C, ...]``, summing to 1 over C.
+        q: Probabilities of the same shape, on the same device.
 
     Returns:
-        ``[...]``, 0 (alike) to 1 (each certain of another class).
+        The divergence ``[...]``, 0 (alike) to 1 (each certain of another class).
 
     Raises:
-        ValueError: if the shapes differ.
+        ValueError: If the shapes differ.
     """
     if p.shape != q.shape:
         raise ValueError(f"p and q must have the same shape, got {tuple(p.shape)} and {tuple(q.shape)}.")
@@ -56,7 +51,7 @@ def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
 def adapt_normalisation(
     network: nn.Module, windows: Tensor, *, steps: int = 3, learning_rate: float = 1e-3
 ) -> nn.Module:
-    """A copy of the network whose normalisation layers were adapted to a scan at test time, without labels.
+    """Copies the network and adapts the copy's normalisation layers to a scan at test time, without labels.
 
     As in Tent (Wang et al., ICLR 2021), a few Adam steps on scale and shift of the normalisation layers lower the mean
     entropy of the prediction, while layers with running statistics normalise with the scan's own. Unlike there, every
@@ -64,16 +59,17 @@ def adapt_normalisation(
     parameters, so that the copy can be used on other windows of the scan.
 
     Args:
-        network: gives logits ``[N, C, h, w, d]``, C >= 2; left as it is.
-        windows: of the scan, ``[N, channels, h, w, d]``, on the network's device; all go through in one batch.
-        steps: of entropy minimisation, 0 or more; with 0 only the statistics are adapted.
-        learning_rate: Adam's, above 0.
+        network: The network, which gives logits ``[N, C, h, w, d]``, C >= 2; it is left as it is.
+        windows: Windows of the scan, ``[N, channels, h, w, d]``, on the network's device; they go through the network
+            in one batch.
+        steps: Steps of entropy minimisation, 0 or more; with 0 only the statistics are adapted.
+        learning_rate: Adam's learning rate, above 0.
 
     Returns:
         The copy, in evaluation mode and without gradients. All its other parameters equal the network's.
 
     Raises:
-        ValueError: if an argument is out of its range, the network does not give such logits, or it has no
+        ValueError: If an argument is out of its range, the network does not give such logits, or it has no
             normalisation layer with running statistics or affine parameters.
     """
     if windows.ndim != 5 or len(windows) < 1:
@@ -142,22 +138,22 @@ def _mean_entropy(logits: Tensor) -> Tensor:
 def knowledge_divergence(
     before: Tensor, after: Tensor, feature_distance: float = 0.0, *, feature_weight: float = 0.5
 ) -> float:
-    """How far the model moved when it was adapted to a scan.
+    """Measures how far the model moved when it was adapted to a scan.
 
     The mean Jensen-Shannon divergence of the two predictions over the union of their foregrounds, plus
     ``feature_weight`` x ``feature_distance``. The formula is ours.
 
     Args:
-        before: the pre-trained model's probabilities ``[C, H, W, D]``; class 0 is the background.
-        after: the adapted model's.
-        feature_distance: cosine distance of the two pooled features, 0 to 2.
-        feature_weight: 0 or more.
+        before: The pre-trained model's probabilities ``[C, H, W, D]``; class 0 is the background.
+        after: The adapted model's probabilities.
+        feature_distance: Cosine distance of the two pooled feature vectors, 0 to 2.
+        feature_weight: Weight of that distance, 0 or more.
 
     Returns:
-        0 or more; the feature part alone if neither prediction has any foreground.
+        The divergence, 0 or more; the feature part alone if neither prediction has any foreground.
 
     Raises:
-        ValueError: if the shapes do not fit, or a number is negative or not finite.
+        ValueError: If the shapes do not fit, or a number is negative or not finite.
     """
     for name, given in (("feature_distance", feature_distance), ("feature_weight", feature_weight)):
         if not (math.isfinite(given) and given >= 0):
@@ -168,65 +164,3 @@ def knowledge_divergence(
     # In double precision, since a few small steps of adaptation move some networks by a millionth.
     moved = jensen_shannon(before[:, foreground].double(), after[:, foreground].double())
     return (moved.mean().item() if len(moved) else 0.0) + feature_weight * feature_distance
-
-
-def pooled_features(features: Tensor, foreground: Tensor) -> Tensor:
-    """A scan in one vector: its mean features over the predicted foreground, then over the whole scan.
-
-    Args:
-        features: ``[F, h, w, d]``, e.g. of the encoder's bottleneck.
-        foreground: a mask or probabilities ``[H, W, D]`` of the same field of view, on the same device; averaged or
-            repeated to the grid of the features, where it weights them.
-
-    Returns:
-        float32 ``[2F]``. Without any foreground the first half equals the second.
-
-    Raises:
-        ValueError: if the shapes are others, or the foreground is negative somewhere.
-    """
-    if features.ndim != 4 or foreground.ndim != 3:
-        raise ValueError(
-            "features must be [F, h, w, d] and foreground [H, W, D], "
-            f"got {tuple(features.shape)} and {tuple(foreground.shape)}."
-        )
-    weights = foreground.float()
-    if (weights < 0).any():
-        raise ValueError(f"foreground must not be negative, got {weights.min().item()}.")
-    if weights.shape != features.shape[1:]:
-        weights = F.interpolate(weights[None, None], size=features.shape[1:], mode="area")[0, 0]
-    found = features.flatten(1).float()
-    scan = found.mean(dim=1)
-    total = weights.sum()
-    inside = found @ (weights / total).flatten() if total > 0 else scan
-    return torch.cat([inside, scan])
-
-
-def cosine_similarity(first: Tensor, second: Tensor) -> float:
-    """Cosine of the angle between two feature vectors, -1 to 1; 0 if one of them has length 0.
-
-    Raises:
-        ValueError: unless both are finite vectors of one length.
-    """
-    if first.ndim != 1 or first.shape != second.shape:
-        raise ValueError(f"features must be vectors of one length, got {tuple(first.shape)} and {tuple(second.shape)}.")
-    vectors = torch.stack([first.detach().cpu().double(), second.detach().cpu().double()])
-    if not vectors.isfinite().all():
-        raise ValueError("features must be finite, but some are not.")
-    return float((F.normalize(vectors[0], dim=0) @ F.normalize(vectors[1], dim=0)).clamp(-1, 1))
-
-
-def novelty(features: Tensor, known: Sequence[Tensor]) -> float:
-    """One minus the largest cosine similarity of a scan's features to those already chosen or labelled.
-
-    Args:
-        features: ``[F]``.
-        known: each ``[F]``.
-
-    Returns:
-        0 (known, up to rounding) to 2; 1 if nothing is known.
-
-    Raises:
-        ValueError: unless all are finite vectors of one length.
-    """
-    distance = 1 - max((cosine_similarity(features, other) for other in known), default=0.0)
-    return distance if distance > SAME else 0.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.pseudo_labels import confidence
+from common.pseudo_labels import view_agreement
 from common.pseudo_labels.label_scans import agreed_share
 
 
@@ -21,7 +21,7 @@ def views(shape: tuple[int, int, int] = (9, 8, 7), number: int = 3, classes: int
 @pytest.mark.parametrize("dilation", [0, 1, 3])
 def test_equals_a_loop_over_voxels(dilation: int) -> None:
     given = views().double()
-    found = confidence(given, dilation=dilation)
+    found = view_agreement(given, dilation=dilation)
     probabilities = given.numpy()
     mean = probabilities.mean(axis=0)
     agreement, certainty = np.zeros(mean.shape[1:]), np.zeros(mean.shape[1:])
@@ -43,22 +43,24 @@ def test_equals_a_loop_over_voxels(dilation: int) -> None:
 def test_one_in_unison_and_sure_zero_without_foreground() -> None:
     sure = torch.zeros(2, 2, 6, 6, 6)
     sure[:, 0] = 1
-    assert confidence(sure).scan == 0
+    assert view_agreement(sure).scan == 0
     sure[:, :, 2:4] = sure[:, :, 2:4].flip(1)
-    assert confidence(sure).scan == 1
-    assert (confidence(sure).voxels == 1).all()
+    assert view_agreement(sure).scan == 1
+    assert (view_agreement(sure).voxels == 1).all()
 
 
 def test_views_that_contradict_each_other_lower_it() -> None:
     first = views(number=1)
-    assert confidence(torch.cat([first, first.roll(3, dims=2)])).scan < confidence(torch.cat([first, first])).scan
+    assert (
+        view_agreement(torch.cat([first, first.roll(3, dims=2)])).scan < view_agreement(torch.cat([first, first])).scan
+    )
 
 
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="views must be probabilities"):
-        confidence(torch.rand(2, 1, 3, 3, 3))
+        view_agreement(torch.rand(2, 1, 3, 3, 3))
     with pytest.raises(ValueError, match="dilation must not be negative, got -1"):
-        confidence(views(), dilation=-1)
+        view_agreement(views(), dilation=-1)
 
 
 def test_how_far_the_views_of_a_refined_label_agree() -> None:

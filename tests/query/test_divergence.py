@@ -9,9 +9,9 @@ from monai.networks.nets import UNet
 from torch import nn
 
 from common.networks import VNet
-from common.query.one_shot import (
+from common.query import (
     ActiveSourceFree,
-    Assessment,
+    Candidates,
     adapt_normalisation,
     adaptable,
     cosine_similarity,
@@ -155,11 +155,9 @@ def test_bad_features():
 
 def diversified_choice(divergence, features, number, known=()):
     """The query's picks if divergence x novelty alone decides."""
-    scans = {
-        scan: Assessment({"divergence": moved, "difficulty": 0.0}, features[scan], 0)
-        for scan, moved in divergence.items()
-    }
-    return [pick.scan for pick in ActiveSourceFree(weight=1, shortlist=0).choose(scans, number, known=known)]
+    measures = {scan: {"divergence": moved, "difficulty": 0.0} for scan, moved in divergence.items()}
+    candidates = Candidates(measures, number, features=features, known=known)
+    return ActiveSourceFree(weight=1, shortlist=0).choose(candidates)
 
 
 def test_novelty_is_computed_again_after_each_pick():

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from skimage.filters import threshold_otsu
 from torch import Tensor
 
-from common.query.strategy import check_probabilities
+from common.query.prediction import check_probabilities
 
 
 def region_of_interest(probability: Tensor, *, dilation: int = 2, floor: float = 0.05) -> Tensor:
-    """Where a class is, by the scan's own measure.
+    """Finds where a class is, by a threshold of the scan's own.
 
     Otsu's method splits the scan's probabilities above the floor in two; the region is what exceeds the middle between
     the means of the two parts, dilated by a cube of ``2·dilation + 1`` voxels. If all of them are equal, it is those
@@ -25,15 +25,15 @@ def region_of_interest(probability: Tensor, *, dilation: int = 2, floor: float =
     it would lie at the lower end of an empty gap, where single voxels of the background pass. Both are our choices.
 
     Args:
-        probability: of one class, ``[H, W, D]``, 0 to 1.
-        dilation: in voxels, 0 or more.
-        floor: lower probabilities, and classes that exceed it nowhere, are not looked at; 0 to 1.
+        probability: Probability of one class, ``[H, W, D]``, 0 to 1.
+        dilation: Voxels by which the region is dilated, 0 or more.
+        floor: Probability, 0 to 1, below which voxels are ignored, as are classes that exceed it nowhere.
 
     Returns:
-        bool ``[H, W, D]``: never empty if any probability exceeds the floor, empty otherwise.
+        The region, bool ``[H, W, D]``: never empty if any probability exceeds the floor, empty otherwise.
 
     Raises:
-        ValueError: if the probability is not ``[H, W, D]``, or an argument is out of its range.
+        ValueError: If the probability is not ``[H, W, D]``, or an argument is out of its range.
     """
     if probability.ndim != 3:
         raise ValueError(f"probability must be [H, W, D], got {tuple(probability.shape)}.")
@@ -61,18 +61,18 @@ def anatomical_difficulty(probabilities: Tensor, *, dilation: int = 2, floor: fl
     """The mean entropy of each class within its region of interest, averaged over the classes.
 
     A class's entropy is that of being it or not, ``-[p·log p + (1 - p)·log(1 - p)] / log 2``. Classes that are not
-    there do not count; what lies outside the regions does not either, however uncertain.
+    there do not count, nor does what lies outside the regions, however uncertain.
 
     Args:
-        probabilities: ``[C, H, W, D]``, summing to 1 over C; class 0 is the background.
-        dilation: of the regions, in voxels.
-        floor: see :func:`region_of_interest`.
+        probabilities: Probabilities ``[C, H, W, D]``, summing to 1 over C; class 0 is the background.
+        dilation: Voxels by which the regions are dilated.
+        floor: Probability below which a class is ignored; see :func:`region_of_interest`.
 
     Returns:
-        0 (certain, or no class exceeds the floor anywhere) to 1.
+        The difficulty, 0 (certain, or no class exceeds the floor anywhere) to 1.
 
     Raises:
-        ValueError: if the probabilities are not ``[C, H, W, D]`` with C >= 2, or an argument is out of its range.
+        ValueError: If the probabilities are not ``[C, H, W, D]`` with C >= 2, or an argument is out of its range.
     """
     difficulties = []
     for probability in check_probabilities(probabilities)[1:]:
