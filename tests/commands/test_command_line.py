@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import nibabel as nib
 import pytest
 
@@ -127,3 +130,9 @@ def test_classes_are_separated_by_commas(tmp_path, capsys):
     main(["prepare", "nifti", *arguments, "--classes", "left atrium,something else"])
     assert Cohort.open(tmp_path / "n").labels == {1: "left atrium", 2: "something else"}
     assert "2 training, 1 validation" in capsys.readouterr().out
+
+
+def test_help_needs_no_torch():
+    code = "import sys; from common.__main__ import main; main([]); assert not {'torch', 'monai'} & set(sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert all(f" {name} " in shown for name in ("assft", "demo", "phantom", "prepare", "report", "sfr", "weights"))
