@@ -26,7 +26,6 @@ from la_half import METRICS, cell, mean, words
 from common.annotations import Ledger
 from common.checks import check_one_of
 from common.commands.assft import assft
-from common.commands.bundles import known_settings
 from common.commands.stages import Steps, run_stage
 from common.files import read_json, replacing, write_json
 from common.report import read_scores
@@ -201,7 +200,7 @@ def _make(run: Run, cohort: Path, folder: Path, kept: Path) -> None:
 def _evaluate(run: Run, cohort: Path, output: Path, checkpoint: Path, split: str) -> None:
     """Evaluates a network on one split."""
     settings = {"dataset_dir": str(cohort), "checkpoint": str(checkpoint), "split": split}
-    settings |= known_settings("assft_adapt", "evaluate", SETTINGS[run.schedule])
+    settings |= SETTINGS[run.schedule]
     steps = Steps(output / "progress.json")
     run_stage(steps, "assft_adapt", "evaluate", output, settings, f"{run.name} on the {split} split")
 

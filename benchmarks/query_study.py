@@ -139,8 +139,7 @@ def _run(study: Study, run: tuple[str, int, int]) -> None:
     # Without its shortlist, ASSFT chooses by its scores alone, as the other strategies do.
     _stage("query", folder, shared | {"shortlist": 0} | known_settings(BUNDLE, "query", study.train))
     _stage("train", folder, shared | study.train)
-    known = known_settings(BUNDLE, "evaluate", study.train)
-    _stage("evaluate", folder, {"dataset_dir": str(study.cohort)} | known)
+    _stage("evaluate", folder, {"dataset_dir": str(study.cohort)} | study.train)
 
 
 def _stage(config: str, folder: Path, settings: Mapping[str, Any]) -> None:

@@ -135,8 +135,7 @@ def assft(
     if cohort.evaluation_split is None:
         say(f"There is no other scan with a label to evaluate on. The model: {folder / 'model.pt'}")
         return {}
-    kept = known_settings(BUNDLE, "evaluate", training)
-    run_stage(steps, BUNDLE, "evaluate", folder, {"dataset_dir": str(cohort.folder)} | kept, "evaluation")
+    run_stage(steps, BUNDLE, "evaluate", folder, {"dataset_dir": str(cohort.folder)} | training, "evaluation")
     metrics: dict[str, Any] = read_json(folder / "evaluation" / "metrics.json")
     say(f"Dice {100 * metrics['mean']['dice']['mean']:.1f} % on {metrics['scans']} scans: {folder / 'evaluation'}")
     return metrics

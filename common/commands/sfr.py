@@ -104,8 +104,8 @@ def sfr(
     )
     if cohort.evaluation_split is None:
         return {}
-    kept = known_settings("sfr_retrain", "evaluate", settings["retrain"])
-    run_stage(steps, "sfr_retrain", "evaluate", network, {"dataset_dir": str(cohort.folder)} | kept, "evaluation")
+    evaluation = {"dataset_dir": str(cohort.folder)} | settings["retrain"]
+    run_stage(steps, "sfr_retrain", "evaluate", network, evaluation, "evaluation")
     metrics: dict[str, Any] = read_json(network / "evaluation" / "metrics.json")
     say(f"Dice {100 * metrics['mean']['dice']['mean']:.1f} % on {metrics['scans']} scans: {network / 'evaluation'}")
     return metrics

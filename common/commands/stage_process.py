@@ -45,7 +45,7 @@ def main(status: str, bundle: str, *configs: str) -> None:
     found: dict[str, Any] = {"error": None, "warnings": warnings.texts}
     try:
         run_workflow(Path(bundle), configs, {})
-    except Exception as error:
+    except Exception as error:  # whatever the stage raises, the command that started it has to be told
         traceback.print_exc()
         found["error"] = explain(error)
     write_json(status, found)

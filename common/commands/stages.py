@@ -33,14 +33,16 @@ class Steps:
         self.seconds: dict[str, float] = read_json(path) if path.is_file() else {}
 
     @contextmanager
-    def step(self, name: str) -> Iterator[bool]:
-        """Gives whether the step is to be done, and records it when the block succeeds."""
+    def step(self, name: str, complete: Callable[[], bool] = lambda: True) -> Iterator[bool]:
+        """Gives whether the step is to be done; records it when the block has succeeded and `complete` says so."""
         if name in self.seconds:
             say("                done before")
             yield False
             return
         start = time.monotonic()
         yield True
+        if not complete():
+            return
         self.seconds[name] = round(time.monotonic() - start, 1)
         write_json(self.path, self.seconds)
         say(f"                {self.seconds[name]:.0f} s")
@@ -137,19 +139,11 @@ def run_stage(
         FileNotFoundError, RuntimeError, ValueError: See :func:`run_bundle`.
     """
     folder = output.relative_to(steps.path.parent).name
+    name = f"{folder} {config}".lstrip()
     say(f"   {folder or config:<18} {what}")
-    try:
-        with steps.step(f"{folder} {config}".lstrip()) as wanted:
-            if wanted:
-                for warning in run_bundle(bundle, config, output, settings):
-                    if not quiet:
-                        say(f"                {warning}")
-                if not complete():
-                    raise _Incomplete
-    except _Incomplete:
-        return False
-    return True
-
-
-class _Incomplete(Exception):
-    """A stage has ended, but there is more to do before the next one."""
+    with steps.step(name, complete) as wanted:
+        if wanted:
+            for warning in run_bundle(bundle, config, output, settings):
+                if not quiet:
+                    say(f"                {warning}")
+    return name in steps.seconds
