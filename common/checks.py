@@ -38,6 +38,27 @@ def check_one_of(name: str, given: str, known: Iterable[str]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(words)}, got {given!r}.")
 
 
+def yes_or_no(name: str, given: object) -> bool:
+    """Reads a setting that is switched on or off, as people write it on the command line and in files.
+
+    Args:
+        name: Name of the setting, for the message.
+        given: True or False, 1 or 0, or one of these words in any case: the command line of `monai.bundle` hands
+            ``false`` on as a text.
+
+    Raises:
+        ValueError: Naming the setting, what was expected and what was found.
+
+    Example:
+        >>> yes_or_no("propagate", "false"), yes_or_no("propagate", 1)
+        (False, True)
+    """
+    found = {"true": True, "1": True, "false": False, "0": False}.get(str(given).strip().lower())
+    if found is None:
+        raise ValueError(f"{name} must be True or False (or 1 or 0), got {given!r}.")
+    return found
+
+
 def check_roi_size(roi_size: Sequence[int], divisor: int = 16) -> None:
     """Refuses patches that the specialist cannot take.
 

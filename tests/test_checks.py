@@ -7,13 +7,38 @@ import torch
 from monai.networks.nets import SwinUNETR
 from torch import nn
 
-from common.checks import check_checkpoint, check_largest_volumes, check_one_of, check_roi_size, check_window
+from common.checks import (
+    check_checkpoint,
+    check_largest_volumes,
+    check_one_of,
+    check_roi_size,
+    check_window,
+    yes_or_no,
+)
 
 
 def test_one_of():
     check_one_of("annotator", "folder", {"oracle": 1, "folder": 2})
     with pytest.raises(ValueError, match="annotator must be one of oracle, folder, got 'me'"):
         check_one_of("annotator", "me", {"oracle": 1, "folder": 2})
+
+
+@pytest.mark.parametrize("given", [True, 1, "True", "true", "TRUE", " true ", "1"])
+def test_yes(given):
+    assert yes_or_no("propagate", given) is True
+
+
+@pytest.mark.parametrize("given", [False, 0, "False", "false", "FALSE", "0"])
+def test_no(given):
+    assert yes_or_no("propagate", given) is False
+
+
+@pytest.mark.parametrize("given", [None, "", "no", 2, 0.5, [], "None"])
+def test_neither_yes_nor_no(given):
+    with pytest.raises(
+        ValueError, match=r"propagate must be True or False \(or 1 or 0\), got " + re.escape(repr(given))
+    ):
+        yes_or_no("propagate", given)
 
 
 @pytest.mark.parametrize("size", [(48, 48), (48, 40, 32), (0, 16, 16)])
