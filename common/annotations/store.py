@@ -75,3 +75,7 @@ class AnnotationStore:
                 return
             raise FileExistsError(f"{path}: holds another annotation already; annotations are never overwritten.")
         write_nifti(path, array, affine)
+
+    def remove_pseudo_label(self, scan_id: str) -> None:
+        """Removes a scan's pseudo-label, if it has one."""
+        self.path("pseudo_label", scan_id).unlink(missing_ok=True)

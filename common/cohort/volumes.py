@@ -112,6 +112,12 @@ def spacing(affine: np.ndarray) -> np.ndarray:
     return np.sqrt((np.asarray(affine)[:3, :3] ** 2).sum(axis=0))
 
 
+def scan_spacing(affine: np.ndarray) -> tuple[float, float, float]:
+    """Distance between neighbouring voxels along the three axes of a grid, in millimetres, as plain numbers."""
+    first, second, third = spacing(affine).tolist()
+    return first, second, third
+
+
 def same_grid(
     shape: tuple[int, ...], affine: np.ndarray, other_shape: tuple[int, ...], other_affine: np.ndarray
 ) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from ignite.engine import Events
@@ -25,9 +25,8 @@ def mean_teacher(network: nn.Module, alpha: float = 0.99) -> EMAHandler:
     """A teacher whose weights are the exponential moving average of a student's (FM-ABS, MICCAI 2024).
 
     After each iteration ``t``, the teacher's weights and batch-norm statistics become
-    ``θ̃_t = α θ̃_{t-1} + (1 - α) θ_t``. :class:`SemiSupervisedTrainer` warms the average up: it replaces ``1 - α`` by
-    ``10/t``, at most 0.5, as long as this is larger, so that the average covers about the last tenth of the iterations
-    so far. Otherwise the untrained weights would stay in the teacher for hundreds of iterations.
+    ``θ̃_t = α θ̃_{t-1} + (1 - α) θ_t``. :class:`SemiSupervisedTrainer` warms the average up, since otherwise the
+    untrained weights would stay in the teacher for hundreds of iterations.
 
     Args:
         network: The student, on its device.
@@ -43,6 +42,9 @@ def mean_teacher(network: nn.Module, alpha: float = 0.99) -> EMAHandler:
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, got {alpha}.")
     return EMAHandler(network, momentum=round(1 - alpha, 12), handle_buffers="update")
+
+
+Perturbation: TypeAlias = Callable[[torch.Tensor, int], torch.Tensor]
 
 
 class SemiSupervisedTrainer(Trainer):
@@ -61,7 +63,12 @@ class SemiSupervisedTrainer(Trainer):
         optimizer: Optimiser of the student's parameters.
         terms: The loss terms, each with a name of its own.
         teacher: The student's moving average, see :func:`mean_teacher`; None to train without a teacher.
-        perturb: Maps images and the iteration to the perturbed images that the teacher sees.
+        perturb: Map of images and the iteration to the perturbed images that the teacher sees, or several maps, for
+            each of which the teacher makes a prediction; by default it sees the images as they are.
+        teacher_warm_up: Number ``w``: in iteration ``t``, ``1 - α`` is replaced by ``w/t``, at most 1, as long as this
+            is larger. With 1 the teacher is at first the plain average of all weights so far, as in the public code of
+            GM-ABS (IEEE TMI 2025) and of the mean teacher; with 10 the average covers about the last tenth of the
+            iterations so far, which is ours; with 0 there is no warm-up.
         mix: Maps the batch and the iteration to the batch that student and teacher learn from.
         inferer: Runs student and teacher on the images; a plain forward pass by default.
         max_epochs: Epochs after which training ends at the latest; an epoch is only a unit of progress here.
@@ -84,7 +91,8 @@ class SemiSupervisedTrainer(Trainer):
         optimizer: Optimizer,
         terms: Sequence[LossTerm],
         teacher: EMAHandler | None = None,
-        perturb: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
+        perturb: Perturbation | Sequence[Perturbation] = (),
+        teacher_warm_up: float = 10.0,
         mix: Callable[[dict[str, Any], int], dict[str, Any]] | None = None,
         inferer: Inferer | None = None,
         max_epochs: int | None = None,
@@ -101,6 +109,8 @@ class SemiSupervisedTrainer(Trainer):
             )
         if max_iterations < 1:
             raise ValueError(f"max_iterations must be at least 1, got {max_iterations}.")
+        if teacher_warm_up < 0:
+            raise ValueError(f"teacher_warm_up must not be negative, got {teacher_warm_up}.")
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}.")
         super().__init__(
@@ -115,7 +125,8 @@ class SemiSupervisedTrainer(Trainer):
         self.optimizer = optimizer
         self.terms = list(terms)
         self.teacher = teacher
-        self.perturb = perturb
+        self.perturb = [perturb] if callable(perturb) else list(perturb)
+        self.teacher_warm_up = teacher_warm_up
         self.mix = mix
         self.inferer = SimpleInferer() if inferer is None else inferer
         self.precision = precision
@@ -128,7 +139,7 @@ class SemiSupervisedTrainer(Trainer):
         self.add_event_handler(Events.ITERATION_COMPLETED, self._end)
 
     def _warm_up_teacher(self, momentum: float) -> None:
-        self.state.ema_momentum = max(momentum, min(0.5, 10 / self.state.iteration))
+        self.state.ema_momentum = max(momentum, min(1.0, self.teacher_warm_up / self.state.iteration))
 
     def _end(self) -> None:
         if self.state.iteration >= self.max_iterations:
@@ -158,9 +169,10 @@ class SemiSupervisedTrainer(Trainer):
         network = Forward(self.network, self._forward)
         teacher_network = None if self.teacher is None else Forward(self.teacher.ema_model, self._forward_detached)
         student = network(images)
-        teacher = None
+        teacher: list[torch.Tensor] = []
         if teacher_network is not None and any(term.needs_teacher for term, _ in weighted):
-            teacher = teacher_network(images if self.perturb is None else self.perturb(images, iteration))
+            seen = (perturb(images, iteration) for perturb in self.perturb) if self.perturb else [images]
+            teacher = [teacher_network(perturbed) for perturbed in seen]
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
 
         step = Step(batch, student, teacher, iteration, network, teacher_network)

@@ -3,9 +3,11 @@
 from common.handlers.active_query import ActiveQueryHandler
 from common.handlers.checkpoint import BestModel, Checkpoint
 from common.handlers.log import TrainingLog, read_log
-from common.handlers.pool import PoolInference, PoolScan, RoundEvents, Rounds
+from common.handlers.pool import PoolInference, PoolScan, RoundEvents
+from common.handlers.propagate import PropagatedLabels
 from common.handlers.pseudo_label import PseudoLabelHandler, annotated_dice
 from common.handlers.reliable import ReliablePseudoLabels
+from common.handlers.rounds import Rounds, SpreadRounds
 
 __all__ = [
     "ActiveQueryHandler",
@@ -13,10 +15,12 @@ __all__ = [
     "Checkpoint",
     "PoolInference",
     "PoolScan",
+    "PropagatedLabels",
     "PseudoLabelHandler",
     "ReliablePseudoLabels",
     "RoundEvents",
     "Rounds",
+    "SpreadRounds",
     "TrainingLog",
     "annotated_dice",
     "read_log",

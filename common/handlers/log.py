@@ -14,7 +14,7 @@ from common.handlers.pool import RoundEvents
 
 
 class TrainingLog:
-    """Appends losses by term, validation metrics and the numbers of each round to a JSON-lines file.
+    """Appends losses by term, validation metrics and the numbers of each round that has any to a JSON-lines file.
 
     A line is ``{"kind": "train" | "validation" | "round", "iteration": …, name: value, …}``. When a run resumes from a
     checkpoint, the lines of later iterations are dropped, since they will be written again.
@@ -38,7 +38,7 @@ class TrainingLog:
         engine.register_events(*RoundEvents)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._train)
-        engine.add_event_handler(RoundEvents.ROUND_COMPLETED, self._metrics, "round")
+        engine.add_event_handler(RoundEvents.ROUND_COMPLETED, self._round)
         engine.add_event_handler(Events.ITERATION_STARTED, self._count)
         if self.validator is not None:
             self.validator.add_event_handler(Events.COMPLETED, self._metrics, "validation")
@@ -56,6 +56,10 @@ class TrainingLog:
 
     def _train(self, engine: Any) -> None:
         self._append("train", engine.state.output)
+
+    def _round(self, engine: Engine) -> None:
+        if engine.state.metrics:
+            self._metrics(engine, "round")
 
     def _metrics(self, engine: Engine, kind: str) -> None:
         self._append(kind, engine.state.metrics)

@@ -1,4 +1,4 @@
-"""One pass of inference over the pool at every round, shared by all handlers that need it."""
+"""A pass of inference over the pool at every round, shared by the handlers that need it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import nn
 from common.annotations.streams import ScanDataset
 from common.engines.inferer import ProbabilityInferer
 from common.engines.scans import each_scan
+from common.handlers.rounds import RoundTimes
 from common.query.prediction import Prediction
 
 Item = TypeVar("Item")
@@ -28,39 +29,9 @@ class RoundEvents(EventEnum):
     ROUND_COMPLETED = "round_completed"
 
 
-@dataclass(frozen=True)
-class Rounds:
-    """The iterations after which a round takes place: ``first``, ``first + every``, … up to ``last``.
-
-    Attributes:
-        first: Iteration of the first round.
-        every: Iterations from one round to the next.
-        last: Last iteration at which a round may take place.
-
-    Raises:
-        ValueError: If ``first`` or ``every`` is below 1.
-    """
-
-    first: int
-    every: int
-    last: int
-
-    def __post_init__(self) -> None:
-        if self.first < 1 or self.every < 1:
-            raise ValueError(f"first and every must be at least 1 iteration, got {self.first} and {self.every}.")
-
-    def due(self, iteration: int) -> bool:
-        """Whether a round takes place after this iteration."""
-        return self.first <= iteration <= self.last and (iteration - self.first) % self.every == 0
-
-    def number(self, iteration: int) -> int:
-        """The round's number, counted from 1; round 0 is the random start."""
-        return (iteration - self.first) // self.every + 1
-
-
 @dataclass(frozen=True, kw_only=True)
 class PoolScan(Prediction):
-    """A scan of the pool, and the teacher's prediction for it, in float32 on the device.
+    """A scan of the pool, and the network's prediction for it, in float32 on the device.
 
     Attributes:
         scan: The scan's id.
@@ -87,18 +58,18 @@ class RoundListener(Protocol):
 
 
 class PoolInference:
-    """Runs the teacher over the pool at every round and shows each scan to its listeners.
+    """Runs a network over the pool at every round and shows each scan to its listeners.
 
     One scan's probabilities are in memory at a time. Several processes share the scans out.
 
     Args:
         dataset: The pool, with cached images.
-        network: The teacher.
+        network: The network that predicts: the teacher or the student.
         inferer: Inferer that gives probabilities ``[1, C, H, W, D]`` of a whole scan, e.g. ``ProbabilityInferer``.
         rounds: Iterations at which a round takes place.
         device: Device on which to run.
         progress: Whether to show a progress bar.
-        features: Whether to give features of the teacher too, in the same pass.
+        features: Whether to give features of the network too, in the same pass.
 
     Raises:
         ValueError: If features are wanted of an inferer other than ``ProbabilityInferer``.
@@ -110,7 +81,7 @@ class PoolInference:
         *,
         network: nn.Module,
         inferer: Inferer,
-        rounds: Rounds,
+        rounds: RoundTimes,
         device: torch.device | str,
         progress: bool = True,
         features: bool = False,
@@ -153,6 +124,7 @@ class PoolInference:
         if number <= self.completed:
             return
         engine.fire_event(RoundEvents.ROUND_STARTED)
+        engine.state.metrics.clear()  # what is logged of a round are its own numbers
         for listener in self.listeners:
             listener.begin(engine, number)
         for scan, image in self.scans(f"round {number}: pool"):
@@ -177,7 +149,7 @@ class PoolInference:
 
     @torch.no_grad()
     def predict(self, scan: str, image: MetaTensor) -> PoolScan:
-        """The teacher's prediction for a scan of the pool, in evaluation mode."""
+        """The network's prediction for a scan of the pool, in evaluation mode."""
         plain = image.as_tensor()
         if self.features and isinstance(self.inferer, ProbabilityInferer):
             probabilities, features = (found[0] for found in self.inferer.with_features(plain[None], self.network))

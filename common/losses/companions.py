@@ -65,9 +65,12 @@ class UncertaintyAwareConsistencyTerm(LossTerm):
 
     def __call__(self, step: Step) -> torch.Tensor:
         teacher = _given(step.teacher_network, "teacher", self)
-        if step.teacher is None:
-            raise ValueError(f"{type(self).__name__} needs the teacher's prediction in its step, got None.")
-        target = probabilities(step.teacher)
+        if len(step.teacher) != 1:
+            raise ValueError(
+                f"{type(self).__name__} needs one prediction of the teacher in its step, got {len(step.teacher)}: "
+                "give the trainer one perturbation."
+            )
+        target = probabilities(step.teacher[0])
         limit = value(self.threshold, step.iteration) * math.log(target.shape[1])
         certain = self.uncertainty(teacher, step.batch["image"], step.iteration) < limit
         squares = (probabilities(step.student) - target).square().mean(dim=1, keepdim=True)

@@ -14,6 +14,8 @@ class PartialCrossEntropyLoss(nn.Module):
     """The mean cross-entropy of the annotated voxels, FM-ABS's ``L_cross``.
 
     Args:
+        per_scan: Whether each scan's mean counts equally, as in the public code of GM-ABS (IEEE TMI 2025), in place of
+            each voxel. Scans of which the batch has no annotated voxel do not count.
         ignore_index: Value of the target where nothing is annotated.
 
     Example:
@@ -23,8 +25,9 @@ class PartialCrossEntropyLoss(nn.Module):
         tensor(0.6931)
     """
 
-    def __init__(self, ignore_index: int = IGNORE_INDEX) -> None:
+    def __init__(self, *, per_scan: bool = False, ignore_index: int = IGNORE_INDEX) -> None:
         super().__init__()
+        self.per_scan = per_scan
         self.ignore_index = ignore_index
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
@@ -37,5 +40,9 @@ class PartialCrossEntropyLoss(nn.Module):
         """
         given = annotated(logits, target, self.ignore_index, weight)
         voxels = cross_entropy(given.logits, given.target.squeeze(1), reduction="none")
-        total = given.weight.sum()
-        return (given.weight.squeeze(1) * voxels).sum() / torch.where(total > 0, total, 1)
+        weight = given.weight.squeeze(1)
+        over = tuple(range(1 if self.per_scan else 0, weight.ndim))
+        total = weight.sum(over)
+        known = total > 0
+        means = (weight * voxels).sum(over) / torch.where(known, total, 1)
+        return means.sum() / known.sum().clamp(min=1)

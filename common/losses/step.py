@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,8 @@ class Step:
         batch: The data loader's batch, on the device; ``image`` is ``[B, channels, H, W, D]``, annotations are
             uint8 ``[B, 1, H, W, D]`` with 255 where nothing is annotated.
         student: Logits of the student on ``image``, ``[B, C, H, W, D]``.
-        teacher: Logits of the teacher on the perturbed ``image``, detached; None if no term asks for them.
+        teacher: Logits of the teacher, detached: one prediction for each perturbation of ``image``, in order, or one
+            for the image itself; empty if no term asks for them.
         iteration: Number of completed iterations, 0 in the first one.
         network: The student, for further passes with gradients.
         teacher_network: The teacher, for further passes without gradients; None if there is no teacher.
@@ -42,7 +43,7 @@ class Step:
 
     batch: Mapping[str, Any]
     student: torch.Tensor
-    teacher: torch.Tensor | None
+    teacher: Sequence[torch.Tensor]
     iteration: int
     network: Forward | None = None
     teacher_network: Forward | None = None

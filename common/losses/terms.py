@@ -81,6 +81,8 @@ class AnnotationTerm(LossTerm):
 class ConsistencyTerm(LossTerm):
     """A loss between the predictions of student and teacher over all voxels (FM-ABS's ``L_c``).
 
+    With several predictions of the teacher, one for each type of perturbation ``ξ_j``, it is the mean of their losses.
+
     Args:
         loss: Loss of the logits of student and teacher, both ``[B, C, H, W, D]``.
         name: Name in the log.
@@ -100,6 +102,6 @@ class ConsistencyTerm(LossTerm):
         self.loss = loss
 
     def __call__(self, step: Step) -> torch.Tensor:
-        if step.teacher is None:
+        if not step.teacher:
             raise ValueError("a ConsistencyTerm needs a teacher: pass `teacher` to SemiSupervisedTrainer.")
-        return self.loss(step.student, step.teacher)
+        return torch.stack([self.loss(step.student, teacher) for teacher in step.teacher]).mean()

@@ -4,18 +4,23 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
+from monai.bundle import ConfigParser
 
-from common.annotations import Ledger
-from common.cohort import Cohort
+from common.annotations import AnnotationStore, Ledger
+from common.annotations.annotation import Annotation
+from common.cohort import Cohort, Scan
+from common.commands.bundles import run_workflow
 from common.generalists import SamGeneralist
 from common.generalists.sam.models import KINDS, SamKind, build_vit_sam
-from common.handlers import read_log
+from common.handlers import ActiveQueryHandler, PoolScan, read_log
+from common.query import strategy
 from tests.bundles.workflows import ROOT, Stop, refused, run, stop, workflow
 
 BUNDLES = ("fmabs_la", "fmabs_brats")
@@ -105,6 +110,95 @@ def test_resumed_run_equals_the_uninterrupted_one(event, iteration, small_settin
     assert all(torch.equal(model[0][name], model[1][name]) for name in model[0])
 
 
+class Drawer:
+    """Annotates every scan that it is asked for at once."""
+
+    def requested(self, number):
+        return None
+
+    def annotate(self, scans, *, round, suggestions):
+        array = np.zeros((2, 2, 2), np.uint8)
+        return {scan.id: Annotation(array, np.eye(4), slices=None, annotator="test") for scan in scans}
+
+
+@pytest.mark.parametrize(("bundle", "budget", "rounds"), [("fmabs_la", 20, 8), ("fmabs_brats", 25, 10)])
+@pytest.mark.parametrize("length", [None, 2000, 14])
+@pytest.mark.parametrize("name", ["train", "ours"])
+def test_the_whole_budget_is_spent(name, length, bundle, budget, rounds, tmp_path):
+    """The default settings' own rounds and query, at every length of training, without a training."""
+    parser = ConfigParser()
+    parser.read_config([ROOT / "bundles" / bundle / "configs" / f"{file}.json" for file in {"train": 0, name: 0}])
+    if length:
+        parser["max_iterations"] = length
+    found = parser.get_parsed_content("train#query_rounds")
+    assert found.count == (rounds if name == "train" else -(-(budget - round(0.4 * budget)) // 4))
+    query = ActiveQueryHandler(
+        SimpleNamespace(features=False),
+        strategy=strategy("her"),
+        annotator=Drawer(),
+        ledger=Ledger(tmp_path / "ledger.json"),
+        store=AnnotationStore(tmp_path),
+        scans=[Scan(f"scan_{number:02d}", tmp_path / "none.nii") for number in range(40)],
+        budget=parser.get_parsed_content("budget"),
+        initial=parser.get_parsed_content("train#initial"),
+        per_round=parser.get_parsed_content("per_round"),
+    )
+    engine = SimpleNamespace(state=SimpleNamespace(iteration=0), max_iterations=found.max_iterations)
+    query.start(engine)
+    for iteration in range(1, found.max_iterations + 1):
+        if found.due(iteration):
+            engine.state.iteration = iteration
+            query.begin(engine, found.number(iteration))
+            for scan in query.scans:
+                probabilities = torch.rand(2, 2, 2, 2).softmax(0)
+                query.visit(PoolScan(probabilities, None, scan=scan, image=torch.zeros(1), affine=torch.eye(4)))
+            query.end(engine, found.number(iteration))
+    assert query.ledger.budget_used == budget
+    assert max(entry.iteration for entry in query.ledger.entries) < found.max_iterations
+
+
+@pytest.mark.parametrize(("bundle", "pixels_per_mm"), [("fmabs_la", 1 / 0.625), ("fmabs_brats", 1.0)])
+def test_boxes_grow_by_up_to_ten_pixels_of_the_papers_spacing(bundle, pixels_per_mm):
+    parser = ConfigParser()
+    parser.read_config(ROOT / "bundles" / bundle / "configs" / "train.json")
+    assert [millimetres * pixels_per_mm for millimetres in parser.get_parsed_content("widen_mm")] == [0, 10]
+
+
+def test_queries_score_the_student_and_prompts_come_from_the_teacher(small_settings):
+    for network in ("student", "teacher"):
+        flow = workflow("fmabs_la", "train", {**small_settings, "query_network": network})
+        flow.initialize()
+        find = flow.parser.get_parsed_content
+        student, teacher = find("network"), find("teacher").ema_model
+        assert find("train#query_pool").network is {"student": student, "teacher": teacher}[network]
+        assert find("train#pool").network is teacher and student is not teacher
+
+
+def test_only_the_size_of_a_patch_is_given(small_settings):
+    """The stride of inference follows; it is 64 for the paper's 96."""
+    for bundle, stride in (("fmabs_la", [16, 16, 16]), ("fmabs_brats", [21, 21, 21])):
+        settings = {key: value for key, value in small_settings.items() if key != "stride"}
+        assert workflow(bundle, "train", settings).parser.get_parsed_content("stride") == stride
+    run("fmabs_brats", "train", {**settings, "max_iterations": 4, "output_dir": settings["output_dir"] + "_brats"})
+    parser = ConfigParser()
+    parser.read_config(ROOT / "bundles" / "fmabs_brats" / "configs" / "train.json")
+    assert parser.get_parsed_content("stride") == [64, 64, 64]
+
+
+def test_ours_trains(small_settings):
+    """The overlay on top of the paper's method: its pseudo-labels abstain, and annotated scans are propagated."""
+    short = {"budget": 3, "initial_share": 0.34, "per_round": 2, "pseudo_label_rounds": 1}
+    for bundle in BUNDLES:
+        folder = Path(small_settings["output_dir"]) / bundle
+        settings = {"query_span": [0.3, 0.3], "pseudo_label_span": [0.5, 0.5], "output_dir": str(folder)}
+        configs = ["train", ROOT / "bundles" / bundle / "configs" / "ours.json"]
+        run_workflow(ROOT / "bundles" / bundle, configs, {**small_settings, **short, **settings})
+        for entry in Ledger(folder / "ledger.json").entries:
+            annotation = np.asarray(nib.load(folder / "annotation" / f"{entry.scan}.nii").dataobj)
+            label = np.asarray(nib.load(folder / "pseudo_label" / f"{entry.scan}.nii").dataobj)
+            assert (label[annotation != 255] == annotation[annotation != 255]).all()
+
+
 def test_pauses_for_people_and_goes_on(small_settings, cohort_dir):
     settings = {**small_settings, "annotator": "folder"}
     output = Path(settings["output_dir"])
@@ -187,7 +281,9 @@ def test_two_processes_share_the_pool(cohort_dir, tmp_path):
         "stride": "[16,16,16]",
         "max_iterations": 4,
         "val_interval": 2,
-        "round_interval": 2,
+        "query_span": "[0.5,0.75]",
+        "pseudo_label_span": "[0.5,0.5]",
+        "pseudo_label_rounds": 1,
         "budget": 3,
         "initial_share": 0.34,
         "per_round": 1,
@@ -198,7 +294,7 @@ def test_two_processes_share_the_pool(cohort_dir, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "monai.bundle"]
     finished = subprocess.run([*launch, "run", "training", *words], cwd=ROOT, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr[-3000:]
-    assert [entry.round for entry in Ledger(tmp_path / "ledger.json").entries] == [0, 1]
+    assert [entry.round for entry in Ledger(tmp_path / "ledger.json").entries] == [0, 1, 2]
     assert len(list((tmp_path / "pseudo_label").iterdir())) == len(Cohort.open(cohort_dir).training)
     assert (tmp_path / "model.pt").exists()
 
@@ -222,7 +318,15 @@ def test_other_settings_do_not_go_on_from_a_checkpoint(small_settings):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"budget": 60}, "budget 60 and"),
+        ({"budget": 60, "max_iterations": 200}, "budget 60 and"),
+        ({"max_iterations": 2}, "max_iterations must be at least 3 for 2 query rounds, got 2"),
+        (
+            {"budget": 1, "max_iterations": 2},
+            "max_iterations must be at least 3 for 2 rounds of pseudo-labels (pseudo_label_rounds), got 2",
+        ),
+        ({"query_span": [0.5, 0.1]}, "the span of the query rounds must be two shares of the training"),
+        ({"query_network": "both"}, "query_network must be one of student, teacher, got 'both'"),
+        ({"propagate": "maybe"}, "propagate must be True or False (or 1 or 0), got 'maybe'"),
         ({"roi_size": [30, 32, 32]}, "divisible by 16, got"),
         ({"query": "entropie"}, "foreground_random"),
         ({"stride": [40, 16, 16]}, "stride must lie in 1..roi_size"),

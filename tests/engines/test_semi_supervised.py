@@ -26,6 +26,10 @@ def batches(number):
         yield {"image": torch.randn(2, 1, 4, 5, 6, generator=generator), "annotation": annotation}
 
 
+def halve(images, iteration):
+    return images / 2
+
+
 def add_one(images, iteration):
     return images + 1 + iteration
 
@@ -57,7 +61,8 @@ def test_equals_the_plain_loop():
         optimizer=optimizer,
         terms=terms(number),
         teacher=teacher,
-        perturb=add_one,
+        perturb=[add_one, halve],
+        teacher_warm_up=2,
         mix=turned,
         handlers=[Recorder(losses)],
     )
@@ -73,15 +78,16 @@ def test_equals_the_plain_loop():
         plain_teacher.eval()
         logits = plain(batch["image"])
         with torch.no_grad():
-            target = plain_teacher(batch["image"] + 1 + iteration).softmax(1)
+            seen = (batch["image"] + 1 + iteration, batch["image"] / 2)
+            targets = [plain_teacher(images).softmax(1) for images in seen]
         annotation = batch["annotation"][:, 0].long()
         cross = nn.functional.cross_entropy(logits, annotation, ignore_index=255)
-        consistency = (logits.softmax(1) - target).abs().mean()
+        consistency = sum((logits.softmax(1) - target).abs().mean() for target in targets) / 2
         loss = cross + ramp(iteration) * consistency
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        share = max(0.01, min(0.5, 10 / (iteration + 1)))
+        share = max(0.01, min(1.0, 2 / (iteration + 1)))
         with torch.no_grad():
             for mean, new in zip(plain_teacher.parameters(), plain.parameters(), strict=True):
                 mean.copy_((1 - share) * mean + share * new)

@@ -55,9 +55,7 @@ def labelled(folder, scan, annotation=None, *, features=False, **settings):
     if annotation is not None:
         store.write("annotation", scan.scan, annotation, np.eye(4))
     pool = SimpleNamespace(features=features, network=torch.nn.Linear(1, 1))
-    handler = PseudoLabelHandler(
-        pool, labeler=Shifted(), ledger=SimpleNamespace(entries=[]), store=store, num_classes=2, **settings
-    )
+    handler = PseudoLabelHandler(pool, labeler=Shifted(), store=store, num_classes=2, **settings)
     handler.begin(SimpleNamespace(state=SimpleNamespace(iteration=1)), 1)
     handler.visit(scan)
     return np.array(store.read("pseudo_label", scan.scan)), handler.labeler
@@ -94,6 +92,35 @@ def test_denoising_comes_before_the_experts_label(tmp_path):
     assert (found[:, 3] != 255).all()
 
 
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_teacher_that_finds_nothing_gives_no_pseudo_label(tmp_path, drawn):
+    """Not even the one that an earlier round gave; the agreement counts as none on a slice that has the object."""
+    handler = handler_of(tmp_path, number=2)
+    if drawn:
+        annotation = np.full((8, 6, 6), 255, np.uint8)
+        annotation[4] = 0
+        annotation[4, 2:5, 2:5] = 1
+        handler.store.write("annotation", "a", annotation, np.eye(4))
+    handler.visit(a_scan())
+    assert handler.store.has("pseudo_label", "a")
+    handler = handler_of(tmp_path, number=3)
+    nothing = torch.zeros(2, 8, 6, 6)
+    nothing[0] = 1
+    handler.visit(replace(a_scan(), probabilities=nothing))
+    assert not handler.store.has("pseudo_label", "a") and handler.labeler.similarity == []
+    assert handler._progress.done == {"a": [0.0, 0.0] if drawn else []}
+
+
+def test_annotated_scans_can_be_left_to_another_handler(tmp_path):
+    store = AnnotationStore(tmp_path)
+    kept = np.ones((8, 6, 6), np.uint8)
+    store.write("pseudo_label", "a", kept, np.eye(4))
+    annotation = np.full((8, 6, 6), 255, np.uint8)
+    annotation[4] = 0
+    found, labeler = labelled(tmp_path, a_scan(), annotation, annotated=False)
+    assert (found == kept).all() and len(labeler.similarity) == 1
+
+
 def handler_of(folder, iteration=5, number=2):
     network = torch.nn.Linear(2, 2)
     with torch.no_grad():
@@ -102,7 +129,6 @@ def handler_of(folder, iteration=5, number=2):
     handler = PseudoLabelHandler(
         SimpleNamespace(features=False, network=network),
         labeler=Shifted(),
-        ledger=SimpleNamespace(entries=[]),
         store=AnnotationStore(folder),
         num_classes=2,
     )

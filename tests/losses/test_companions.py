@@ -52,7 +52,7 @@ def step():
     return Step(
         batch={"image": images, "annotation": annotation},
         student=student(images),
-        teacher=seen,
+        teacher=(seen,),
         iteration=3,
         network=Forward(student, plainly),
         teacher_network=Forward(teacher, torch.no_grad()(plainly)),
@@ -90,7 +90,7 @@ def test_without_noise_and_dropout_it_is_the_squared_distance_where_certain(thre
     share = threshold if isinstance(threshold, float) else 0.75 + 0.25 * math.exp(-5 * 0.7**2)
     certain = entropy(step.teacher_network(step.batch["image"]).softmax(1)) < share * math.log(3)
     assert 0 < certain.sum() <= certain.numel()
-    squares = (step.student.softmax(1) - step.teacher.softmax(1)) ** 2
+    squares = (step.student.softmax(1) - step.teacher[0].softmax(1)) ** 2
     expected = squares[certain.expand_as(squares)].mean()
     torch.testing.assert_close(term(step), expected)
     assert certain.all() == (threshold == 1.0)
@@ -186,7 +186,11 @@ def test_a_scan_of_weight_zero_does_not_matter(step):
             {"teacher_network": None},
             "teacher network",
         ),
-        (lambda: UncertaintyAwareConsistencyTerm(unchanged, threshold=1.0), {"teacher": None}, "got None"),
+        (
+            lambda: UncertaintyAwareConsistencyTerm(unchanged, threshold=1.0),
+            {"teacher": ()},
+            "teacher in its step, got 0",
+        ),
         (lambda: InterpolationConsistencyTerm(batch_labelled=2, alpha=0), {}, "alpha must be above 0"),
         (
             lambda: InterpolationConsistencyTerm(batch_labelled=3),

@@ -221,3 +221,26 @@ def test_shapes_that_do_not_fit(loss, logits, target, weight, message):
 def test_arguments_out_of_range(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_cross_entropy_per_scan_by_hand():
+    """Three voxels of one scan, one of another and none of a third: the mean of two means, not of four voxels."""
+    foreground = torch.tensor([[0.8, 0.4, 0.5], [0.9, 0.5, 0.5], [0.3, 0.5, 0.5]])
+    logits = torch.stack([1 - foreground, foreground], dim=1).log()[:, :, :, None, None]
+    target = torch.tensor([[1, 0, 1], [1, 255, 255], [255, 255, 255]])[:, None, :, None, None].to(torch.uint8)
+    first = -(math.log(0.8) + math.log(0.6) + math.log(0.5)) / 3
+    second = -math.log(0.9)
+    assert PartialCrossEntropyLoss(per_scan=True)(logits, target).item() == pytest.approx((first + second) / 2)
+    assert PartialCrossEntropyLoss()(logits, target).item() == pytest.approx((3 * first + second) / 4)
+    nothing = torch.full_like(target, 255)
+    assert PartialCrossEntropyLoss(per_scan=True)(logits, nothing).item() == 0
+
+
+def test_a_class_that_is_absent_counts_as_the_formula_says():
+    """No foreground in the target: ΣP^1.5 / (ΣP² + ε) for the foreground, by hand."""
+    logits = torch.tensor([0.75, 0.25]).log().reshape(1, 2, 1, 1, 1)
+    target = torch.zeros(1, 1, 1, 1, 1, dtype=torch.uint8)
+    background = 0.25**1.5 / (0.75**2 + 1 + 1e-5)
+    foreground = 0.25**1.5 / (0.25**2 + 1e-5)
+    found = NoiseTolerantDiceLoss(include_absent=True)(logits, target).item()
+    assert found == pytest.approx((background + foreground) / 2, rel=1e-5)

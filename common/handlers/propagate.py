@@ -1,0 +1,85 @@
+"""Pseudo-labels of annotated scans from the expert's slices alone."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ignite.engine import Engine, Events
+
+from common.annotations.ledger import Ledger
+from common.annotations.store import AnnotationStore
+from common.cohort.volumes import scan_spacing
+from common.handlers.pool import PoolInference, PoolScan
+
+if TYPE_CHECKING:
+    from common.generalists.propagate import Propagation
+
+
+class PropagatedLabels:
+    """Labels an annotated scan once, when it is annotated, from the expert's slices; this is ours, not FM-ABS's.
+
+    Prompts from an expert's mask are better than those of an early teacher.
+
+    Args:
+        pool: The inference over the pool at whose rounds scans are annotated.
+        propagation: Makes a label map from an image and a cross-label.
+        ledger: Ledger that tells which scans are annotated.
+        store: Store that gets the pseudo-labels and holds the annotations.
+        num_classes: Number of classes C, including the background.
+        seed: Seed of the random prompts.
+    """
+
+    def __init__(
+        self,
+        pool: PoolInference,
+        *,
+        propagation: Propagation,
+        ledger: Ledger,
+        store: AnnotationStore,
+        num_classes: int,
+        seed: int = 0,
+    ) -> None:
+        self.pool = pool
+        self.propagation = propagation
+        self.ledger = ledger
+        self.store = store
+        self.num_classes = num_classes
+        self.seed = seed
+
+    def attach(self, engine: Engine) -> None:
+        """Listens to the pool's rounds; attach it after the query, whose annotations it propagates."""
+        self.pool.listen(self)
+        engine.add_event_handler(Events.STARTED, self.start)
+
+    def start(self, engine: Engine) -> None:
+        """Propagates the first annotations."""
+        if not engine.should_terminate:
+            self._propagate(0, [scan for scan in self._annotated(0) if not self.store.has("pseudo_label", scan)])
+
+    def begin(self, engine: Engine, number: int) -> None:
+        """Does nothing before the scans of a round are annotated."""
+
+    def visit(self, scan: PoolScan) -> None:
+        """Does nothing with the prediction."""
+
+    def end(self, engine: Engine, number: int) -> None:
+        """Propagates the round's annotations."""
+        self._propagate(number, self._annotated(number))
+
+    def _annotated(self, number: int) -> list[str]:
+        return [entry.scan for entry in self.ledger.entries if entry.round == number and entry.slices is not None]
+
+    def _propagate(self, number: int, scans: list[str]) -> None:
+        """Labels annotated scans from their annotations; processes share the scans out."""
+        for scan, image in self.pool.scans("propagation", scans):
+            affine = image.affine.cpu().numpy()
+            label = self.propagation(
+                image.as_tensor()[0],
+                np.asarray(self.store.read("annotation", scan)),
+                spacing=scan_spacing(affine),
+                seed=zlib.crc32(f"{self.seed}/{number}/{scan}".encode()),
+                num_classes=self.num_classes,
+            )
+            self.store.write("pseudo_label", scan, label.cpu().numpy(), affine)
