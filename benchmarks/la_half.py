@@ -3,8 +3,8 @@
 The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``. The pool is its
 training split (64 scans), and results are for its validation split (16 scans), on which no run chooses anything: every
 run ends with the last iteration's teacher. Each run is the bundle's own ``train.json`` with files of
-``benchmarks/la_half/``: ``base.json`` makes everything small, and the others are what sets the method apart. If the benchmark is interrupted, the same command
-resumes it.
+``benchmarks/la_half/``: ``base.json`` makes everything small, and the others are what sets the method apart. If the
+benchmark is interrupted, the same command resumes it.
 
     python benchmarks/la_half.py --dataset_dir COHORT --table FILE
 

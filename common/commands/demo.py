@@ -15,14 +15,16 @@ from typing import Any
 from tqdm import tqdm
 
 from common.annotations import Ledger
+from common.commands.bundles import find_bundle
 from common.commands.stages import Steps, run_bundle, say
-from common.files import claim, write_json
+from common.files import claim, read_json, write_json
 from common.handlers import read_log
 from common.prepare import write_phantom
 from common.report import write_report
 
 BUNDLE = "fmabs_la"
-METHODS = {"fmabs": "FM-ABS", "supervised": "Supervised"}
+METHODS = {"fmabs": "FM-ABS, ours", "supervised": "Supervised"}
+"""Titles of the methods; "ours" is the bundle's overlay ``ours.json``, on top of the paper's method."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,7 @@ class DemoSettings:
         iterations: Number of iterations of each training.
         initial: Number of scans that are cross-labelled at the start, chosen at random.
         per_round: Number of scans that FM-ABS asks for in each of two rounds.
-        first_round: Iteration of the first round, from which on there are pseudo-labels.
-        round_interval: Iterations from one round to the next; rounds after the second only renew the pseudo-labels.
+        rounds: Shares of the training after which these rounds take place; from the first on there are pseudo-labels.
     """
 
     seed: int = 0
@@ -54,8 +55,7 @@ class DemoSettings:
     iterations: int = 400
     initial: int = 4
     per_round: int = 2
-    first_round: int = 200
-    round_interval: int = 100
+    rounds: tuple[float, float] = (0.5, 0.75)
 
     @property
     def stride(self) -> list[int]:
@@ -95,7 +95,7 @@ def demo(output_dir: str | Path = "runs/demo", settings: DemoSettings | None = N
         _write_cohort(folder / "cohort", settings)
 
     say(
-        f"2  FM-ABS       {settings.iterations} iterations; {settings.initial} scans cross-labelled at random, "
+        f"2  FM-ABS, ours {settings.iterations} iterations; {settings.initial} scans cross-labelled at random, "
         f"{2 * settings.per_round} more that it asks for"
     )
     _train(steps, folder, "fmabs", settings)
@@ -130,7 +130,7 @@ def summary(metrics: dict[str, Any]) -> str:
         percent = 100 * metrics[method]["dice"]
         lines.append(f"   {title:<12} {percent:5.1f} %  {'█' * round(percent * 0.4)}")
     gap = 100 * (metrics["fmabs"]["dice"] - metrics["supervised"]["dice"])
-    lines.append(f"\n   FM-ABS is {abs(gap):.1f} points {'ahead' if gap >= 0 else 'behind'}.")
+    lines.append(f"\n   FM-ABS with our additions is {abs(gap):.1f} points {'ahead' if gap >= 0 else 'behind'}.")
     return "\n".join(lines)
 
 
@@ -141,16 +141,12 @@ def _write_cohort(folder: Path, settings: DemoSettings) -> None:
 
 
 def _settings(method: str, settings: DemoSettings) -> dict[str, Any]:
-    """Settings that replace those of the bundle's ``train.json``: small sizes, and the method's loss terms.
+    """Settings that replace those of the bundle's ``train.json``: the bundle's ``ours.json``, and small sizes.
 
-    For both methods patches are neither flipped nor turned: so short a training has no time for it.
+    For both methods patches are neither flipped nor turned: so short a training has no time for it. The supervised
+    network has the same loss of annotated voxels, and no other.
     """
-    annotation = {
-        "_target_": "common.losses.AnnotationTerm",
-        "key": "annotation",
-        "loss": {"_target_": "common.losses.PartialDiceCELoss"},
-    }
-    shared = {
+    shared = read_json(find_bundle(BUNDLE) / "configs" / "ours.json") | {
         "roi_size": list(settings.patch),
         "stride": settings.stride,
         "max_iterations": settings.iterations,
@@ -160,33 +156,20 @@ def _settings(method: str, settings: DemoSettings) -> dict[str, Any]:
         "budget": settings.budget,
         "initial_share": settings.initial / settings.budget,
         "per_round": settings.per_round,
+        "query_span": list(settings.rounds),
+        "pseudo_label_span": list(settings.rounds),
+        "pseudo_label_rounds": 2,
     }
     if method == "supervised":
         return shared | {
             "batch_labelled": 4,
             "batch_unlabelled": 0,
-            "train#terms": [annotation],
-            "train#pool#rounds#last": 0,
+            "initial_share": 1.0,
+            "propagate": False,
+            "pseudo_label_rounds": 0,
+            "train#terms#2#weight": 0.0,
         }
-    pseudo_label = {
-        "_target_": "common.losses.AnnotationTerm",
-        "key": "pseudo_label",
-        "loss": {"_target_": "common.losses.NoiseTolerantDiceLoss"},
-        "weight": 1.0,
-    }
-    consistency = {
-        "_target_": "common.losses.ConsistencyTerm",
-        "loss": {"_target_": "common.losses.ConsistencyLoss", "kind": "mae"},
-        "weight": {"_target_": "common.schedules.GaussianRampUp", "maximum": 0.1, "length": settings.iterations},
-    }
-    return shared | {
-        "propagate": True,
-        "fusion": "mean",
-        "largest_volumes": 1,
-        "train#terms": [annotation, pseudo_label, consistency],
-        "train#pool#rounds#first": settings.first_round,
-        "train#pool#rounds#every": settings.round_interval,
-    }
+    return shared
 
 
 def _train(steps: Steps, folder: Path, method: str, settings: DemoSettings) -> None:
@@ -207,17 +190,17 @@ def _apply(folder: Path, method: str, config: str, settings: DemoSettings) -> No
 
 
 def _watch(process: subprocess.Popen, folder: Path, iterations: int) -> None:
-    """Shows iterations as a bar, if there is a terminal, and each round as a line."""
-    told = 0
+    """Shows iterations as a bar, if there is a terminal, and each query and round of pseudo-labels as a line."""
+    told: list[str] = []
     with tqdm(total=iterations, unit="it", leave=False, disable=None) as bar:
         while process.poll() is None:
             time.sleep(1)
             lines = _log(folder / "log.jsonl")
-            rounds = [line for line in lines if line["kind"] == "round"]
-            for number, line in enumerate(rounds[told:], told + 1):
-                bar.write(_round(number, line, folder), file=sys.stdout)
-                sys.stdout.flush()
-            told = len(rounds)
+            for event in _events(folder, lines):
+                if event not in told:
+                    told.append(event)
+                    bar.write(f"                {event}", file=sys.stdout)
+                    sys.stdout.flush()
             bar.update(max((line["iteration"] for line in lines), default=0) - bar.n)
 
 
@@ -228,12 +211,19 @@ def _log(path: Path) -> list[dict[str, Any]]:
         return []
 
 
-def _round(number: int, line: dict[str, Any], folder: Path) -> str:
-    asked = [entry.scan for entry in Ledger(folder).entries if entry.round == number]
-    parts = [f"asks for {', '.join(asked)}"] if asked else []
-    if "pseudo_label_dice" in line:
-        parts.append(f"pseudo-labels for all scans, Dice {100 * line['pseudo_label_dice']:.0f} % on annotated slices")
-    return f"                round {number}, iteration {line['iteration']}: {'; '.join(parts) or 'done'}"
+def _events(folder: Path, lines: list[dict[str, Any]]) -> list[str]:
+    """What a run has done so far, in order: the scans that it asked for, and the pseudo-labels that it made."""
+    entries = [entry for entry in Ledger(folder).entries if entry.round] if folder.is_dir() else []
+    asked: dict[int, list[str]] = {}
+    for entry in entries:
+        asked.setdefault(entry.iteration, []).append(entry.scan)
+    made = {line["iteration"]: line["pseudo_label_dice"] for line in lines if "pseudo_label_dice" in line}
+    events = [(iteration, 0, f"asks for {', '.join(scans)}") for iteration, scans in asked.items()]
+    events += [
+        (iteration, 1, f"pseudo-labels for all scans, Dice {100 * dice:.0f} % on annotated slices")
+        for iteration, dice in made.items()
+    ]
+    return [f"iteration {iteration}: {text}" for iteration, _, text in sorted(events)]
 
 
 def _copy_annotations(source: Path, target: Path) -> None:
@@ -254,6 +244,7 @@ def _metrics(folder: Path, settings: DemoSettings, seconds: dict[str, float]) ->
 def _write_notes(folder: Path, settings: DemoSettings, seconds: dict[str, float]) -> None:
     notes = {
         "V-Net, width": str(settings.width),
+        "FM-ABS, ours": "the paper's method with the bundle's ours.json on top",
         "supervised": "the same cross-labels, iterations and batch size",
         "seconds": f"FM-ABS {seconds['fmabs']:.0f}, supervised {seconds['supervised']:.0f}",
     }

@@ -12,7 +12,7 @@ from common.commands.demo import METHODS, DemoSettings, demo, summary
 
 TINY = DemoSettings(
     scans=7, validation=1, test=2, size=32, patch=(16, 16, 16), width=2,
-    iterations=6, initial=1, per_round=1, first_round=2, round_interval=2,
+    iterations=6, initial=1, per_round=1, rounds=(0.34, 0.67),
 )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_a_tiny_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [entry["round"] for entry in ledgers[0]] == [0, 1, 2]
     assert len(list((folder / "fmabs" / "predictions").glob("*.nii.gz"))) == TINY.test
     assert "FM-ABS on phantom" in (folder / "report.html").read_text()
-    assert capsys.readouterr().out.rstrip().splitlines()[-1].strip().startswith("FM-ABS is")
+    assert capsys.readouterr().out.rstrip().splitlines()[-1].strip().startswith("FM-ABS with our additions is")
 
     trained = (folder / "fmabs" / "checkpoint.pt").stat().st_mtime_ns
     assert demo(folder, TINY) == metrics
