@@ -21,7 +21,8 @@ import torch
 
 SMALL = {"seed": 3, "device": "cpu", "precision": "fp32", "val_interval": 4}
 CUBES = SMALL | {"roi_size": [32, 32, 32], "stride": [16, 16, 16]}
-ROUNDS = {"max_iterations": 8, "round_interval": 3, "budget": 3, "initial_share": 0.34, "per_round": 1}
+SPANS = {"query_span": [0.375, 0.75], "pseudo_label_span": [0.375, 0.75], "pseudo_label_rounds": 2}
+ROUNDS = SPANS | {"max_iterations": 8, "budget": 3, "initial_share": 0.34, "per_round": 1}
 FMABS = CUBES | ROUNDS | {"network_def#width": 2}
 OPTIONS = {"propagate": True, "fusion": "mean", "largest_volumes": 1, "denoise": True, "query": "clasp_pe"}
 STITCHED = SMALL | {"roi_size": [32, 32, 16], "stride": [32, 32, 16], "image_size": 128, "max_iterations": 4}
