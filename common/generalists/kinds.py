@@ -30,7 +30,7 @@ def open_generalist(
 
     Args:
         name: `embedded`, which ships with the package, or one of `KINDS`: `mobile_sam`, `sam_vit_b`, `sam_vit_l`,
-            `sam_vit_h`, `medsam`.
+            `sam_vit_h`, `medsam`, `lite_medsam`.
         device: Device that it runs on.
         checkpoint: File of its weights; by default the shipped ones, or those fetched by
             `python -m common weights fetch NAME`.

@@ -10,8 +10,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn import functional as F
 
-STRIDE = 4
-"""Side of a pixel of the decoder's masks, in pixels of the input."""
+from common.generalists.sam.usage import SAM, Usage
 
 
 @dataclass(frozen=True)
@@ -25,16 +24,20 @@ class Canvas:
         side: Side of the square in pixels.
         shape: (rows, columns) of a slice.
         grid: Number of tiles per row and per column.
-        stretch: Whether slices are stretched to fill their tile; if not, they keep their aspect ratio.
+        usage: How the model expects slices and coordinates.
+        token: Side of the square that a pixel of the embedding stands for, in pixels of the canvas.
     """
 
     side: int
     shape: tuple[int, int]
     grid: int = 1
-    stretch: bool = False
+    usage: Usage = SAM
+    token: int = 16
 
     @classmethod
-    def fitting(cls, side: int, shape: tuple[int, int], slices: int = 1, *, stretch: bool = False) -> Canvas:
+    def fitting(
+        cls, side: int, shape: tuple[int, int], slices: int = 1, *, usage: Usage = SAM, token: int = 16
+    ) -> Canvas:
         """Chooses the largest grid of at most `slices` tiles on which no slice has to be shrunk, or else one tile.
 
         Raises:
@@ -45,7 +48,7 @@ class Canvas:
         return next(
             canvas
             for grid in range(isqrt(slices), 0, -1)
-            if (canvas := cls(side, shape, grid, stretch)).tile >= max(shape) or grid == 1
+            if (canvas := cls(side, shape, grid, usage, token)).tile >= max(shape) or grid == 1
         )
 
     @property
@@ -55,24 +58,25 @@ class Canvas:
 
     @property
     def tile(self) -> int:
-        """Side of a tile in pixels: a multiple of 16, the side of a token, so that no two tiles share a token."""
-        return self.side // self.grid // 16 * 16
+        """Side of a tile in pixels: a multiple of the side of a token, so that no two tiles share a token."""
+        return self.side // self.grid // self.token * self.token
 
     @property
     def scaled(self) -> tuple[int, int]:
         """(rows, columns) of a slice on its tile."""
-        if self.stretch:
+        if self.usage.stretch:
             return self.tile, self.tile
         factor = self.tile / max(self.shape)
         rows, columns = (max(1, int(size * factor + 0.5)) for size in self.shape)
         return rows, columns
 
     def enlarge(self, slices: Tensor) -> Tensor:
-        """Scales slices `[S, rows, columns]` of 0..255 to their size on the canvas, in whole grey levels as SAM does.
-
-        SAM's code scales bilinearly, MedSAM's (`stretch`) bicubically; both smooth when they shrink a slice.
-        """
-        mode = "bicubic" if self.stretch else "bilinear"
+        """Scales slices `[S, rows, columns]` of whole grey levels, 0..255, to their size on the canvas; stays whole."""
+        mode = self.usage.interpolation
+        if mode == "area":
+            rows, columns = (_covered(*sizes).to(slices.device) for sizes in zip(self.shape, self.scaled, strict=True))
+            mean = (rows @ slices.double() @ columns.T) / (self.shape[0] * self.shape[1])
+            return (mean + 0.5).floor().to(slices)
         scaled = F.interpolate(slices[:, None], self.scaled, mode=mode, align_corners=False, antialias=True)
         return scaled[:, 0].round().clamp(0, 255)
 
@@ -93,30 +97,47 @@ class Canvas:
 
     def move(self, coordinates: Tensor, slice_index: Tensor) -> Tensor:
         """Converts (x, y) in pixels of the slices, `[P, N, 2]`, to pixels of the canvas."""
+        corners = self.corners(slice_index)[:, None].to(coordinates)
+        if self.usage.whole_corners:
+            return (coordinates.double() * (self.tile / max(self.shape))).trunc().to(coordinates) + corners
         factors = coordinates.new_tensor([self.scaled[1] / self.shape[1], self.scaled[0] / self.shape[0]])
-        return coordinates * factors + self.corners(slice_index)[:, None].to(coordinates)
+        return coordinates * factors + corners
 
     def cut(self, masks: Tensor, slice_index: Tensor) -> Tensor:
         """Turns the decoder's logits into probabilities on the slices.
 
         The order of steps is each model's own: SAM enlarges logits to the canvas, cuts out the slice and scales it to
-        its shape; MedSAM scales probabilities to the slice's shape.
+        its shape; LiteMedSAM does the same, but its logits have the canvas's size already; MedSAM scales probabilities
+        to the slice's shape.
 
         Args:
-            masks: Logits of P objects on their canvases, `[P, side / 4, side / 4]`.
+            masks: Logits of P objects on their canvases, `[P, side / n, side / n]` with a whole number n.
             slice_index: Index of the slice that each object lies on, `[P]`.
 
         Returns:
             Probabilities `[P, rows, columns]` in 0..1.
         """
-        size = self.tile // STRIDE
-        corners = (self.corners(slice_index) // STRIDE).tolist()
+        stride = self.side // masks.shape[-1]
+        size = self.tile // stride
+        corners = (self.corners(slice_index) // stride).tolist()
         tiles = torch.stack(
             [mask[None, y : y + size, x : x + size] for mask, (x, y) in zip(masks, corners, strict=True)]
         )
-        if self.stretch:
+        if self.usage.stretch:
             return F.interpolate(tiles.sigmoid(), self.shape, mode="bilinear", align_corners=False)[:, 0]
         rows, columns = self.scaled
         tiles = F.interpolate(tiles, (self.tile, self.tile), mode="bilinear", align_corners=False)
         logits = F.interpolate(tiles[..., :rows, :columns], self.shape, mode="bilinear", align_corners=False)
         return logits[:, 0].sigmoid()
+
+
+def _covered(old: int, new: int) -> Tensor:
+    """How much of each of `old` pixels in a row lies in each of `new` ones: float64 `[new, old]`.
+
+    The unit is the part of an old pixel that makes all overlaps whole numbers; a new pixel has `old` of them. Sums of
+    whole numbers are exact, so that halves are rounded alike everywhere.
+    """
+    edges = torch.arange(new + 1, dtype=torch.float64) * old
+    pixels = torch.arange(old) * new
+    overlap = torch.minimum(edges[1:, None], pixels + new) - torch.maximum(edges[:-1, None], pixels)
+    return overlap.clamp(min=0)

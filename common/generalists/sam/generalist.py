@@ -17,7 +17,8 @@ from common.generalists.checks import require_finite
 from common.generalists.prompts import Prompts
 from common.generalists.sam.canvas import Canvas
 from common.generalists.sam.embeddings import EmbeddingCache
-from common.generalists.sam.models import Usage, state_digest
+from common.generalists.sam.models import state_digest
+from common.generalists.sam.usage import SAM, Usage
 
 PREPARATION = "1"
 """Version of how slices are prepared: raise it with every change, so that the cache does not return old embeddings."""
@@ -27,9 +28,9 @@ class SamGeneralist:
     """A model of the SAM family as a `Generalist`, prompted as in FM-ABS by a box and points for each object.
 
     Each slice is scaled to 0..255 by its own range and enlarged to the model's input. Of the three masks, the one with
-    the highest predicted IoU is taken (`Usage` says what MedSAM does instead). Slices and prompts are processed in
-    batches, which may hold prompts on several slices; the results are those of `segment_anything.SamPredictor` applied
-    to each slice.
+    the highest predicted IoU is taken (`Usage` says what MedSAM and LiteMedSAM do instead). Slices and prompts are
+    processed in batches, which may hold prompts on several slices; the results are those of
+    `segment_anything.SamPredictor` (or of the model's own script) applied to each slice.
 
     Args:
         model: A `segment_anything.modeling.Sam`, for instance by `load_sam`; it is moved to the device.
@@ -72,17 +73,18 @@ class SamGeneralist:
         # The whole decoder is converted, since under autocast it would spend much of its time on conversions.
         self._decoder_type = PRECISIONS[self.precision] or torch.float32
         self._decoder: Any = deepcopy(self.model.mask_decoder).to(self._decoder_type)
-        self.usage = usage or Usage()
+        self.usage = usage or SAM
         self.slices_per_pass = slices_per_pass
         prompt_encoder: Any = model.prompt_encoder
         self.side = int(prompt_encoder.input_image_size[0])
         self._embedding_shape = (prompt_encoder.embed_dim, *prompt_encoder.image_embedding_size)
+        self._token = self.side // self._embedding_shape[1]
         self.cache = cache
         self.canvas((1, 1))
 
     def canvas(self, shape: tuple[int, int]) -> Canvas:
         """The canvas on which slices of a shape lie for the encoder."""
-        return Canvas.fitting(self.side, shape, self.slices_per_pass, stretch=self.usage.stretch)
+        return Canvas.fitting(self.side, shape, self.slices_per_pass, usage=self.usage, token=self._token)
 
     @torch.inference_mode()
     def segment(self, images: Tensor, prompts: Prompts, spacing: tuple[float, float] = (1.0, 1.0)) -> Tensor:
@@ -133,7 +135,7 @@ class SamGeneralist:
                 yield some, embeddings[torch.searchsorted(batch, passes[some]).to(self.device)]
 
     def _encode(self, images: Tensor, passes: Tensor, canvas: Canvas) -> Tensor:
-        """Encodes canvases, given by number: float32 `[N, 256, side / 16, side / 16]`."""
+        """Encodes canvases, given by number: float32 `[N, 256, side / token, side / token]`."""
         index = (passes[:, None] * canvas.slices + torch.arange(canvas.slices)).flatten()
         there = index < len(images)
         scaled = self._prepare(images[index[there].to(images.device)].to(self.device, torch.float32), canvas)
@@ -178,7 +180,7 @@ class SamGeneralist:
         return canvas.cut(best.float(), prompts.slice_index)
 
     def _key(self, images: Tensor, canvas: Canvas) -> str:
-        return digest(PREPARATION, self._fingerprint, repr(self.usage), repr(canvas), self.precision, images)
+        return digest(PREPARATION, self._fingerprint, repr(canvas), self.precision, images)
 
     @cached_property
     def _fingerprint(self) -> str:

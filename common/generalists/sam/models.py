@@ -19,24 +19,7 @@ from common import weights
 from common.checks import check_one_of
 from common.files import digest, read_checkpoint
 from common.generalists.sam.tiny_vit import TinyViT
-
-
-@dataclass(frozen=True)
-class Usage:
-    """How a model expects its input and prompts, by its authors' own code.
-
-    Attributes:
-        stretch: Whether slices are stretched to the square input; if not, they keep their aspect ratio and are padded.
-        unit_range: Whether intensities are scaled to 0..1; if not, the model's pixel mean and deviation are used.
-        points: Whether points are used besides the box.
-        best_of_three: Whether the one with the highest predicted IoU of the decoder's three masks is used; if not, its
-            single mask is.
-    """
-
-    stretch: bool = False
-    unit_range: bool = False
-    points: bool = True
-    best_of_three: bool = True
+from common.generalists.sam.usage import LITE_MEDSAM, MEDSAM, SAM, Usage
 
 
 @dataclass(frozen=True)
@@ -46,24 +29,27 @@ class SamKind:
     Attributes:
         build: Function that makes the model with random weights.
         usage: How the model expects to be used.
+        image_size: Side of its square input in pixels.
     """
 
     build: Callable[[], nn.Module]
-    usage: Usage = Usage()
+    usage: Usage = SAM
+    image_size: int = 1024
 
 
-def build_sam(image_encoder: nn.Module, image_size: int = 1024) -> nn.Module:
+def build_sam(image_encoder: nn.Module, image_size: int = 1024, *, token: int = 16) -> nn.Module:
     """Builds a SAM with random weights around an image encoder (Kirillov et al., ICCV 2023).
 
     Args:
-        image_encoder: Network from `[B, 3, image_size, image_size]` to `[B, 256, image_size / 16, image_size / 16]`.
+        image_encoder: Network from `[B, 3, S, S]` to `[B, 256, S / token, S / token]`, where S is `image_size`.
         image_size: Side of the square input in pixels.
+        token: Side of the square that a pixel of the embedding stands for, in pixels.
 
     Returns:
         A `segment_anything.modeling.Sam` in evaluation mode.
     """
     modeling = _modeling()
-    side = image_size // 16
+    side = image_size // token
     sam: nn.Module = modeling.Sam(
         image_encoder=image_encoder,
         prompt_encoder=modeling.PromptEncoder(
@@ -142,9 +128,14 @@ KINDS: dict[str, SamKind] = {
     "sam_vit_b": SamKind(_VIT_B),
     "sam_vit_l": SamKind(partial(build_vit_sam, 1024, 24, 16, (5, 11, 17, 23))),
     "sam_vit_h": SamKind(partial(build_vit_sam, 1280, 32, 16, (7, 15, 23, 31))),
-    "medsam": SamKind(_VIT_B, Usage(stretch=True, unit_range=True, points=False, best_of_three=False)),
+    "medsam": SamKind(_VIT_B, MEDSAM),
+    "lite_medsam": SamKind(lambda: build_sam(TinyViT(patch=1, classes=0), 256, token=4), LITE_MEDSAM, 256),
 }
-"""The kinds by name; MedSAM (Ma et al., Nature Communications 2024) is a ViT-B that is used in another way."""
+"""The kinds by name.
+
+MedSAM (Ma et al., Nature Communications 2024) is a ViT-B that is used in another way. LiteMedSAM, by the same authors,
+has MobileSAM's encoder but for the tokens, which are single pixels of an image of 256 x 256.
+"""
 
 
 def load_sam(kind: str, checkpoint: str | Path | None = None) -> nn.Module:
@@ -182,8 +173,9 @@ def recognise(state: dict[str, Any]) -> str | None:
     if isinstance(position, torch.Tensor):
         known = {768: "sam_vit_b (or medsam)", 1024: "sam_vit_l", 1280: "sam_vit_h"}
         return known.get(position.shape[-1], f"SAM with a vision transformer of width {position.shape[-1]}")
-    if "image_encoder.patch_embed.seq.0.c.weight" in state:
-        return "mobile_sam"
+    patches = state.get("image_encoder.patch_embed.seq.0.c.weight")
+    if isinstance(patches, torch.Tensor):
+        return "lite_medsam" if patches.shape[-1] == 1 else "mobile_sam"
     if "down.0.0.weight" in state and "head.weight" in state:
         return "the embedded generalist"
     return None

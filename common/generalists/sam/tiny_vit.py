@@ -1,4 +1,4 @@
-"""TinyViT, MobileSAM's image encoder."""
+"""TinyViT, the image encoder of MobileSAM and LiteMedSAM."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ class TinyViT(nn.Module):
     This is TinyViT-5M (Wu et al., ECCV 2022) as MobileSAM (Zhang et al., arXiv 2306.14289) changed it and distilled it
     from SAM's ViT-H: the last merging of patches keeps the resolution, so that a pixel of the embedding stands for
     16 x 16 pixels of the image. The defaults are MobileSAM's, and the names in the state dict are those of its
-    `image_encoder`. There is no stochastic depth, since MobileSAM's rate is 0.
+    `image_encoder`. There is no stochastic depth, since MobileSAM's rate is 0. LiteMedSAM (branch LiteMedSAM of
+    github.com/bowang-lab/MedSAM) has `patch=1` and `classes=0`: its first tokens are pixels, so that a pixel of the
+    embedding stands for 4 x 4 pixels of the image.
 
-    Images may have any size, though the published weights are for 1024 x 1024. The classifier is there, frozen, only
-    because the checkpoint contains it; no output depends on it.
+    Images may have any size, though the published weights are for 1024 x 1024 (LiteMedSAM's for 256 x 256). The
+    classifier is there, frozen, only because MobileSAM's checkpoint contains it; no output depends on it.
 
     Args:
         in_channels: Number of channels of the image.
@@ -28,14 +30,15 @@ class TinyViT(nn.Module):
         windows: Side of each stage's attention windows in tokens; the first stage's is not used.
         out_channels: Number of channels of the embedding.
         expansion: Ratio of a block's hidden channels to its channels.
-        classes: Number of outputs of the unused classifier.
+        patch: Side in pixels of the patches that become the first tokens: 4 or 1.
+        classes: Number of outputs of the unused classifier; 0 for none.
 
-    Shapes: From normalised images ``[B, in_channels, H, W]`` to ``[B, out_channels, H/16, W/16]`` with four stages
-    (each further one halves the size; fractions are rounded up), in the memory format channels last.
+    Shapes: From normalised images ``[B, in_channels, H, W]`` to ``[B, out_channels, H/(4 patch), W/(4 patch)]`` with
+    four stages (each further one halves the size; fractions are rounded up), in the memory format channels last.
 
     Raises:
-        ValueError: If there are fewer than two stages, the settings differ in number, or the heads do not divide the
-            channels.
+        ValueError: If there are fewer than two stages, the settings differ in number, the heads do not divide the
+            channels, or the patches are of another size.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class TinyViT(nn.Module):
         windows: Sequence[int] = (7, 7, 14, 7),
         out_channels: int = 256,
         expansion: int = 4,
+        patch: int = 4,
         classes: int = 1000,
     ) -> None:
         super().__init__()
@@ -57,7 +61,9 @@ class TinyViT(nn.Module):
                 "dims, depths, heads and windows must have one value for each of two or more stages, "
                 f"got {stages}, {len(depths)}, {len(heads)} and {len(windows)} values"
             )
-        self.patch_embed = _PatchEmbedding(in_channels, dims[0])
+        if patch not in (1, 4):
+            raise ValueError(f"patch must be 4 (MobileSAM) or 1 (LiteMedSAM), got {patch}")
+        self.patch_embed = _PatchEmbedding(in_channels, dims[0], patch)
         self.layers = nn.ModuleList()
         for stage, dim in enumerate(dims):
             blocks: list[nn.Module]
@@ -69,8 +75,9 @@ class TinyViT(nn.Module):
             if stage < stages - 1:
                 merge = _PatchMerging(dim, dims[stage + 1], stride=2 if stage < stages - 2 else 1)
             self.layers.append(_Stage(blocks, merge))
-        self.norm_head = nn.LayerNorm(dims[-1]).requires_grad_(False)
-        self.head = nn.Linear(dims[-1], classes).requires_grad_(False)
+        if classes:
+            self.norm_head = nn.LayerNorm(dims[-1]).requires_grad_(False)
+            self.head = nn.Linear(dims[-1], classes).requires_grad_(False)
         self.neck = nn.Sequential(
             nn.Conv2d(dims[-1], out_channels, kernel_size=1, bias=False),
             _ChannelNorm(out_channels, eps=1e-6),
@@ -108,14 +115,15 @@ class _ConvNorm(nn.Module):
 
 
 class _PatchEmbedding(nn.Module):
-    """Makes tokens of an image by two convolutions of stride 2."""
+    """Makes tokens of an image: of patches of 4 x 4 pixels by two convolutions of stride 2, or of each pixel."""
 
-    def __init__(self, in_channels: int, dim: int) -> None:
+    def __init__(self, in_channels: int, dim: int, patch: int) -> None:
         super().__init__()
+        kernel_size, stride = (3, 2) if patch == 4 else (1, 1)
         self.seq = nn.Sequential(
-            _ConvNorm(in_channels, dim // 2, kernel_size=3, stride=2),
+            _ConvNorm(in_channels, dim // 2, kernel_size, stride),
             nn.GELU(),
-            _ConvNorm(dim // 2, dim, kernel_size=3, stride=2),
+            _ConvNorm(dim // 2, dim, kernel_size, stride),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from common.generalists import Prompts, SamGeneralist
 from common.generalists.sam.canvas import Canvas
-from common.generalists.sam.models import KINDS, Usage
+from common.generalists.sam.usage import LITE_MEDSAM, MEDSAM, SAM, Usage
 
 
 class Transparent(nn.Module):
@@ -30,7 +30,7 @@ class TransparentPrompts:
     embed_dim = 1
 
     def __init__(self, side: int) -> None:
-        self.input_image_size, self.image_embedding_size = (side, side), (side // 4, side // 4)
+        self.input_image_size, self.image_embedding_size = (side, side), (side // 16, side // 16)
 
     def __call__(self, points, boxes, masks):
         mean = points[0].mean(dim=1) if points else boxes[:, :2]
@@ -70,7 +70,7 @@ def random_images_and_prompts(
     return images, prompts
 
 
-@pytest.mark.parametrize("usage", [Usage(), KINDS["medsam"].usage])
+@pytest.mark.parametrize("usage", [SAM, MEDSAM, LITE_MEDSAM])
 @pytest.mark.parametrize("grid", [2, 4, 8])
 @pytest.mark.parametrize("shape", [(32, 32), (17, 30), (31, 8)])
 def test_masks_from_a_grid_equal_those_of_the_tile_alone(usage: Usage, grid: int, shape: tuple[int, int]) -> None:
@@ -128,3 +128,65 @@ def test_tiles_lie_row_by_row_at_multiples_of_a_token() -> None:
         rows, columns = canvas.scaled
         assert (painted[index // 9, 0, y : y + rows, x : x + columns] == index + 1).all()
     assert painted.count_nonzero() == 11 * canvas.scaled[0] * canvas.scaled[1]
+
+
+class TestLiteMedSam:
+    """Slices of 256 pixels, with embeddings of 64 x 64 and masks of 256 x 256."""
+
+    @pytest.mark.parametrize(
+        ("shape", "scaled"),
+        [((92, 70), (256, 195)), ((183, 140), (256, 196)), ((35, 51), (176, 256)), ((512, 300), (256, 150))],
+    )
+    def test_sizes_worked_out_by_hand(self, shape: tuple[int, int], scaled: tuple[int, int]) -> None:
+        """For example 70 * 256 / 92 + 0.5 = 195.28."""
+        assert canvas(shape).scaled == scaled
+
+    def test_area_interpolation_worked_out_by_hand(self) -> None:
+        """Two pixels become 256, of 128 each; three become 256, of which one in the middle covers two."""
+        two = canvas((1, 2)).enlarge(torch.tensor([[[10.0, 250.0]]]))[0]
+        assert two.shape == (128, 256)
+        assert (two[:, :128] == 10).all() and (two[:, 128:] == 250).all()
+        three = canvas((1, 3)).enlarge(torch.tensor([[[0.0, 90.0, 240.0]]]))[0, 0]
+        # Pixel 85 covers 85 * 3 / 256 = 0.99609 to 1.00781, two thirds of it the second pixel: 60. Pixel 170 covers
+        # 1.99219 to 2.00391, a third of it the third pixel: 90 + 150 / 3 = 140.
+        assert three[:85].tolist() == [0] * 85 and three[85] == 60 and three[86:170].tolist() == [90] * 84
+        assert three[170] == 140 and three[171:].tolist() == [240] * 85
+
+    @pytest.mark.parametrize("shape", [(40, 30), (512, 384), (320, 160), (9, 7)])
+    def test_area_interpolation_by_brute_force(self, shape: tuple[int, int]) -> None:
+        """Every pixel is repeated so often that each new one is the mean of whole copies."""
+        image = torch.randint(0, 256, (1, *shape), generator=torch.Generator().manual_seed(0)).double()
+        found = canvas(shape)
+        rows, columns = found.scaled
+        fine = image.repeat_interleave(rows, 1).reshape(1, rows, shape[0], shape[1]).sum(2)
+        fine = fine.repeat_interleave(columns, 2).reshape(1, rows, columns, shape[1]).sum(3)
+        assert torch.equal(found.enlarge(image), (fine / (shape[0] * shape[1]) + 0.5).floor())
+
+    def test_boxes_are_scaled_by_one_factor_and_rounded_down(self) -> None:
+        """256 / 92 = 2.7826: 10 becomes 27.8, 20 becomes 55.7, 69 becomes 192.0 (exactly), 91 becomes 253.2."""
+        corners = torch.tensor([[[10.0, 20.0], [69.0, 91.0]]])
+        assert canvas((92, 70)).move(corners, torch.tensor([0])).tolist() == [[[27, 55], [192, 253]]]
+
+    def test_boxes_on_a_tile(self) -> None:
+        """On 2 x 2 tiles of 128 pixels, the factor is 128 / 92 = 1.3913: 10, 20 become 13, 27; slice 2 lies below."""
+        grid = canvas((92, 70), slices=4)
+        assert grid.tile == 128
+        assert grid.move(torch.tensor([[[10.0, 20.0]]]), torch.tensor([2])).tolist() == [[[13, 27 + 128]]]
+
+    def test_tiles_are_multiples_of_four_pixels(self) -> None:
+        assert canvas((40, 30), slices=36).tile == 40 and canvas((51, 35), slices=16).tile == 64
+
+    def test_masks_of_the_inputs_size_are_cropped_and_scaled(self) -> None:
+        masks = torch.randn(2, 256, 256, generator=torch.Generator().manual_seed(0))
+        found = canvas((92, 70)).cut(masks, torch.tensor([0, 1]))
+        cropped = F.interpolate(masks[:, None, :256, :195], (92, 70), mode="bilinear", align_corners=False)
+        assert torch.equal(found, cropped[:, 0].sigmoid())
+
+    def test_padding_is_right_and_below(self) -> None:
+        found = canvas((92, 70)).lay_out(torch.ones(1, 3, 256, 195))
+        assert found.shape == (1, 3, 256, 256)
+        assert (found[..., :195] == 1).all() and (found[..., 195:] == 0).all()
+
+
+def canvas(shape: tuple[int, int], slices: int = 1) -> Canvas:
+    return Canvas.fitting(256, shape, slices, usage=LITE_MEDSAM, token=4)

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from common.generalists import Prompts
 from common.generalists.sam.embeddings import EmbeddingCache
 from common.generalists.sam.generalist import SamGeneralist
-from common.generalists.sam.models import KINDS, Usage, build_vit_sam
+from common.generalists.sam.models import KINDS, build_vit_sam
+from common.generalists.sam.usage import SAM, Usage
 
 
 def lively(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
@@ -232,7 +233,7 @@ class TestInput:
         found = SamGeneralist(small, precision="fp32").segment(images, prompts)
         assert torch.equal(found[0], found[1])
 
-    @pytest.mark.parametrize("usage", [Usage(), KINDS["medsam"].usage])
+    @pytest.mark.parametrize("usage", [SAM, KINDS["medsam"].usage, KINDS["lite_medsam"].usage])
     def test_one_pixel_and_a_constant_slice(self, small: torch.nn.Module, usage: Usage) -> None:
         prompts = random_prompts(1, 1, (8, 8), 0)
         prompts.boxes[0] = torch.tensor([0.0, 0.0, 1.0, 1.0])

@@ -28,7 +28,8 @@ def mobile_sam(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, str
 
 
 @pytest.mark.parametrize(
-    ("kind", "millions"), [("mobile_sam", 10.1), ("sam_vit_b", 93.7), ("sam_vit_l", 312.3), ("sam_vit_h", 641.1)]
+    ("kind", "millions"),
+    [("mobile_sam", 10.1), ("sam_vit_b", 93.7), ("sam_vit_l", 312.3), ("sam_vit_h", 641.1), ("lite_medsam", 9.8)],
 )
 def test_sizes_are_the_published_ones(kind: str, millions: float) -> None:
     with torch.device("meta"):

@@ -123,6 +123,14 @@ def test_shape(height, width):
         assert network(images(2, height, width)).shape == (2, 256, -(-height // 16), -(-width // 16))
 
 
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (24, 40), (25, 9)])
+def test_shape_with_pixels_as_tokens(height, width):
+    network = TinyViT(**SMALL, patch=1, classes=0).eval()
+    with torch.inference_mode():
+        assert network(images(2, height, width)).shape == (2, 256, -(-height // 4), -(-width // 4))
+    assert not any("head" in name for name in network.state_dict())
+
+
 def test_batch_is_its_images_one_by_one():
     network, x = small(), images(3)
     with torch.inference_mode():
@@ -172,6 +180,7 @@ def test_gradients_reach_all_but_the_classifier(training):
         ({"depths": (1, 1)}, "one value for each of two or more stages, got 4, 2, 4 and 4"),
         ({"dims": (16,), "depths": (1,), "heads": (1,), "windows": (7,)}, "got 1, 1, 1 and 1"),
         ({"heads": (1, 3, 4, 10)}, "divisible by its heads, got 16 and 3"),
+        ({"patch": 2}, "patch must be 4 .* or 1 .*, got 2"),
     ],
 )
 def test_settings_that_make_no_sense(settings, message):
