@@ -4,7 +4,7 @@ from common.generalists.denoise import confident_learning_filter
 from common.generalists.embedded import EmbeddedGeneralist
 from common.generalists.fusion import FUSIONS, fusion, majority_vote, mean, unanimous
 from common.generalists.generalist import Generalist
-from common.generalists.kinds import open_generalist
+from common.generalists.kinds import announce_generalist, open_generalist
 from common.generalists.multi_view import MultiViewLabeler
 from common.generalists.prompts import Prompts, prompts_from_masks
 from common.generalists.propagate import Propagation
@@ -19,6 +19,7 @@ __all__ = [
     "Prompts",
     "Propagation",
     "SamGeneralist",
+    "announce_generalist",
     "class_prototypes",
     "confident_learning_filter",
     "fusion",

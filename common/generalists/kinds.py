@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import torch
@@ -14,6 +15,17 @@ from common.generalists.sam.generalist import SamGeneralist
 from common.generalists.sam.models import KINDS, load_sam
 
 EMBEDDED = "embedded"
+
+logger = logging.getLogger(__name__)
+
+
+def announce_generalist(name: str) -> None:
+    """Warns of the one default of FM-ABS that is not the paper's, whose generalist is MobileSAM."""
+    if name == EMBEDDED:
+        logger.warning(
+            "THE GENERALIST IS THE EMBEDDED ONE, not the paper's MobileSAM, whose weights a fresh machine lacks. "
+            "For the paper's: `python -m common weights fetch mobile_sam`, then --generalist mobile_sam."
+        )
 
 
 def open_generalist(

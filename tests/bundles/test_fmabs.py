@@ -17,7 +17,7 @@ from common.annotations import AnnotationStore, Ledger
 from common.annotations.annotation import Annotation
 from common.cohort import Cohort, Scan
 from common.commands.bundles import run_workflow
-from common.generalists import SamGeneralist
+from common.generalists import SamGeneralist, announce_generalist
 from common.generalists.sam.models import KINDS, SamKind, build_vit_sam
 from common.handlers import ActiveQueryHandler, PoolScan, read_log
 from common.query import strategy
@@ -342,3 +342,12 @@ def test_bad_settings_are_named_before_training(changes, message, small_settings
         flow.initialize()
         flow.run()
     assert not (Path(small_settings["output_dir"]) / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize(("name", "words"), [("embedded", "not the paper's MobileSAM"), ("lite_medsam", "")])
+def test_the_generalist_that_is_not_the_papers_is_announced(name, words, caplog):
+    for bundle in BUNDLES:
+        content = (ROOT / "bundles" / bundle / "configs" / "train.json").read_text()
+        assert "$generalists.announce_generalist(@generalist)" in json.loads(content)["initialize"]
+    announce_generalist(name)
+    assert words in caplog.text and bool(caplog.text) == bool(words)
