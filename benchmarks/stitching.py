@@ -69,7 +69,7 @@ def batched(
     volumes: Tensor, labels: Tensor, size: int, prob: float, generator: torch.Generator, rotate_and_flip: Compose
 ) -> list[dict[str, Tensor]]:
     """The augmentation as in a training step of this project."""
-    images, _ = stitch(random_intensity_curves(volumes, generator, prob=prob), size)
+    images, _ = stitch(random_intensity_curves(volumes, generator, prob=prob, inverted=0.5, rescale=True), size)
     targets, _ = stitch(labels, size, fill=255)
     return [rotate_and_flip({"image": image, "label": target}) for image, target in zip(images, targets, strict=True)]
 

@@ -37,8 +37,8 @@ def sfr(
         output_dir: Folder that gets a folder per stage.
         labelled: Number of training scans whose labels are used, the first ones of the cohort; by default all that
             have a label (4 of made-up scans, which all have one).
-        plus: Whether to run SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their
-            confidence.
+        plus: Whether to run our variant of SFR+: fine-tune once more with the most confident pseudo-labels, and weigh
+            scans by their confidence.
         share: Share of the unlabelled scans, the most confident ones, that join the second fine-tuning (SFR+).
         threshold: Confidence below which a voxel is left out (SFR+).
         seed: Seed of all stages.

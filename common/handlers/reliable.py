@@ -24,7 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 class ReliablePseudoLabels:
-    """Selective semi-supervised fine-tuning (ASSFT, arXiv 2509.10784; the criteria are ours).
+    """Selective semi-supervised fine-tuning (ASSFT, arXiv 2509.10784).
+
+    Confidence and semantic distance are the criteria that the paper's abstract names. All formulas, the rounds, the
+    teacher, the threshold of voxels and the largest components are ours.
 
     At every round an unlabelled scan has its teacher's prediction as its pseudo-label if its confidence is in the upper
     part and its distance to the nearest labelled scan in the lower part of all unlabelled scans

@@ -2,13 +2,14 @@
 
 from common.pseudo_labels.agreement import ViewAgreement, view_agreement
 from common.pseudo_labels.files import PseudoLabelFolder, most_confident, take_pseudo_labels
-from common.pseudo_labels.label_scans import PseudoLabelling
+from common.pseudo_labels.label_scans import PseudoLabelling, confidence_views
 from common.pseudo_labels.reliability import nearest_distance, region_confidence, select_reliable
 
 __all__ = [
     "PseudoLabelFolder",
     "PseudoLabelling",
     "ViewAgreement",
+    "confidence_views",
     "most_confident",
     "nearest_distance",
     "region_confidence",

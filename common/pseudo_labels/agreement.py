@@ -25,10 +25,12 @@ class ViewAgreement:
 def view_agreement(views: Tensor, *, dilation: int = 3) -> ViewAgreement:
     """Measures how far predictions of one scan under several augmentations agree, times how certain they are.
 
-    SFR+ (the extension of SFR, IEEE TMI 2025) weighs pseudo-labels by a confidence whose formula is not public; this
-    one is ours. With `q` the mean of the views' probabilities `p_i`, a voxel's agreement is
-    `1 - mean_i ½ Σ_c |p_i,c - q_c|` and its certainty `max_c q_c`. The scan's confidence is the mean agreement in the
-    foreground of `q`, dilated, times the mean certainty there; a voxel's is the product of its own two.
+    The measure is ours. That of SFR+ (IEEE TMI 2025, eq. 8) is the 3D network's highest class probability, averaged
+    over all voxels of a scan, most of which are background. Here only voxels in and around the foreground count, and
+    the views are predictions of the network that made the label. With `q` the mean of the views' probabilities `p_i`, a
+    voxel's agreement is `1 - mean_i ½ Σ_c |p_i,c - q_c|` and its certainty `max_c q_c`. The scan's confidence is the
+    mean agreement in the foreground of `q`, dilated, times the mean certainty there; a voxel's is the product of its
+    own two. With a single view the agreement is 1.
 
     Args:
         views: Probabilities `[V, C, H, W, D]`, background first, all turned back to the scan's own orientation.

@@ -79,7 +79,9 @@ class PseudoLabelFolder:
 def most_confident(
     folder: str | Path, scans: Sequence[Scan], *, share: float = 1.0, missing: str = "refuse"
 ) -> dict[str, float]:
-    """Chooses the scans with the most confident pseudo-labels of a folder (SFR+; all of them in SFR).
+    """Chooses the scans with the most confident pseudo-labels of a folder; all of them by default, as in SFR.
+
+    SFR+ (IEEE TMI 2025, section III-C) takes those whose confidence reaches a threshold; the share is ours.
 
     Args:
         folder: Folder of a `PseudoLabelFolder`.

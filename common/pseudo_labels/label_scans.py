@@ -15,13 +15,27 @@ from common.engines.inferer import ProbabilityInferer
 from common.engines.scans import each_scan
 from common.files import digest
 from common.generalists.multi_view import MultiViewLabeler
-from common.generalists.sam.stitched import StitchedSam, StitchedView
+from common.generalists.sam.stitched import CONFIDENCE_VIEWS, StitchedSam, StitchedView
 from common.pseudo_labels.agreement import view_agreement
 from common.pseudo_labels.files import PseudoLabelFolder
 
 
+def confidence_views(number: int) -> tuple[StitchedView, ...]:
+    """The first so many ways to lay out and turn a stitched image, of which the first is the plain one.
+
+    Args:
+        number: 1, as in SFR, or up to 4 for labels and confidences by the agreement of several (ours).
+
+    Raises:
+        ValueError: If the number is out of its range.
+    """
+    if type(number) is not int or not 1 <= number <= len(CONFIDENCE_VIEWS):
+        raise ValueError(f"views must be a whole number from 1 to {len(CONFIDENCE_VIEWS)}, got {number!r}.")
+    return CONFIDENCE_VIEWS[:number]
+
+
 class PseudoLabelling:
-    """Writes a pseudo-label for every scan, with its confidence (SFR, SFR+).
+    """Writes a pseudo-label for every scan (SFR, IEEE TMI 2025, eq. 3), with its confidence (ours).
 
     One scan is in memory at a time; scans that are in the folder already are skipped.
 

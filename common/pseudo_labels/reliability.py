@@ -1,7 +1,7 @@
 """Selective semi-supervised fine-tuning: the unlabelled scans whose pseudo-label can be trusted.
 
-After ASSFT (Yang, Marcus and Sotiras, arXiv 2509.10784), whose abstract says that reliable scans are found among those
-not queried; the two criteria are ours.
+After ASSFT (Yang, Marcus and Sotiras, arXiv 2509.10784). Its abstract names both criteria, a high confidence of the
+prediction and a short semantic distance to the labelled scans. How each is measured and how they are joined is ours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from common.query.prediction import check_probabilities
 
 
 def region_confidence(probabilities: Tensor, *, dilation: int = 2, floor: float = 0.05) -> float:
-    """The mean probability of the likeliest class within the regions of interest of all classes.
+    """The mean probability of the likeliest class within the regions of interest of all classes; the formula is ours.
 
     Args:
         probabilities: Probabilities ``[C, H, W, D]``, summing to 1 over C; class 0 is the background.
@@ -39,7 +39,7 @@ def region_confidence(probabilities: Tensor, *, dilation: int = 2, floor: float 
 
 
 def nearest_distance(features: Mapping[str, Tensor], labelled: Sequence[Tensor]) -> dict[str, float]:
-    """Cosine distance of each scan's features to those of the nearest labelled scan.
+    """Cosine distance of each scan's features to those of the nearest labelled scan; the formula is ours.
 
     Args:
         features: Feature vector ``[F]`` of each scan; see :func:`common.query.pooled_features`.
@@ -65,10 +65,14 @@ def select_reliable(
 ) -> list[str]:
     """Selects the scans with a confidence in the upper part and a distance to the labelled scans in the lower part.
 
+    Scans of confidence 0, of which nothing is predicted, are never selected, whatever the others' confidences are. The
+    quantiles are our way to join ASSFT's two criteria.
+
     Args:
         confidence: Confidence of each scan; see :func:`region_confidence`.
         distance: Distance of each of these scans; see :func:`nearest_distance`.
-        confidence_quantile: Quantile τ_c, 0 to 1: a confidence must reach this quantile of all; 0 lets every scan in.
+        confidence_quantile: Quantile τ_c, 0 to 1: a confidence must reach this quantile of all; 0 lets in every scan
+            whose confidence is above 0.
         distance_quantile: Quantile τ_d, 0 to 1: a distance must not exceed this quantile of all; 1 lets every scan in.
 
     Returns:
@@ -92,4 +96,6 @@ def select_reliable(
         return []
     least = np.quantile(list(confidence.values()), confidence_quantile)
     farthest = np.quantile(list(distance.values()), distance_quantile)
-    return sorted(scan for scan in confidence if confidence[scan] >= least and distance[scan] <= farthest)
+    return sorted(
+        scan for scan, found in confidence.items() if found > 0 and found >= least and distance[scan] <= farthest
+    )

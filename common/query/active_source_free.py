@@ -1,6 +1,7 @@
 """ASSFT's active test-time sample query: the farthest scan of a shortlist by divergence and difficulty.
 
-After Yang, Marcus and Sotiras, arXiv 2509.10784. Its abstract names the two measures; how they are joined is ours.
+After Yang, Marcus and Sotiras, arXiv 2509.10784. Its abstract names the two measures. How each is computed, how
+they are joined and the shortlist are ours.
 """
 
 from __future__ import annotations
@@ -56,9 +57,10 @@ class ActiveSourceFree:
     See :func:`common.query.knowledge_divergence`, :func:`common.query.novelty`,
     :func:`common.query.anatomical_difficulty` and :class:`common.query.Strategy`.
 
-    The shortlist is ours: scans that are hard for the same reason are alike, and a handful of them teaches less than
-    scans at random (``docs/results.md``). The distances that decide there are Euclidean, with each feature
-    standardised over the pool and the known scans: a few large ones would decide alone.
+    The shortlist, and the choice by distance within it, are ours and not ASSFT's: scans that are hard for the same
+    reason are alike, and a handful of them teaches less than scans at random (``docs/results.md``). The distances that
+    decide there are Euclidean, with each feature standardised over the pool and the known scans: a few large ones would
+    decide alone.
 
     Args:
         weight: Weight of the rank by divergence x novelty, 0 to 1; that of the rank by difficulty is one minus it.

@@ -65,7 +65,7 @@ def bezier_curve(values: Tensor, control_points: Tensor) -> Tensor:
     return curved.to(values.dtype).view(values.shape)
 
 
-def monotone_control_points(drawn: Tensor, *, inverted: float = 0.5) -> Tensor:
+def monotone_control_points(drawn: Tensor, *, inverted: float = 0.0) -> Tensor:
     """Makes monotone curves of random numbers: from (0, 0) to (1, 1), or inverted from (0, 1) to (1, 0).
 
     Args:
@@ -83,12 +83,19 @@ def monotone_control_points(drawn: Tensor, *, inverted: float = 0.5) -> Tensor:
 
 
 def random_intensity_curves(
-    volume: Tensor, generator: torch.Generator, *, prob: float = 0.5, inverted: float = 0.5
+    volume: Tensor,
+    generator: torch.Generator,
+    *,
+    prob: float = 0.5,
+    inverted: float = 0.0,
+    rescale: bool = False,
 ) -> Tensor:
     """Changes the intensities of axial slices along random curves, each slice along its own.
 
-    This is the non-linear transformation of Models Genesis (Zhou et al. 2021), as SFR (IEEE TMI 2025) applies it to
-    slices before they are stitched. A slice is scaled to 0..1 by its own range, and back to that range afterwards.
+    This is the non-linear transformation of Models Genesis (Zhou et al. 2021), as the code of SFR (IEEE TMI 2025)
+    applies it to slices before they are stitched; its paper does not mention it. By default it is the code's: a curve
+    rises and is taken of the intensities as they are, so that those of a changed slice below 0 become 0 and those above
+    1 become 1. With `rescale`, which is ours, no intensity is cut off.
 
     Args:
         volume: Volume ``[..., H, W, D]``, floating point, which is not written to. Each slice ``[H, W]`` of each
@@ -96,10 +103,11 @@ def random_intensity_curves(
         generator: Random generator. If it is on the CPU, a batch draws the same numbers as its volumes one by one.
         prob: Probability of a slice to be changed, 0..1.
         inverted: Probability of a changed slice to have its intensities inverted, 0..1.
+        rescale: Whether a slice is scaled to 0..1 by its own range before, and back to that range afterwards. Constant
+            slices do not change then.
 
     Returns:
         A new tensor of the volume's shape, type and device, which lies in memory slice by slice, as stitching needs it.
-        Constant slices do not change.
 
     Raises:
         ValueError: If the volume is not floating point or has fewer than three axes, or a probability is not in 0..1.
@@ -114,12 +122,12 @@ def random_intensity_curves(
     slices = stacked.to(precise, copy=True, memory_format=torch.contiguous_format).flatten(0, -3).flatten(1)
     drawn = torch.rand(len(slices), 6, generator=generator, device=generator.device).to(slices.device)
     points = monotone_control_points(drawn[:, 1:], inverted=inverted)
-    low, high = slices.amin(dim=1, keepdim=True), slices.amax(dim=1, keepdim=True)
-    index = ((drawn[:, 0] < prob) & (high > low)[:, 0]).nonzero()[:, 0]
+    low, high = slices.aminmax(dim=1, keepdim=True) if rescale else (slices.new_zeros(1, 1), slices.new_ones(1, 1))
+    low, span = low.expand(len(slices), 1), (high - low).expand(len(slices), 1)
+    index = ((drawn[:, 0] < prob) & (span > 0)[:, 0]).nonzero()[:, 0]
     for group in index.split(GROUP):
-        start, span = low[group], (high - low)[group]
-        curves = bezier_curve(slices[group].sub_(start).div_(span), points[group])
-        slices[group] = curves.mul_(span).add_(start)
+        curves = bezier_curve(slices[group].sub_(low[group]).div_(span[group]), points[group])
+        slices[group] = curves.mul_(span[group]).add_(low[group])
     return slices.to(volume.dtype).view(stacked.shape).movedim(-3, -1)
 
 
@@ -130,6 +138,7 @@ class RandIntensityCurved(Randomizable, MapTransform):
         keys: Keys of the images ``[C, H, W, D]``.
         prob: Probability of a slice to be changed, 0..1.
         inverted: Probability of a changed slice to have its intensities inverted, 0..1.
+        rescale: Whether a curve is taken of a slice's intensities scaled to 0..1, not of those as they are.
         allow_missing_keys: Whether items may lack a key.
 
     Raises:
@@ -137,12 +146,18 @@ class RandIntensityCurved(Randomizable, MapTransform):
     """
 
     def __init__(
-        self, keys: KeysCollection, prob: float = 0.5, inverted: float = 0.5, allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection,
+        prob: float = 0.5,
+        inverted: float = 0.0,
+        rescale: bool = False,
+        allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         _require_probabilities(prob, inverted)
         self.prob = prob
         self.inverted = inverted
+        self.rescale = rescale
         self.curves_seed = 0
 
     def randomize(self, data: Any = None) -> None:
@@ -154,7 +169,9 @@ class RandIntensityCurved(Randomizable, MapTransform):
         for key in self.key_iterator(item):
             image = convert_to_tensor(item[key])
             generator = torch.Generator().manual_seed(self.curves_seed)
-            changed = random_intensity_curves(image, generator, prob=self.prob, inverted=self.inverted)
+            changed = random_intensity_curves(
+                image, generator, prob=self.prob, inverted=self.inverted, rescale=self.rescale
+            )
             item[key], *_ = convert_to_dst_type(changed, item[key])
         return item
 

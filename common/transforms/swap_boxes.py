@@ -15,7 +15,8 @@ Box = tuple[slice, ...]
 class SwapBoxes:
     """Exchanges a box at a random place between each patch of an annotated scan and a patch of another scan.
 
-    Bidirectional copy-paste (BCP; Bai et al., CVPR 2023, section 3.2): annotations and pseudo-labels move with their
+    The bundle of ASSFT uses it; it is our addition, of which ASSFT's abstract says nothing. It follows bidirectional
+    copy-paste (BCP; Bai et al., CVPR 2023, section 3.2): annotations and pseudo-labels move with their
     voxels, so that the network sees both in one image and has to find an organ in another scan's surroundings. BCP
     makes two images of four patches; here two patches exchange what is in the box, and no voxel is lost. The weights of
     annotations and pseudo-labels are left to the loss terms. The boxes depend only on the seed and the iteration, so

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
+from monai.transforms import RandSpatialCropd
 
 from common.annotations import AnnotationStore, Ledger
 from common.cohort import Cohort, read_labels_ras
 from common.files import write_json
 from common.handlers import read_log
+from tests.bundles.turns import assert_turned_and_mirrored
 from tests.bundles.workflows import Stop, refused, run, stop, workflow
 
 NAME = "sfr_retrain"
@@ -28,7 +30,6 @@ def settings(cohort_dir, tmp_path):
         "device": "cpu",
         "labelled": 1,
         "roi_size": [32, 32, 32],
-        "stride": [32, 32, 32],
         "max_iterations": 6,
         "ramp_up": 6,
         "val_interval": 3,
@@ -75,7 +76,7 @@ def test_trains_evaluates_and_infers(settings, pseudo_label_dir, cohort_dir):
     log = read_log(output / "log.jsonl")
     assert [line["iteration"] for line in log if line["kind"] == "validation"] == [3, 6]
 
-    kept = {key: settings[key] for key in ("output_dir", "device", "roi_size", "stride", "network_def#width")}
+    kept = {key: settings[key] for key in ("output_dir", "device", "roi_size", "network_def#width")}
     run(NAME, "evaluate", {**kept, "dataset_dir": str(cohort_dir), "split": "test"})
     assert json.loads((output / "evaluation" / "metrics.json").read_text())["scans"] == len(cohort.test)
     flow = run(NAME, "inference", {**kept, "dataset_dir": str(cohort_dir)})
@@ -183,7 +184,7 @@ def test_the_specialist_is_one_setting(network, settings, pseudo_label_dir, coho
     flow = run(NAME, "train", settings | {"pseudo_label_dir": str(pseudo_label_dir)})
     for name in ("network", "second_network"):
         assert type(flow.parser.get_parsed_content(name)).__name__ == network["_target_"]
-    kept = {key: settings[key] for key in ("output_dir", "device", "roi_size", "stride", "network_def")}
+    kept = {key: settings[key] for key in ("output_dir", "device", "roi_size", "network_def")}
     run(NAME, "evaluate", {**kept, "dataset_dir": str(cohort_dir), "split": "test"})
 
 
@@ -219,6 +220,8 @@ def test_missing_pseudo_labels_are_named_or_done_without(settings, pseudo_label_
         ({"semi_supervised": "ict", "batch_unlabelled": 1}, "batch_unlabelled must be at least 2"),
         ({"pseudo_label_dir": "nowhere"}, "nowhere"),
         ({"roi_size": [30, 32, 32]}, "divisible by 16, got"),
+        ({"evaluated": "both"}, "evaluated must be one of student, teacher, got 'both'"),
+        ({"weigh_scans": "maybe"}, "weigh_scans must be True or False (or 1 or 0), got 'maybe'"),
     ],
 )
 def test_bad_settings_are_named_before_training(changes, message, settings):
@@ -229,3 +232,24 @@ def test_bad_settings_are_named_before_training(changes, message, settings):
 
 def test_alone_it_labels_the_first_phantoms(tmp_path):
     assert workflow(NAME, "train", {"output_dir": str(tmp_path)}).parser.get_parsed_content("labelled") == 4
+
+
+@pytest.mark.parametrize("evaluated", ["student", "teacher"])
+def test_the_network_that_is_validated_is_saved(evaluated, settings):
+    flow = run(NAME, "train", settings | {"max_iterations": 3, "evaluated": evaluated})
+    content = flow.parser.get_parsed_content
+    expected = content("network_def") if evaluated == "student" else content("teacher").ema_model
+    assert content("validate#evaluator").network is expected
+    saved = torch.load(Path(settings["output_dir"]) / "model.pt", weights_only=True)
+    assert saved.keys() == expected.state_dict().keys()
+    assert all(torch.equal(saved[name], value) for name, value in expected.state_dict().items())
+    other = content("teacher").ema_model if evaluated == "student" else content("network_def")
+    assert not all(torch.equal(saved[name], value) for name, value in other.state_dict().items())
+
+
+@pytest.mark.parametrize("roi_size", [[32, 32, 16], [32, 48, 16]])
+def test_patches_are_turned_and_mirrored_as_in_the_code_of_the_paper(roi_size, settings):
+    flow = workflow(NAME, "train", settings | {"roi_size": roi_size})
+    *_, half_turn, quarter_turn, mirror = flow.parser.get_parsed_content("train#random_transforms")
+    found = [it for it in (half_turn, quarter_turn, mirror) if not isinstance(it, RandSpatialCropd)]
+    assert_turned_and_mirrored(found, square=roi_size[0] == roi_size[1])

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
+from monai.transforms import RandSpatialCropd
 
 from common.annotations import AnnotationStore, Ledger
 from common.cohort import Cohort
 from common.generalists.sam import add_lora, load_adapter, merge_lora
 from common.generalists.sam.models import KINDS, SamKind, build_vit_sam
-from tests.bundles.workflows import Stop, refused, run, stop, workflow
+from tests.bundles.turns import assert_turned_and_mirrored
+from tests.bundles.workflows import ROOT, Stop, refused, run, stop, workflow
 
 NAME = "sfr_stitch_finetune"
 
@@ -28,7 +30,6 @@ def settings(cohort_dir, tmp_path):
         "labelled": 1,
         "image_size": 128,
         "roi_size": [32, 32, 16],
-        "stride": [32, 32, 16],
         "max_iterations": 4,
         "val_interval": 2,
         "precision": "fp32",
@@ -36,7 +37,7 @@ def settings(cohort_dir, tmp_path):
 
 
 def kept(settings):
-    return {key: settings[key] for key in ("dataset_dir", "output_dir", "device", "image_size", "roi_size", "stride")}
+    return {key: settings[key] for key in ("dataset_dir", "output_dir", "device", "image_size", "roi_size")}
 
 
 def test_trains_labels_and_joins_the_most_confident(settings, cohort_dir, tmp_path):
@@ -52,7 +53,7 @@ def test_trains_labels_and_joins_the_most_confident(settings, cohort_dir, tmp_pa
         prediction = nib.load(output / "predictions" / f"{scan.id}_seg.nii.gz")
         assert prediction.shape == nib.load(scan.image).shape
 
-    run(NAME, "pseudo_label", kept(settings) | {"refine": True})
+    run(NAME, "pseudo_label", kept(settings) | {"refine": "true", "views": 4})
     index = json.loads((output / "pseudo_labels" / "pseudo_labels.json").read_text())["scans"]
     assert sorted(index) == sorted(scan.id for scan in others)
     for entry in index.values():
@@ -99,7 +100,7 @@ def test_an_interrupted_labelling_goes_on(settings, cohort_dir, monkeypatch):
     assert done.stat().st_mtime_ns == written
     assert len(list((folder / "labels").iterdir())) == len(Cohort.open(cohort_dir).training) - 1
     with refused(ValueError, "its labels were made with"):
-        run(NAME, "pseudo_label", kept(settings) | {"stride": [16, 16, 8]})
+        run(NAME, "pseudo_label", kept(settings) | {"stride": [32, 32, 16]})
 
 
 def test_resumed_run_equals_the_uninterrupted_one(settings, tmp_path):
@@ -146,6 +147,8 @@ def test_a_pretrained_sam_is_adapted_by_lora(settings, tmp_path, monkeypatch):
         ({"labelled": 99}, "labelled must lie in"),
         ({"sam": "sam"}, "sam must be one of small, mobile_sam"),
         ({"image_size": 64, "roi_size": [80, 32, 16]}, "size must be at least 80"),
+        ({"turn": "no"}, "turn must be True or False (or 1 or 0), got 'no'"),
+        ({"mirrored": 2}, "mirrored must lie in 0..1, got 2"),
         ({"pseudo_label_dir": "nowhere"}, "expected a folder of pseudo-labels"),
     ],
 )
@@ -154,3 +157,32 @@ def test_bad_settings(changes, message, settings):
     with refused(Exception, message):
         flow.initialize()
         flow.run()
+
+
+@pytest.mark.parametrize("views", [0, 5, 1.5, True, "all"])
+def test_bad_numbers_of_views(views, settings, tmp_path):
+    torch.save({}, tmp_path / "model.pt")
+    changes = {"checkpoint": str(tmp_path / "model.pt"), "views": views}
+    with refused(ValueError, f"views must be a whole number from 1 to 4, got {views!r}"):
+        workflow(NAME, "pseudo_label", kept(settings) | changes).initialize()
+
+
+def transforms(settings):
+    return workflow(NAME, "train", settings).parser.get_parsed_content("train#random_transforms")
+
+
+def test_by_default_augmentation_is_the_code_of_the_paper(settings):
+    *_, half_turn, quarter_turn, mirror, curves = transforms(settings)
+    assert (curves.prob, curves.inverted, curves.rescale) == (0.5, 0.0, False)
+    network = workflow(NAME, "train", settings).parser.get_parsed_content("network_def")
+    assert (network.augment, network.mirrored, network.reversed_slices) == (True, 1.0, 0.0)
+    assert_turned_and_mirrored([half_turn, quarter_turn, mirror])
+
+
+def test_our_augmentation_is_an_overlay(settings):
+    ours = json.loads((ROOT / "bundles" / NAME / "configs" / "ours.json").read_text())
+    *_, crop, curves = transforms(settings | ours)
+    assert isinstance(crop, RandSpatialCropd)
+    assert (curves.prob, curves.inverted, curves.rescale) == (0.8, 0.0, True)
+    network = workflow(NAME, "train", settings | ours).parser.get_parsed_content("network_def")
+    assert network.augment is False

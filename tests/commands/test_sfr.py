@@ -8,8 +8,8 @@ from common.commands.sfr import sfr
 from common.prepare import write_phantom
 
 SIZES = {"max_iterations": 2, "val_interval": 2, "precision": "fp32"}
-FINETUNE = SIZES | {"roi_size": [32, 32, 16], "stride": [32, 32, 16], "image_size": 128}
-RETRAIN = SIZES | {"roi_size": [32, 32, 32], "stride": [32, 32, 32], "network_def#width": 2}
+FINETUNE = SIZES | {"roi_size": [32, 32, 16], "image_size": 128}
+RETRAIN = SIZES | {"roi_size": [32, 32, 32], "network_def#width": 2}
 
 
 @pytest.mark.slow

@@ -86,6 +86,17 @@ def test_a_scan_that_is_reliable_no_more_is_blanked(tmp_path):
     assert [selection.round for selection in Ledger(tmp_path).trust_entries] == [1]
 
 
+def test_scans_without_a_prediction_have_no_pseudo_label(tmp_path):
+    empty = [scan_of(name, 0.01, 0.1) for name in ("empty", "blank", "nothing")]
+    play(handler_of(tmp_path, distance_quantile=1.0), [POOL[0], *empty, scan_of("far", 0.9, 1.0)])
+    (selection,) = Ledger(tmp_path).trust_entries
+    assert selection.selected == ["far"]
+    assert {scan: found.confidence for scan, found in selection.scans.items() if scan != "far"} == dict.fromkeys(
+        ("empty", "blank", "nothing"), 0
+    )
+    assert not AnnotationStore(tmp_path).has("pseudo_label", "empty")
+
+
 def test_unsure_voxels_are_left_out(tmp_path):
     play(handler_of(tmp_path, confidence_quantile=0.0, distance_quantile=1.0), POOL)
     unsure = AnnotationStore(tmp_path).read("pseudo_label", "unsure")

@@ -19,6 +19,16 @@ def test_selection_by_hand():
     assert select_reliable({}, {}) == []
 
 
+def test_scans_of_which_nothing_is_predicted_are_never_selected():
+    distance = {"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.25}
+    # The median confidence is 0, that of the distances 0.225.
+    confidence = {"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.9}
+    assert select_reliable(confidence, distance) == []
+    assert select_reliable(confidence, distance, distance_quantile=0.75) == ["d"]
+    assert select_reliable(confidence, distance, confidence_quantile=0, distance_quantile=1) == ["d"]
+    assert select_reliable(dict.fromkeys("abcd", 0.0), distance, confidence_quantile=0, distance_quantile=1) == []
+
+
 def test_identical_scans_are_all_selected():
     same = dict.fromkeys("ba", 0.1)
     assert select_reliable(same, same) == ["a", "b"]

@@ -48,7 +48,7 @@ def test_curves_against_100000_points(inner, inverted):
 
 
 def test_random_curves_against_100000_points():
-    points = random_curves(64)
+    points = random_curves(64, inverted=0.5)
     values = torch.rand(64, 20, 30, generator=seeded(1))
     found = bezier_curve(values, points)
     expected = np.stack([reference(v, p) for v, p in zip(values.double().numpy(), points.numpy(), strict=True)])
@@ -72,14 +72,14 @@ def test_control_points_give_monotone_curves(inverted, first, sign):
 
 
 def test_half_of_the_curves_are_inverted():
-    points = random_curves(4000)
+    points = random_curves(4000, inverted=0.5)
     assert (points[:, 0, 1] == 1).float().mean().item() == pytest.approx(0.5, abs=0.03)
     assert points[:, 1:3].mean().item() == pytest.approx(0.5, abs=0.02)
 
 
 def test_volume_against_a_loop_over_slices(volume):
-    found = random_intensity_curves(volume, seeded(3), prob=1)
-    points = monotone_control_points(torch.rand(18, 6, generator=seeded(3))[:, 1:]).view(2, 1, 9, 4, 2)
+    found = random_intensity_curves(volume, seeded(3), prob=1, inverted=0.5, rescale=True)
+    points = monotone_control_points(torch.rand(18, 6, generator=seeded(3))[:, 1:], inverted=0.5).view(2, 1, 9, 4, 2)
     for index in np.ndindex(2, 1, 9):
         section = volume[index[:2]][..., index[2]]
         low, span = section.min(), section.max() - section.min()
@@ -87,8 +87,26 @@ def test_volume_against_a_loop_over_slices(volume):
         np.testing.assert_allclose(found[index[:2]][..., index[2]], expected, atol=1e-3 * span.item(), rtol=0)
 
 
-def test_slices_keep_their_range(volume):
-    found = random_intensity_curves(volume, seeded(), prob=1)
+def test_intensities_as_they_are_follow_a_rising_curve_within_0_and_1(volume):
+    volume = volume / 100
+    found = random_intensity_curves(volume, seeded(3), prob=1)
+    drawn = torch.rand(18, 6, generator=seeded(3))[:, 2:].view(2, 1, 9, 2, 2).numpy()
+    for index in np.ndindex(2, 1, 9):
+        x, y = np.array([[0, 0], *drawn[index], [1, 1]]).T @ BASIS
+        section = volume[index[:2]][..., index[2]].double().numpy()
+        expected = np.interp(section, np.sort(x), np.sort(y))
+        np.testing.assert_allclose(found[index[:2]][..., index[2]], expected, atol=1e-3, rtol=0)
+    assert (found[volume <= 0] == 0).all() and (found[volume >= 1] == 1).all() and (volume < 0).any()
+
+
+def test_a_constant_slice_goes_where_its_curve_goes():
+    found = random_intensity_curves(torch.tensor([-1.0, 0.5, 2.0]).expand(1, 2, 2, 3), seeded(), prob=1)
+    assert (found[..., 0] == 0).all() and (found[..., 2] == 1).all()
+    assert (found[..., 1] == found[0, 0, 0, 1]).all() and 0 < found[0, 0, 0, 1] < 1
+
+
+def test_rescaled_slices_keep_their_range(volume):
+    found = random_intensity_curves(volume, seeded(), prob=1, rescale=True)
     torch.testing.assert_close(found.amin(dim=(2, 3)), volume.amin(dim=(2, 3)))
     torch.testing.assert_close(found.amax(dim=(2, 3)), volume.amax(dim=(2, 3)))
 
@@ -116,12 +134,12 @@ def test_share_of_changed_slices(prob, expected):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-def test_constant_slices_and_the_input_are_untouched(volume, dtype):
+def test_constant_rescaled_slices_and_the_input_are_untouched(volume, dtype):
     volume = volume.to(dtype)
     volume[0, :, :, :, 4] = 0.1
     for layout in (volume, volume.movedim(-1, -3).contiguous().movedim(-3, -1)):
         before = layout.clone()
-        found = random_intensity_curves(layout, seeded(), prob=1)
+        found = random_intensity_curves(layout, seeded(), prob=1, rescale=True)
         assert torch.equal(layout, before)
         assert (found.dtype, found.shape) == (dtype, volume.shape)
         assert found.isfinite().all()
@@ -134,7 +152,7 @@ def test_constant_slices_and_the_input_are_untouched(volume, dtype):
     [
         (lambda: random_intensity_curves(torch.zeros(1, 2, 2, 2, dtype=torch.uint8), seeded()), "got torch.uint8"),
         (lambda: random_intensity_curves(torch.zeros(2, 2), seeded()), r"got torch.float32 of shape \(2, 2\)"),
-        (lambda: random_intensity_curves(torch.zeros(1, 2, 2, 2), seeded(), prob=2), r"0\.\.1, got 2 and 0\.5"),
+        (lambda: random_intensity_curves(torch.zeros(1, 2, 2, 2), seeded(), prob=2), r"0\.\.1, got 2 and 0\.0"),
         (lambda: RandIntensityCurved("image", inverted=-1), r"0\.\.1, got 0\.5 and -1"),
         (lambda: bezier_curve(torch.zeros(2, 5), torch.zeros(1, 4, 2)), r"shape \(2, 4, 2\), got \(1, 4, 2\)"),
         (lambda: bezier_curve(torch.zeros(1, 5), torch.zeros(1, 4, 2)), "an x of 0 first, of 1 last"),

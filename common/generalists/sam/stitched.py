@@ -43,7 +43,7 @@ class StitchedView:
 
 
 CONFIDENCE_VIEWS = (StitchedView(), StitchedView(2), StitchedView(1, flip=True), StitchedView(reverse=True))
-"""The views whose agreement is SFR+'s confidence: two orders of the slices, two turns and a flip."""
+"""The views whose agreement can be a confidence (ours): two orders of the slices, two turns and a flip."""
 
 
 class StitchedSam(nn.Module):
@@ -58,7 +58,10 @@ class StitchedSam(nn.Module):
         num_classes: Number of classes C, background included.
         enlarge: Factor by which slices are enlarged before they are stitched; 1 in the paper. SAM's masks have a
             quarter of the image's resolution.
-        augment: Whether the stitched image is turned and mirrored at random during training.
+        augment: Whether the stitched image is turned at random during training.
+        mirrored: Probability with which a turned image is mirrored as well, 0..1. The paper's code mirrors every one.
+        reversed_slices: Probability with which the slices are laid out from last to first during training, 0..1; the
+            paper's code never does.
         save_memory: Whether activations of the encoder's blocks are recomputed in the backward pass, not stored.
         weights: File of a state dict to start from; errors are those of :func:`common.networks.load_pretrained`.
 
@@ -67,6 +70,9 @@ class StitchedSam(nn.Module):
 
     Attributes:
         view: View used in evaluation.
+
+    Raises:
+        ValueError: If a probability is not in 0..1.
     """
 
     def __init__(
@@ -76,15 +82,22 @@ class StitchedSam(nn.Module):
         *,
         enlarge: int = 1,
         augment: bool = True,
+        mirrored: float = 1.0,
+        reversed_slices: float = 0.0,
         save_memory: bool = False,
         weights: str | Path | None = None,
     ) -> None:
         super().__init__()
+        for name, share in (("mirrored", mirrored), ("reversed_slices", reversed_slices)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} must lie in 0..1, got {share}.")
         model: Any = with_masks(sam, num_classes)
         self.sam = model
         self.num_classes = num_classes
         self.enlarge = enlarge
         self.augment = augment
+        self.mirrored = mirrored
+        self.reversed_slices = reversed_slices
         self.side = int(model.prompt_encoder.input_image_size[0])
         self.view = StitchedView()
         if weights is not None:
@@ -119,8 +132,8 @@ class StitchedSam(nn.Module):
         return logits.unflatten(0, (batch, number))
 
     def _random_view(self) -> StitchedView:
-        turns, flip, reverse = torch.randint(4, (1,)), torch.randint(2, (1,)), torch.randint(2, (1,))
-        return StitchedView(int(turns), bool(flip), bool(reverse))
+        turns, (flip, reverse) = int(torch.randint(4, (1,))), torch.rand(2).tolist()
+        return StitchedView(turns, flip < self.mirrored, reverse < self.reversed_slices)
 
     def _resized(self, volume: Tensor, factor: float, size: torch.Size | None = None) -> Tensor:
         """Scales the slices of a volume `[B, C, H, W, D]` in their plane."""

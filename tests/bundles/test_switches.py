@@ -1,0 +1,62 @@
+"""Settings that are switched on or off are understood as people write them, in every bundle and stage."""
+
+import json
+import re
+
+import pytest
+from fire.parser import DefaultParseValue
+
+from tests.bundles.workflows import ROOT, refused, workflow
+
+FILES = sorted(path for path in (ROOT / "bundles").glob("*/configs/*.json") if path.name != "metadata.json")
+CONTENTS = {(path.parents[1].name, path.stem): json.loads(path.read_text()) for path in FILES}
+STAGES = [key for key, content in CONTENTS.items() if "bundle_root" in content]
+"""Configs that are read alone; the others are read after a training's."""
+
+
+def base(bundle, name):
+    """The config whose switches a config's settings must be among."""
+    content = CONTENTS[bundle, name]
+    return content if "bundle_root" in content else CONTENTS[bundle, "train"]
+
+
+def on_or_off(content):
+    return {key for key, value in content.items() if isinstance(value, bool)}
+
+
+def switches(content):
+    return content.get("switches", {}).keys()
+
+
+SWITCHES = [(*key, it) for key in STAGES for it in sorted(on_or_off(CONTENTS[key]) | switches(CONTENTS[key]))]
+
+
+@pytest.mark.parametrize(("bundle", "name"), CONTENTS)
+def test_every_such_setting_is_a_switch_and_is_read_as_one(bundle, name):
+    content, known = CONTENTS[bundle, name], switches(base(bundle, name))
+    assert on_or_off(content) <= known
+    read = content.get("switches", {})
+    assert all(f"checks.yes_or_no('{key}', @{key})" in expression for key, expression in read.items())
+    assert read.keys() <= content.keys()
+    elsewhere = json.dumps({key: value for key, value in content.items() if key != "switches"})
+    assert not [key for key in known if re.search(rf"@{key}\b", elsewhere)]
+    assert set(re.findall(r"@switches#(\w+)", elsewhere)) <= known
+
+
+def resolved(bundle, stage, name, given):
+    return workflow(bundle, stage, {name: given}).parser.get_parsed_content("switches")[name]
+
+
+@pytest.mark.parametrize(("bundle", "stage", "name"), SWITCHES)
+def test_a_switch_is_understood_from_files_and_from_the_command_line(bundle, stage, name):
+    for word in ("true", "True", "1", "false", "False", "0"):
+        expected = word in ("true", "True", "1")
+        for given in (word, DefaultParseValue(word), json.loads(word.lower())):
+            assert resolved(bundle, stage, name, given) is expected, given
+
+
+@pytest.mark.parametrize(("bundle", "stage", "name"), SWITCHES)
+@pytest.mark.parametrize("given", ["yes", "off", "", 2, [True]])
+def test_anything_else_is_refused_by_name(bundle, stage, name, given):
+    with refused(ValueError, f"{name} must be True or False (or 1 or 0), got {given!r}"):
+        resolved(bundle, stage, name, given)
