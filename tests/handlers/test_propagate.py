@@ -1,0 +1,85 @@
+"""Annotated scans get their pseudo-labels from the expert's slices, when they are annotated."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from common.annotations import AnnotationStore
+from common.handlers import PropagatedLabels
+
+AFFINE = np.diag([2.0, 1.0, 0.5, 1.0])
+
+
+class Pool:
+    """A pool of three scans that says which of them it was asked for."""
+
+    def __init__(self):
+        self.listeners, self.asked = [], []
+
+    def listen(self, listener):
+        self.listeners.append(listener)
+
+    def scans(self, what, scans):
+        self.asked.append(list(scans))
+        for scan in scans:
+            yield scan, MetaTensor(torch.zeros(1, 4, 4, 4), affine=torch.from_numpy(AFFINE))
+
+
+class Filled:
+    """Fills what is not annotated with the class 1, and remembers its arguments."""
+
+    def __init__(self):
+        self.given = []
+
+    def __call__(self, image, annotation, *, spacing, seed, num_classes):
+        self.given.append((tuple(image.shape), spacing, seed, num_classes))
+        return torch.from_numpy(np.where(annotation == 255, 1, annotation))
+
+
+@pytest.fixture
+def handler(tmp_path):
+    store = AnnotationStore(tmp_path)
+    for place, scan in enumerate("abc"):
+        annotation = np.full((4, 4, 4), 255, np.uint8)
+        annotation[place] = 0
+        store.write("annotation", scan, annotation, AFFINE)
+    entries = [
+        SimpleNamespace(scan=scan, round=number, slices=slices)
+        for scan, number, slices in (("a", 0, {"axial": 1}), ("b", 1, {"axial": 1}), ("c", 1, None))
+    ]
+    pool = Pool()
+    made = PropagatedLabels(
+        pool, propagation=Filled(), ledger=SimpleNamespace(entries=entries), store=store, num_classes=2, seed=5
+    )
+    assert pool.listeners == []
+    return made
+
+
+def engine(stopped=False):
+    return SimpleNamespace(should_terminate=stopped)
+
+
+def test_each_scan_when_it_is_annotated_but_for_dense_labels(handler):
+    handler.start(engine())
+    assert handler.store.has("pseudo_label", "a") and not handler.store.has("pseudo_label", "b")
+    label = np.array(handler.store.read("pseudo_label", "a"))
+    assert (label[0] == 0).all() and (label[1:] == 1).all()
+    handler.begin(engine(), 1)
+    handler.visit(None)
+    handler.end(engine(), 1)
+    assert handler.store.has("pseudo_label", "b") and not handler.store.has("pseudo_label", "c")
+    assert handler.pool.asked == [["a"], ["b"]]
+    shapes, spacings, seeds, classes = zip(*handler.propagation.given, strict=True)
+    assert set(shapes) == {(4, 4, 4)} and set(spacings) == {(2.0, 1.0, 0.5)} and set(classes) == {2}
+    assert len(set(seeds)) == 2
+
+
+def test_a_resumed_run_does_not_repeat_the_first_scans_nor_do_anything_while_it_waits_for_people(handler):
+    handler.start(engine(stopped=True))
+    assert handler.pool.asked == []
+    handler.start(engine())
+    handler.start(engine())
+    assert handler.pool.asked == [["a"], []]
