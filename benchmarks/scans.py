@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+
+from common.cohort.volumes import read_labels_ras, read_ras, spacing
 
 H5_SPACING = (0.625, 0.625, 0.625)
 
 
 @dataclass(frozen=True)
 class LabelledScan:
-    """A scan's image, its label map (both `[H, W, D]`) and the size of its voxels in millimetres."""
+    """A scan's image and label map (both `[H, W, D]`, RAS, contiguous), and the size of its voxels in millimetres."""
 
     name: str
     image: NDArray[np.float32]
@@ -48,10 +49,12 @@ def labelled_scans(folder: str, part: str = "validation", number: int | None = N
         raise ValueError(f"part must be training or validation, got {part!r}")
     if (root / "datalist.json").is_file():
         for item in json.loads((root / "datalist.json").read_text())[part][:number]:
-            image, label = (nib.as_closest_canonical(nib.load(root / item[key])) for key in ("image", "label"))
-            spacing = tuple(float(size) for size in image.header.get_zooms()[:3])
-            pixels = np.asarray(image.dataobj, dtype=np.float32)
-            yield LabelledScan(item["image"], pixels, np.asarray(label.dataobj).astype(np.uint8), spacing)  # type: ignore[arg-type]
+            pixels, affine = read_ras(root / item["image"])
+            label, _ = read_labels_ras(root / item["label"])
+            size = tuple(spacing(affine).tolist())
+            # A scan that is not RAS comes as a view with negative strides, which torch does not take.
+            pixels, label = np.ascontiguousarray(pixels, dtype=np.float32), np.ascontiguousarray(label)
+            yield LabelledScan(item["image"], pixels, label, size)
     elif (root / "train.list").is_file():
         names = (root / "train.list").read_text().split()
         for name in (names[-16:] if part == "validation" else names[:-16])[:number]:
