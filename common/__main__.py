@@ -233,7 +233,8 @@ def sfr(
         dataset_dir: Folder of a cohort; made-up scans by default.
         labelled: Number of training scans whose labels are used, the first ones of the cohort; all that have a label by
             default.
-        plus: Our variant of SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their confidence.
+        plus: Our variant of SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their
+            confidence.
         sam: small (trained from random weights), mobile_sam, sam_vit_b, sam_vit_l, sam_vit_h or medsam.
         share: Share of the unlabelled scans, the most confident ones, that join the second fine-tuning (SFR+).
         threshold: Confidence below which a voxel is left out (SFR+), 0 to 1.
