@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter, Token
@@ -21,19 +21,36 @@ def _whole(_: Any, words: Sequence[Token]) -> int:
         raise ValueError(f"must be a whole number, got {words[0].value!r}.") from None
 
 
+def _several(kind: Callable[[str], Any], expected: str) -> Callable[[Any, Sequence[Token]], list[Any]]:
+    """A converter for numbers of a kind between commas; ``expected`` says what they are, for the error's message."""
+
+    def numbers(_: Any, words: Sequence[Token]) -> list[Any]:
+        try:
+            return [kind(number) for number in words[0].value.strip("[]()").split(",")]
+        except ValueError:
+            raise ValueError(f"must be {expected}, got {words[0].value!r}.") from None
+
+    return numbers
+
+
 def _sides(_: Any, words: Sequence[Token]) -> int | list[int]:
     """One whole number, or several between commas."""
-    try:
-        sides = [int(side) for side in words[0].value.strip("[]()").split(",")]
-    except ValueError:
-        raise ValueError(f"must be one whole number, or three as in [64,64,32], got {words[0].value!r}.") from None
+    sides = _several(int, "one whole number, or three as in [64,64,32]")(_, words)
     return sides[0] if len(sides) == 1 else sides
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
 Sides = Annotated[int | list[int], Parameter(converter=_sides, n_tokens=1, json_list=False)]
+Counts = Annotated[
+    list[int],
+    Parameter(converter=_several(int, "whole numbers as in 250,25,60"), n_tokens=1, json_list=False),
+]
+Percentiles = Annotated[
+    list[float],
+    Parameter(converter=_several(float, "two numbers as in 0,99.9"), n_tokens=1, json_list=False),
+]
 
-FLAGS = ("--plus", "--selective")
+FLAGS = ("--crop", "--plus", "--selective")
 """Options that may stand alone, or before true or false."""
 
 app = App(
@@ -144,7 +161,7 @@ def la(source: str, target: str, spacing: float | None = None, validation: Whole
         source: Folder with train.list and CASE/mri_norm2.h5.
         target: Folder of the cohort.
         spacing: Voxel size to resample to, in millimetres (1.25 halves the resolution); their own 0.625 by default.
-        validation: Number of the list's last cases that are for validation.
+        validation: Number of the list's last cases that are for validation; 0 for the official 80 and 20 (test.list).
     """
     from common.prepare import prepare_la
 
@@ -153,20 +170,47 @@ def la(source: str, target: str, spacing: float | None = None, validation: Whole
 
 @prepare.command
 def brats(
-    source: str, target: str, spacing: float | None = None, validation: Whole = 1, modality: str = "Flair"
+    source: str,
+    target: str,
+    spacing: float | None = None,
+    validation: Whole | None = None,
+    modality: str = "flair",
+    crop: bool = False,
+    clip: Percentiles | None = None,
+    split: Counts | None = None,
+    lists: str | None = None,
+    seed: Whole = 0,
 ) -> None:
-    """Convert BraTS folders, with the whole tumour as the one class.
+    """Convert BraTS folders of 2013 to 2023, with the whole tumour as the one class.
 
     Args:
-        source: Folder with PATIENT/Flair_subtrMeanDivStd.nii.gz and PATIENT/OTMultiClass.nii.gz.
+        source: Folder with a folder per patient, such as BraTS19_2013_0_1, directly or in folders such as HGG and LGG.
         target: Folder of the cohort.
         spacing: Voxel size to resample to, in millimetres; the scans' own by default.
-        validation: Number of the last patients by name that are for validation.
-        modality: First part of the image's file name.
+        validation: Number of the last patients by name that are for validation; 1 by default.
+        modality: flair, t1, t1ce or t2.
+        crop: Whether to crop scans to the brain's bounding box.
+        clip: Two percentiles of the intensities in the brain, as in 0,99.9, at which these are clipped.
+        split: Counts of patients for training, validation and testing, drawn at random, as in 250,25,60.
+        lists: Files that name the patients for training, validation and testing, as in train.txt,val.txt,test.txt.
+        seed: Seed of the random draw.
     """
     from common.prepare import prepare_brats
 
-    _say(prepare_brats(source, target, spacing, validation, modality=modality))
+    _say(
+        prepare_brats(
+            source,
+            target,
+            spacing,
+            validation,
+            modality=modality,
+            crop=crop,
+            clip=clip,
+            split=split,
+            lists=None if lists is None else lists.split(","),
+            seed=seed,
+        )
+    )
 
 
 @prepare.command

@@ -1,5 +1,6 @@
 """Scores of segmentations: overlap and surface distances, for each scan and on average."""
 
+from common.metrics.choice import chosen_on
 from common.metrics.scan_metrics import ScanMetrics
 from common.metrics.scores import Scores, segmentation_scores
 from common.metrics.summary import MEASURES, means_by_scan, summarise
@@ -10,6 +11,7 @@ __all__ = [
     "ScanMetrics",
     "Scores",
     "SurfaceDistances",
+    "chosen_on",
     "means_by_scan",
     "segmentation_scores",
     "summarise",

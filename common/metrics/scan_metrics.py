@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,8 +17,11 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from common.files import replacing, scan_name, write_json
+from common.metrics.choice import chosen_on
 from common.metrics.scores import Scores, segmentation_scores
 from common.metrics.summary import MEASURES, summarise
+
+logger = logging.getLogger(__name__)
 
 
 def _predictions_and_labels(output: Sequence[Mapping[str, Any]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -32,7 +36,9 @@ class ScanMetrics:
     """Scores each scan of an evaluation, and writes ``metrics.csv`` and ``metrics.json`` when it has completed.
 
     ``metrics.csv`` has one row per scan and class, with an empty cell where a score is not defined; ``metrics.json``
-    holds the result of :func:`common.metrics.summarise`. The means over classes and scans are put into
+    holds the result of :func:`common.metrics.summarise`; if ``split`` and ``checkpoint`` are given, also the split and
+    ``checkpoint_chosen_on_this_split``, the result of :func:`common.metrics.chosen_on`, with a warning if it is true,
+    since such scores are better than those on scans that decided nothing. The means over classes and scans are put into
     ``engine.state.metrics`` as well. With several processes, the scans of all of them are gathered, and the first
     process writes the files.
 
@@ -45,9 +51,12 @@ class ScanMetrics:
         scan_transform: Takes the id of each scan from ``engine.state.batch``. By default each item's ``scan``, or the
             name of the image's file where there is none.
         spacing: Size of a voxel along each axis in mm. By default that of the label's affine, or of the prediction's.
+        split: Name of the cohort's split that the scans are from, if the checkpoint's choice is to be looked into.
+        checkpoint: File of the weights that are evaluated, for the same purpose.
 
     Raises:
-        ValueError: If ``labels`` names no class; during a run, if a scan comes twice, a prediction and its label differ
+        ValueError: If ``labels`` names no class, or only one of ``split`` and ``checkpoint`` is given; during a run, if
+            the log beside the checkpoint is damaged, a scan comes twice, a prediction and its label differ
             in shape, or the spacing is not known.
     """
 
@@ -58,11 +67,18 @@ class ScanMetrics:
         output_transform: Callable[[Any], Sequence[tuple[torch.Tensor, torch.Tensor]]] = _predictions_and_labels,
         scan_transform: Callable[[Any], Sequence[str]] = _scan_ids,
         spacing: Sequence[float] | None = None,
+        *,
+        split: str | None = None,
+        checkpoint: str | Path | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.labels = {int(index): name for index, name in labels.items() if int(index) != 0}
         if not self.labels:
             raise ValueError(f"labels must name at least one class besides the background, got {dict(labels)}.")
+        if (split is None) != (checkpoint is None):
+            raise ValueError(f"split and checkpoint must be given together, got {split!r} and {checkpoint!r}.")
+        self.origin = None if split is None or checkpoint is None else (split, checkpoint)
+        self.facts: dict[str, Any] = {}
         self.output_transform = output_transform
         self.scan_transform = scan_transform
         self.spacing = spacing
@@ -75,8 +91,10 @@ class ScanMetrics:
         engine.add_event_handler(Events.COMPLETED, self.write)
 
     def reset(self) -> None:
-        """Forgets all scores."""
+        """Forgets all scores, and looks into the checkpoint's choice."""
         self.scores = {}
+        if self.origin is not None:
+            self.facts = {"split": self.origin[0], "checkpoint_chosen_on_this_split": chosen_on(*self.origin)}
 
     def update(self, engine: Engine) -> None:
         """Scores the scans of one iteration."""
@@ -103,7 +121,14 @@ class ScanMetrics:
         engine.state.metrics.update({measure: summary["mean"][measure]["mean"] for measure in MEASURES})
         if idist.get_rank() == 0:
             _write_csv(self.output_dir / "metrics.csv", scores)
-            write_json(self.output_dir / "metrics.json", summary)
+            write_json(self.output_dir / "metrics.json", self.facts | summary)
+            if self.facts.get("checkpoint_chosen_on_this_split"):
+                logger.warning(
+                    "THE CHECKPOINT WAS CHOSEN ON THESE SCANS: it is the best of several validations on the split %s, "
+                    "so these scores are better than on other scans. Evaluate scans that decided nothing (--split "
+                    "test), or train with a single validation at the end (--val_interval of at least max_iterations).",
+                    self.facts["split"],
+                )
 
 
 def _label_map(volume: torch.Tensor) -> NDArray[np.generic]:

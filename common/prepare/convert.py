@@ -13,6 +13,7 @@ from tqdm import tqdm
 from common.cohort.cohort import CohortError
 from common.cohort.volumes import integer_labels, open_nifti, read_voxels, same_grid
 from common.files import claim, write_nifti
+from common.prepare.brain import BrainPreprocessing
 from common.prepare.resample import resample_image, resample_label
 
 
@@ -32,6 +33,7 @@ def convert_all(
     *,
     spacing: float | Sequence[float] | None = None,
     merge_classes: bool = False,
+    preprocessing: BrainPreprocessing | None = None,
     progress: bool = True,
 ) -> list[dict[str, str]]:
     """Converts scans one after another, skipping those that are there already.
@@ -39,9 +41,10 @@ def convert_all(
     Args:
         sources: Scans to convert.
         target: Folder of the new cohort.
-        settings: Settings that decide the result besides the sources and the spacing.
+        settings: Settings that decide the result besides the sources and the spacing, the preprocessing's among them.
         spacing: Distance between voxels to resample to, in millimetres; None keeps the scans' own.
         merge_classes: Whether every foreground class becomes 1.
+        preprocessing: What is done to skull-stripped scans before they are resampled; None for nothing.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -64,12 +67,17 @@ def convert_all(
             item["label"] = f"labels/{source.id}.nii.gz"
         items.append(item)
         if not all((folder / path).is_file() for path in item.values()):
-            _convert(source, folder, item, spacing, merge_classes)
+            _convert(source, folder, item, spacing, merge_classes, preprocessing)
     return items
 
 
 def _convert(
-    source: Source, folder: Path, item: Mapping[str, str], spacing: float | Sequence[float] | None, merge_classes: bool
+    source: Source,
+    folder: Path,
+    item: Mapping[str, str],
+    spacing: float | Sequence[float] | None,
+    merge_classes: bool,
+    preprocessing: BrainPreprocessing | None,
 ) -> None:
     voxels, image = read_voxels(source.image)
     if not np.isfinite(voxels).all():
@@ -78,7 +86,10 @@ def _convert(
     if source.label:
         label = integer_labels(read_voxels(source.label)[0], source.label)
         label = (label > 0).astype(np.uint8) if merge_classes else label
-    write_scan(folder, item, voxels, label, image.affine, spacing)
+    affine = image.affine
+    if preprocessing is not None:
+        voxels, label, affine = preprocessing(voxels, label, affine, source.image)
+    write_scan(folder, item, voxels, label, affine, spacing)
 
 
 def write_scan(

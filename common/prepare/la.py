@@ -35,7 +35,8 @@ def prepare_la(
         source: The benchmark's folder.
         target: Folder of the new cohort.
         spacing: Distance between voxels to resample to, in millimetres; by default the scans' own 0.625.
-        validation: Number of cases for validation, the last ones of the list.
+        validation: Number of cases for validation, the last ones of the list. With 0 the division is the benchmark's
+            official one: its 80 cases for training and its 20 for testing, so that training keeps its last weights.
         progress: Whether to show a progress bar.
 
     Raises:

@@ -78,6 +78,7 @@ def read_run(folder: str | Path) -> RunRecord:
         log=tuple(read_log(log)) if log.is_file() else (),
         ledger=tuple(ledger.entries),
         scores=tuple(read_scores(folder / "evaluation" / "metrics.csv")),
+        chosen_on_scored=_chosen_on_scored(folder / "evaluation" / "metrics.json"),
         query=tuple(read_query(folder / "query.csv")),
         selection=tuple(ledger.trust_entries),
     )
@@ -206,6 +207,11 @@ def _settings(path: Path) -> dict[str, Any]:
         return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["settings"])
     except Exception as error:
         raise ValueError(f"{path}: not a readable checkpoint ({error}).") from error
+
+
+def _chosen_on_scored(path: Path) -> bool:
+    metrics = read_json(path) if path.is_file() else {}
+    return isinstance(metrics, dict) and metrics.get("checkpoint_chosen_on_this_split") is True
 
 
 def _notes(folder: Path) -> dict[str, str]:

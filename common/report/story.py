@@ -60,6 +60,7 @@ class RunRecord:
         log: Lines of the run's log.
         ledger: Annotated scans, in the order of their annotation.
         scores: Scores of each scan and class; empty if the run was not evaluated.
+        chosen_on_scored: Whether the checkpoint was chosen by its scores on the very scans that it was evaluated on.
         query: Scans that a query before training rated, in the order of its table; empty if there was none.
         selection: Rounds that chose which predictions to learn from, in order; empty if the run learns from all.
     """
@@ -70,6 +71,7 @@ class RunRecord:
     log: tuple[Mapping[str, Any], ...] = ()
     ledger: tuple[LedgerEntry, ...] = ()
     scores: tuple[ScanScore, ...] = ()
+    chosen_on_scored: bool = False
     query: tuple[QueriedScan, ...] = ()
     selection: tuple[TrustEntry, ...] = ()
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import nibabel as nib
 import numpy as np
 import pytest
 
+from common.__main__ import main
 from common.cohort import CohortError, check_cohort
 from common.prepare import prepare_brats
 from tests.samples import DATA, needs_data, save, states
@@ -42,7 +45,7 @@ def test_a_second_call_changes_nothing_and_options_matter(source, tmp_path):
     before = states(tmp_path / "target")
     prepare_brats(source, tmp_path / "target", progress=False)
     assert states(tmp_path / "target") == before
-    with pytest.raises(ValueError, match="prepared before with modality 'Flair', not 'T2'"):
+    with pytest.raises(ValueError, match="prepared before with modality 'flair', not 't2'"):
         prepare_brats(source, tmp_path / "target", modality="T2", progress=False)
     cohort = prepare_brats(source, tmp_path / "half", spacing=2, validation=0, modality="T2", progress=False)
     check_cohort(cohort, progress=False)
@@ -50,8 +53,11 @@ def test_a_second_call_changes_nothing_and_options_matter(source, tmp_path):
 
 
 def test_bad_input(source, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"OTMultiClass\.nii\.gz, found none"):
-        prepare_brats(tmp_path, tmp_path / "target")
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"with OTMultiClass; PATIENT_flair with PATIENT_seg; PATIENT-t2f with",
+    ):
+        prepare_brats(tmp_path / "nothing", tmp_path / "target")
     with pytest.raises(ValueError, match="validation must be 0 to 2"):
         prepare_brats(source, tmp_path / "target", validation=3)
     (source / "pat_2/Flair_subtrMeanDivStd.nii.gz").unlink()
@@ -60,6 +66,140 @@ def test_bad_input(source, tmp_path):
         prepare_brats(source, tmp_path / "target")
     assert len(caught.value.problems) == 2
     assert not (tmp_path / "target").exists()
+
+
+NAMES = {
+    "2013": ("Brats_2013_pat0001_1", "T1c_subtrMeanDivStd.nii.gz", "OTMultiClass.nii.gz"),
+    "2015": ("HGG/brats_tcia_pat101_1", "T1c_subtrMeanDivStd.nii.gz", "OTMultiClass.nii.gz"),
+    "2017": ("HGG/Brats17_2013_10_1", "Brats17_2013_10_1_t1ce.nii.gz", "Brats17_2013_10_1_seg.nii.gz"),
+    "2018": ("LGG/Brats18_TCIA09_141_1", "Brats18_TCIA09_141_1_t1ce.nii.gz", "Brats18_TCIA09_141_1_seg.nii.gz"),
+    "2019": ("Training/HGG/BraTS19_2013_0_1", "BraTS19_2013_0_1_t1ce.nii", "BraTS19_2013_0_1_seg.nii"),
+    "2020": ("BraTS20_Training_001", "BraTS20_Training_001_t1ce.nii", "BraTS20_Training_001_seg.nii"),
+    "2021": ("BraTS2021_00000", "BraTS2021_00000_t1ce.nii.gz", "BraTS2021_00000_seg.nii.gz"),
+    "2023": ("BraTS-GLI-00000-000", "BraTS-GLI-00000-000-t1c.nii.gz", "BraTS-GLI-00000-000-seg.nii.gz"),
+}
+
+
+def write_patient(folder, image_name, label_name):
+    label = np.zeros((4, 5, 6), np.int16)
+    label[1, 2, :5] = range(5)
+    image = np.zeros(label.shape, np.int16)
+    image[1:3, 1:4, :] = 100
+    image[1, 2, 3] = 200
+    save(folder / image_name, image, AFFINE)
+    save(folder / label_name, label, AFFINE)
+
+
+@pytest.mark.parametrize("year", NAMES)
+def test_the_names_of_every_year(tmp_path, year):
+    folder, image_name, label_name = NAMES[year]
+    write_patient(tmp_path / "source" / folder, image_name, label_name)
+    save(tmp_path / "source" / folder / re.sub("(?i)t1ce?", "t2w", image_name), np.ones((9, 9, 9), np.int16))
+    cohort = prepare_brats(tmp_path / "source", tmp_path / "target", 1, 0, modality="T1ce", progress=False)
+    (scan,) = cohort.training
+    assert scan.id == folder.split("/")[-1]
+    assert nib.load(scan.image).get_fdata()[1, 2, 3] == 200
+    assert np.argwhere(nib.load(scan.label).get_fdata()).tolist() == [[1, 2, place] for place in (1, 2, 3, 4)]
+
+
+def test_flair_of_2023_is_t2f(tmp_path):
+    name = "BraTS-GLI-00000-000"
+    write_patient(tmp_path / "source" / name, f"{name}-t2f.nii.gz", f"{name}-seg.nii.gz")
+    assert prepare_brats(tmp_path / "source", tmp_path / "target", validation=0, progress=False).training[0].id == name
+
+
+def test_crop_clip_and_a_split_together(tmp_path):
+    """The brain is 2x3x6 voxels with 35 times 100 and once 200: the 90th percentile is 100."""
+    for name in ("A", "B", "C", "D"):
+        write_patient(tmp_path / "source" / "HGG" / name, f"{name}_flair.nii", f"{name}_seg.nii")
+    cohort = prepare_brats(
+        tmp_path / "source", tmp_path / "target", crop=True, clip=(0, 90), split=(2, 1, 1), progress=False
+    )
+    check_cohort(cohort, simulated=True, progress=False)
+    assert [len(split) for split in (cohort.training, cohort.validation, cohort.test)] == [2, 1, 1]
+    assert sorted(scan.id for scan in cohort.scans) == ["A", "B", "C", "D"]
+    image, label = nib.load(cohort.test[0].image), nib.load(cohort.test[0].label)
+    assert image.shape == label.shape == (2, 3, 6)
+    assert np.unique(image.get_fdata()).tolist() == [100]
+    assert np.argwhere(label.get_fdata()).tolist() == [[0, 1, place] for place in (1, 2, 3, 4)]
+    # Voxel (1, 2, 4) before: x is -1, y is 11 - 2.
+    for grid in (image, label):
+        assert (grid.affine @ [0, 1, 4, 1]).tolist() == [-1, 9, 4, 1]
+        assert grid.header.get_zooms() == (1, 1, 1)
+
+
+def test_lists_of_patients(source, tmp_path, caplog):
+    for name, patient in (("train", "pat_3"), ("val", "pat_1")):
+        (tmp_path / f"{name}.txt").write_text(patient + "\n")
+    lists = [tmp_path / "train.txt", tmp_path / "val.txt"]
+    cohort = prepare_brats(source, tmp_path / "target", lists=lists, progress=False)
+    assert [scan.id for scan in cohort.scans] == ["pat_3", "pat_1"]
+    assert not (tmp_path / "target/images/pat_2.nii.gz").exists()
+    assert "1 of 3 patients are in no list and are left out" in caplog.text
+    (tmp_path / "train.txt").write_text("pat_2\n")
+    with pytest.raises(ValueError, match="prepared before with"):
+        prepare_brats(source, tmp_path / "target", lists=lists, progress=False)
+
+
+def test_patients_are_divided_in_one_way(source, tmp_path):
+    with pytest.raises(ValueError, match="divided in one way, got validation and split; give one of them"):
+        prepare_brats(source, tmp_path / "target", validation=1, split=(1, 1, 1))
+    with pytest.raises(ValueError, match="split must add up to the 3 patients that were found, got 250,25,60"):
+        prepare_brats(source, tmp_path / "target", split=(250, 25, 60))
+    with pytest.raises(ValueError, match=r"modality must be one of flair, t1, t1ce, t2, got 'adc'"):
+        prepare_brats(source, tmp_path / "target", modality="adc")
+    assert not (tmp_path / "target").exists()
+
+
+def test_a_label_of_another_name_is_missed(tmp_path):
+    """As that of patient 355 of 2020."""
+    name = "BraTS20_Training_355"
+    write_patient(tmp_path / "source" / name, f"{name}_flair.nii", "W39_1998.09.19_Segm.nii")
+    with pytest.raises(CohortError, match=rf"{name}_seg\.nii\.gz: no such file"):
+        prepare_brats(tmp_path / "source", tmp_path / "target", validation=0)
+
+
+def test_a_patient_who_is_there_twice(tmp_path):
+    for grade in ("HGG", "LGG"):
+        write_patient(tmp_path / "source" / grade / "A", "A_flair.nii", "A_seg.nii")
+    with pytest.raises(CohortError, match=r"A: expected every patient once, found .*HGG/A too|found .*LGG/A too"):
+        prepare_brats(tmp_path / "source", tmp_path / "target")
+
+
+def test_scans_with_a_skull_are_not_cropped(source, tmp_path):
+    with pytest.raises(CohortError, match=r"pat_1/Flair.*expected a skull-stripped scan"):
+        prepare_brats(source, tmp_path / "target", crop=True, progress=False)
+
+
+def test_from_the_command_line(tmp_path, capsys):
+    for name in ("A", "B", "C", "D"):
+        write_patient(tmp_path / "source" / name, f"{name}_flair.nii", f"{name}_seg.nii")
+    words = ["prepare", "brats", str(tmp_path / "source"), "--target"]
+    main([*words, str(tmp_path / "a"), "--split", "2,1,1", "--crop", "True", "--clip", "0,99.9", "--seed", "3"])
+    main([*words, str(tmp_path / "a"), "--split", "[2,1,1]", "--crop", "--clip=0,99.9", "--seed", "3"])
+    assert "2 training, 1 validation, 1 test scans" in capsys.readouterr().out
+    (tmp_path / "t.txt").write_text("A\nB\nC\n")
+    (tmp_path / "v.txt").write_text("D\n")
+    main([*words, str(tmp_path / "b"), "--lists", f"{tmp_path}/t.txt,{tmp_path}/v.txt"])
+    assert "3 training, 1 validation, 0 test scans" in capsys.readouterr().out
+    assert nib.load(tmp_path / "b/images/A.nii.gz").shape == (4, 5, 6)
+    with pytest.raises(SystemExit):
+        main([*words, str(tmp_path / "c"), "--split", "2.5,1,1"])
+    assert "must be whole numbers as in 250,25,60, got '2.5,1,1'" in " ".join(capsys.readouterr().err.split())
+
+
+@needs_data("brats2015")
+def test_the_box_of_a_real_brain(tmp_path):
+    """Its background is not 0 but -3.16, and its mask is published beside it."""
+    patient = min((DATA / "brats2015").iterdir())
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / patient.name).symlink_to(patient)
+    cohort = prepare_brats(tmp_path / "source", tmp_path / "target", validation=0, crop=True, progress=False)
+    published = nib.load(patient / "brainmask.nii.gz")
+    where = np.argwhere(published.get_fdata() > 0)
+    image = nib.load(cohort.training[0].image)
+    assert image.shape == tuple(where.max(0) - where.min(0) + 1)
+    assert np.allclose(image.affine @ [0, 0, 0, 1], published.affine @ [*where.min(0), 1])
 
 
 @needs_data("brats2015")

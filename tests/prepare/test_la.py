@@ -6,7 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from common.cohort import CohortError, check_cohort
+from common.__main__ import main
+from common.cohort import Cohort, CohortError, check_cohort
 from common.prepare import prepare_la
 from tests.samples import DATA, needs_data, states
 
@@ -108,6 +109,20 @@ def test_bad_voxels_name_the_file_and_leave_no_datalist(source, tmp_path, key, v
     with pytest.raises(CohortError, match=f"A/mri_norm2.h5: expected {message}"):
         prepare_la(source, tmp_path / "target", validation=1, progress=False)
     assert {path.name for path in (tmp_path / "target").rglob("*.*")} == {"prepared.json", "C.nii.gz"}
+
+
+def test_the_official_division(source, tmp_path, capsys):
+    """No case is held out of training; the first case of the list stays the first."""
+    for name in ("D", "E"):
+        image, label = read(source, "A")
+        write(source, name, image=image, label=label)
+    (source / "test.list").write_text("E\nD\n")
+    main(["prepare", "la", str(source), str(tmp_path / "target"), "--validation", "0"])
+    assert "3 training, 0 validation, 2 test scans" in capsys.readouterr().out
+    cohort = Cohort.open(tmp_path / "target")
+    assert [scan.id for scan in cohort.training] == ["C", "A", "B"]
+    assert [scan.id for scan in cohort.test] == ["E", "D"]
+    assert cohort.evaluation_split == "test"
 
 
 def test_lists_and_counts(source, tmp_path):

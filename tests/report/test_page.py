@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,6 +57,12 @@ def test_the_evaluation_table_has_every_score_and_the_means() -> None:
     mean = next(row for row in rows if row[0].startswith("mean"))
     assert mean[1] == "75.0 ± 7.1"
     assert mean[3] == "4.00 ± 0.00"
+
+
+def test_scores_on_the_scans_that_chose_the_checkpoint_say_so() -> None:
+    note = "The checkpoint was chosen by its scores on these scans"
+    assert note not in Text(page(Story("Title", (RUN,)))).text
+    assert note in Text(page(Story("Title", (replace(RUN, chosen_on_scored=True),)))).text
 
 
 def test_the_headline_compares_runs() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.cohort import Cohort, read_labels_ras
-from common.files import RECORD, claim
+from common.files import RECORD, claim, write_json
 from common.query import Rating
 from common.query.one_shot import write_ratings
 from common.report import QueriedScan, read_query, read_run, read_scores, read_story, write_report
@@ -52,6 +52,14 @@ def test_the_page_is_written(runs: Path, cohort: Cohort, tmp_path: Path) -> None
     assert len(html) < 3_000_000
     assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size < 300_000
     assert "FM-ABS on phantom" in html
+
+
+@pytest.mark.parametrize(("found", "expected"), [(True, True), (False, False), (None, False), ("no key", False)])
+def test_whether_the_checkpoint_was_chosen_on_the_scored_scans(tmp_path: Path, found: object, expected: bool) -> None:
+    assert not read_run(tmp_path).chosen_on_scored
+    content = {"scans": 1} | ({} if found == "no key" else {"checkpoint_chosen_on_this_split": found})
+    write_json(tmp_path / "evaluation" / "metrics.json", content)
+    assert read_run(tmp_path).chosen_on_scored is expected
 
 
 def test_one_run_without_a_cohort(runs: Path) -> None:
