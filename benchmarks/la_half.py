@@ -37,9 +37,15 @@ METHODS = {
     "ours": ("Ours, 8 scans at random, 12 by HER", "ours not_augmented"),
     "ours_lite": ("Ours, 8 scans at random, 12 by HER, LiteMedSAM", "ours not_augmented lite_medsam"),
     "dense": ("Supervised, 64 dense labels (upper bound)", "plain random no_pseudo_labels supervised dense"),
-    "paper_late": ("FM-ABS as in the paper, rounds until the end", "late"),
-    "paper_few": ("FM-ABS as in the paper, five rounds of pseudo-labels", "few"),
-    "paper_lite_few": ("FM-ABS as in the paper, LiteMedSAM, five rounds of pseudo-labels", "lite_medsam few"),
+    "paper_many": ("FM-ABS as in the paper, 13 rounds of pseudo-labels", "many"),
+    "paper_late": ("FM-ABS as in the paper, queries and nine rounds of pseudo-labels until the end", "late"),
+    "small": ("FM-ABS exactly as in the paper, embedded generalist", "small_pool"),
+    "small_lite": ("FM-ABS exactly as in the paper, LiteMedSAM", "small_pool lite_medsam"),
+    "small_without": ("FM-ABS as in the paper, without the pseudo-labels", "small_pool no_pseudo_labels"),
+    "small_ours": (
+        "Ours, 4 scans at random, 6 by HER, embedded generalist",
+        "ours not_augmented small_pool small_ours",
+    ),
 }
 """Title of each method, and the files of settings in ``la_half/`` that make it, after ``base.json`` (``ours`` is the
 bundle's own overlay)."""
