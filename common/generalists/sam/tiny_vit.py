@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from common.generalists.sam.fused import convolve_gelu, linear_gelu
+
+STRIP = 32
+"""Rows whose hidden layer is computed at once: as it is wide, that of a whole image would not be kept in any cache."""
 
 
 class TinyViT(nn.Module):
@@ -18,6 +23,9 @@ class TinyViT(nn.Module):
     `image_encoder`. There is no stochastic depth, since MobileSAM's rate is 0. LiteMedSAM (branch LiteMedSAM of
     github.com/bowang-lab/MedSAM) has `patch=1` and `classes=0`: its first tokens are pixels, so that a pixel of the
     embedding stands for 4 x 4 pixels of the image.
+
+    In low precision (autocast), the first tokens and the changes of resolution are computed in float32 all the same:
+    they have no residual path around them, so that their rounding errors would go on into all that follows.
 
     Images may have any size, though the published weights are for 1024 x 1024 (LiteMedSAM's for 256 x 256). The
     classifier is there, frozen, only because MobileSAM's checkpoint contains it; no output depends on it.
@@ -94,12 +102,24 @@ class TinyViT(nn.Module):
 
 
 class _ConvNorm(nn.Module):
-    """A convolution and its batch norm, computed as one convolution when the norm's statistics are fixed."""
+    """A convolution and its batch norm, computed as one convolution when the norm's statistics are fixed.
+
+    Args:
+        gelu: Whether GELU follows.
+    """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int = 1, stride: int = 1, groups: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        *,
+        gelu: bool = False,
     ) -> None:
         super().__init__()
+        self.gelu = gelu
         padding = kernel_size // 2
         self.c = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(out_channels)
@@ -107,10 +127,13 @@ class _ConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         convolution, norm = self.c, self.bn
         if norm.training or norm.running_mean is None or norm.running_var is None:
-            return norm(convolution(x))
+            normed = norm(convolution(x))
+            return F.gelu(normed) if self.gelu else normed
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         weight = convolution.weight * scale[:, None, None, None]
         bias = norm.bias - norm.running_mean * scale
+        if self.gelu:
+            return convolve_gelu(x, weight, bias, convolution)
         return F.conv2d(x, weight, bias, convolution.stride, convolution.padding, groups=convolution.groups)
 
 
@@ -121,13 +144,13 @@ class _PatchEmbedding(nn.Module):
         super().__init__()
         kernel_size, stride = (3, 2) if patch == 4 else (1, 1)
         self.seq = nn.Sequential(
-            _ConvNorm(in_channels, dim // 2, kernel_size, stride),
-            nn.GELU(),
+            _ConvNorm(in_channels, dim // 2, kernel_size, stride, gelu=True),
+            nn.Identity(),  # the checkpoint counts GELU
             _ConvNorm(dim // 2, dim, kernel_size, stride),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.seq(x)
+        return _in_float32(self.seq, x)
 
 
 class _Stage(nn.Module):
@@ -150,15 +173,16 @@ class _MobileBlock(nn.Module):
     def __init__(self, dim: int, expansion: int) -> None:
         super().__init__()
         hidden = dim * expansion
-        self.conv1 = _ConvNorm(dim, hidden)
-        self.conv2 = _ConvNorm(hidden, hidden, kernel_size=3, groups=hidden)
+        self.conv1 = _ConvNorm(dim, hidden, gelu=True)
+        self.conv2 = _ConvNorm(hidden, hidden, kernel_size=3, groups=hidden, gelu=True)
         self.conv3 = _ConvNorm(hidden, dim)
         nn.init.zeros_(self.conv3.bn.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = F.gelu(self.conv1(x))
-        hidden = F.gelu(self.conv2(hidden))
-        return F.gelu(x + self.conv3(hidden))
+        return self._rows(x) if self.conv2.bn.training else _in_strips(self._rows, x)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        return F.gelu(x + self.conv3(self.conv2(self.conv1(x))))
 
 
 class _PatchMerging(nn.Module):
@@ -166,12 +190,16 @@ class _PatchMerging(nn.Module):
 
     def __init__(self, dim: int, out_dim: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = _ConvNorm(dim, out_dim)
-        self.conv2 = _ConvNorm(out_dim, out_dim, kernel_size=3, stride=stride, groups=out_dim)
+        self.stride = stride
+        self.conv1 = _ConvNorm(dim, out_dim, gelu=True)
+        self.conv2 = _ConvNorm(out_dim, out_dim, kernel_size=3, stride=stride, groups=out_dim, gelu=True)
         self.conv3 = _ConvNorm(out_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+        return self._rows(x) if self.conv2.bn.training else _in_strips(self._rows, x, self.stride)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        return _in_float32(lambda rows: self.conv3(self.conv2(self.conv1(rows))), x)
 
 
 class _AttentionBlock(nn.Module):
@@ -236,7 +264,7 @@ class _Perceptron(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(self.norm(x))))
+        return torch.cat([self.fc2(linear_gelu(self.norm(rows), self.fc1)) for rows in x.split(STRIP, dim=1)], dim=1)
 
 
 class _ChannelNorm(nn.LayerNorm):
@@ -244,6 +272,28 @@ class _ChannelNorm(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def _in_float32(layers: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Applies layers in float32 in spite of autocast, whose type the result has."""
+    kind = x.device.type
+    if not torch.is_autocast_enabled(kind):
+        return layers(x)
+    with torch.autocast(kind, enabled=False):
+        return layers(x.float()).to(torch.get_autocast_dtype(kind))
+
+
+def _in_strips(convolve: Callable[[Tensor], Tensor], x: Tensor, stride: int = 1) -> Tensor:
+    """Applies convolutions, of which one has 3 x 3 pixels and this stride and the others one pixel, strip by strip.
+
+    A strip has a few rows more above and below, which the convolution reaches; what is made of these alone is dropped.
+    """
+    strips = []
+    for first in range(0, x.shape[2], STRIP):
+        above = min(first, stride)
+        strip = convolve(x[:, :, first - above : first + STRIP + 1])
+        strips.append(strip[:, :, above // stride : (above + STRIP) // stride])
+    return torch.cat(strips, dim=2)
 
 
 def _offsets(window: int) -> Tensor:

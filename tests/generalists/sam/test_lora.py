@@ -171,6 +171,7 @@ def test_gradients_reach_what_is_trained(kind: str) -> None:
         ("sam_vit_b", 12 * 2 * 4 * (768 + 768)),
         ("sam_vit_h", 32 * 2 * 4 * (1280 + 1280)),
         ("mobile_sam", 2 * 4 * (2 * (128 + 128) + 6 * (160 + 160) + 2 * (320 + 320))),
+        ("lite_medsam", 2 * 4 * (2 * (128 + 128) + 6 * (160 + 160) + 2 * (320 + 320))),
     ],
 )
 def test_number_of_parameters(kind: str, count: int) -> None:

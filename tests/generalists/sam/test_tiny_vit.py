@@ -2,8 +2,12 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from reference_sam import MOBILE_SAM, tiny_vit
+from torch import nn
 
+from common.generalists.sam import tiny_vit as tiny_vit_module
+from common.generalists.sam.fused import convolve_gelu, linear_gelu
 from common.generalists.sam.tiny_vit import TinyViT
 
 SMALL = {"dims": (16, 24, 32, 320), "depths": (1, 2, 1, 1), "heads": (1, 2, 4, 10), "windows": (7, 7, 14, 7)}
@@ -153,6 +157,44 @@ def test_bf16_is_close_to_fp32():
             found = network(x)
     assert found.dtype == torch.bfloat16
     assert (found.float() - expected).square().mean().sqrt() < 0.03 * expected.std()
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 48), (63, 40), (41, 33)])
+@pytest.mark.parametrize("patch", [1, 4])
+def test_strips_do_not_matter(monkeypatch, patch, height, width):
+    """Neither where they end: strips of 8 rows against one for the whole image, for even and odd numbers of rows."""
+    network = TinyViT(**SMALL, patch=patch)
+    network.load_state_dict(random_state(network))
+    x = images(2, height, width)
+    with torch.inference_mode():
+        monkeypatch.setattr(tiny_vit_module, "STRIP", 1000)
+        expected = network.eval()(x)
+        monkeypatch.setattr(tiny_vit_module, "STRIP", 8)
+        found = network(x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_gelu_in_one_step_or_two_gives_the_same():
+    """It takes two where gradients are needed."""
+    network, x = small(), images(2, 64, 96)
+    with torch.no_grad():
+        found = network(x)
+    torch.testing.assert_close(found, network(x).detach(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_one_step_equals_gelu_of_the_layer(bf16):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 6, 5, 7, generator=generator).contiguous(memory_format=torch.channels_last)
+    convolution = nn.Conv2d(6, 4, 3, stride=2, padding=1, groups=2)
+    linear = nn.Linear(7, 3)
+    with torch.inference_mode():
+        expected = F.gelu(convolution(x)), F.gelu(linear(x))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            found = convolve_gelu(x, convolution.weight, convolution.bias, convolution), linear_gelu(x, linear)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == (torch.bfloat16 if bf16 else torch.float32) and ours.shape == theirs.shape
+        torch.testing.assert_close(ours.float(), theirs, rtol=0, atol=0.03 if bf16 else 1e-6)
 
 
 def test_evaluation_follows_new_weights():

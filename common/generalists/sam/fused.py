@@ -1,0 +1,45 @@
+"""Layers followed by GELU, computed in one step where PyTorch's library for the CPU can do so.
+
+GELU alone takes a fifth of TinyViT's time. The operators are those that `torch.compile` makes of such layers, which
+needs a compiler; here they are called directly. Results differ from those of two steps by rounding alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_CPU: Any = torch.ops.mkldnn
+_GELU: tuple[str, list[float], str] = ("gelu", [], "none")
+
+
+def linear_gelu(x: Tensor, layer: nn.Linear) -> Tensor:
+    """GELU of a linear layer of `x` `[..., in]`: `[..., out]`."""
+    dtype = _one_step(x)
+    if dtype is None:
+        return F.gelu(layer(x))
+    found: Tensor = _CPU._linear_pointwise(x.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype), *_GELU)
+    return found
+
+
+def convolve_gelu(x: Tensor, weight: Tensor, bias: Tensor, layer: nn.Conv2d) -> Tensor:
+    """GELU of a convolution of `x` `[B, in, H, W]` with the given weight and bias and the layer's other settings."""
+    dtype = _one_step(x)
+    if dtype is None:
+        return F.gelu(F.conv2d(x, weight, bias, layer.stride, layer.padding, groups=layer.groups))
+    settings = (layer.padding, layer.stride, layer.dilation, layer.groups)
+    found: Tensor = _CPU._convolution_pointwise(x.to(dtype), weight.to(dtype), bias.to(dtype), *settings, *_GELU)
+    return found
+
+
+def _one_step(x: Tensor) -> torch.dtype | None:
+    """The type in which one step computes layers of `x`; None if it cannot, or gradients are needed."""
+    if x.device.type != "cpu" or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available():
+        return None
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    if dtype == torch.bfloat16:
+        return dtype if _CPU._is_mkldnn_bf16_supported() else None
+    return dtype if dtype == torch.float32 else None

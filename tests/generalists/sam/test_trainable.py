@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from common.generalists.sam import StitchedSam, image_size_of, trainable_sam
+from common.generalists.sam.lora import LowRankQKV
+from common.generalists.sam.models import KINDS
+from tests.bundles.workflows import workflow
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("weights") / "lite.pth"
+    torch.save(KINDS["lite_medsam"].build().state_dict(), file)
+    return file
+
+
+@pytest.mark.parametrize(("kind", "size"), [("small", 1024), ("sam_vit_b", 1024), ("lite_medsam", 256)])
+def test_image_size_follows_from_the_kind(kind: str, size: int) -> None:
+    assert image_size_of(kind) == size
+
+
+@pytest.mark.parametrize("config", ["train", "pseudo_label", "inference"])
+def test_the_bundles_image_size_follows_from_its_sam(config: str, tmp_path: Path) -> None:
+    for changes, size in (({}, 1024), ({"sam": "lite_medsam"}, 256), ({"image_size": 128}, 128)):
+        flow = workflow("sfr_stitch_finetune", config, {"output_dir": str(tmp_path)} | changes)
+        flow.parser.parse()
+        assert flow.parser.get_parsed_content("image_size") == size
+
+
+@pytest.mark.parametrize(("kind", "size", "fitting"), [("lite_medsam", 1024, 256), ("sam_vit_b", 256, 1024)])
+def test_another_image_size_is_refused(kind: str, size: int, fitting: int) -> None:
+    with pytest.raises(ValueError, match=f"image_size of {kind} must be {fitting}, got {size}"):
+        trainable_sam(kind, image_size=size)
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"sam must be one of small, mobile_sam, .*, lite_medsam, got 'sam'"):
+        trainable_sam("sam")
+
+
+def test_lite_medsam_learns_a_stitched_volume_by_lora(checkpoint: Path) -> None:
+    """Nothing changes but the updates, the prompt encoder and the mask decoder."""
+    sam = trainable_sam("lite_medsam", checkpoint=checkpoint)
+    network = StitchedSam(sam, augment=False).train()
+    layers = [layer for layer in sam.modules() if isinstance(layer, LowRankQKV)]
+    assert [layer.heads for layer in layers] == [4] * 2 + [5] * 6 + [10] * 2
+    before = {name: value.clone() for name, value in sam.state_dict().items()}
+    volume = torch.randn(1, 1, 64, 64, 16, generator=torch.Generator().manual_seed(0))
+    target = torch.ones_like(volume[:, 0], dtype=torch.long)
+    optimiser = torch.optim.AdamW([it for it in sam.parameters() if it.requires_grad], lr=1e-3)
+    losses = []
+    for _ in range(3):
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(volume), target)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[2] < losses[0]
+    changed = {name for name, value in sam.state_dict().items() if not torch.equal(value, before[name])}
+    assert all(name.startswith(("prompt_encoder.", "mask_decoder.")) or ".lora_" in name for name in changed)
+    assert sum(".lora_b" in name for name in changed) == len(layers)
