@@ -4,19 +4,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from common.generalists.sam import StitchedSam, image_size_of, trainable_sam
 from common.generalists.sam.lora import LowRankQKV
-from common.generalists.sam.models import KINDS
+from common.generalists.sam.models import KINDS, SamKind, build_sam
+from common.generalists.sam.tiny_vit import TinyViT
+from common.generalists.sam.usage import LITE_MEDSAM
 from tests.bundles.workflows import workflow
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    file = tmp_path_factory.mktemp("weights") / "lite.pth"
-    torch.save(KINDS["lite_medsam"].build().state_dict(), file)
-    return file
+def tiny() -> nn.Module:
+    """LiteMedSAM with a narrow encoder, for images of 64 pixels."""
+    encoder = TinyViT(
+        dims=(8, 16, 24, 32), depths=(1, 1, 2, 1), heads=(1, 2, 3, 4), windows=(4, 4, 8, 4), patch=1, classes=0
+    )
+    return build_sam(encoder, 64, token=4)
 
 
 @pytest.mark.parametrize(("kind", "size"), [("small", 1024), ("sam_vit_b", 1024), ("lite_medsam", 256)])
@@ -43,14 +46,17 @@ def test_an_unknown_kind_is_refused() -> None:
         trainable_sam("sam")
 
 
-def test_lite_medsam_learns_a_stitched_volume_by_lora(checkpoint: Path) -> None:
+def test_lite_medsam_learns_a_stitched_volume_by_lora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing changes but the updates, the prompt encoder and the mask decoder."""
-    sam = trainable_sam("lite_medsam", checkpoint=checkpoint)
+    torch.manual_seed(0)
+    monkeypatch.setitem(KINDS, "lite_medsam", SamKind(tiny, LITE_MEDSAM, 64))
+    torch.save(tiny().state_dict(), tmp_path / "tiny.pth")
+    sam = trainable_sam("lite_medsam", checkpoint=tmp_path / "tiny.pth")
     network = StitchedSam(sam, augment=False).train()
     layers = [layer for layer in sam.modules() if isinstance(layer, LowRankQKV)]
-    assert [layer.heads for layer in layers] == [4] * 2 + [5] * 6 + [10] * 2
+    assert [layer.heads for layer in layers] == [2, 3, 3, 4]
     before = {name: value.clone() for name, value in sam.state_dict().items()}
-    volume = torch.randn(1, 1, 64, 64, 16, generator=torch.Generator().manual_seed(0))
+    volume = torch.randn(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
     target = torch.ones_like(volume[:, 0], dtype=torch.long)
     optimiser = torch.optim.AdamW([it for it in sam.parameters() if it.requires_grad], lr=1e-3)
     losses = []
