@@ -21,6 +21,7 @@ from common.generalists import SamGeneralist, announce_generalist
 from common.generalists.sam.models import KINDS, SamKind, build_vit_sam
 from common.handlers import ActiveQueryHandler, PoolScan, read_log
 from common.query import strategy
+from tests.bundles.turns import assert_turned_and_mirrored
 from tests.bundles.workflows import ROOT, Stop, refused, run, stop, workflow
 
 BUNDLES = ("fmabs_la", "fmabs_brats")
@@ -351,3 +352,27 @@ def test_the_generalist_that_is_not_the_papers_is_announced(name, words, caplog)
         assert "$generalists.announce_generalist(@generalist)" in json.loads(content)["initialize"]
     announce_generalist(name)
     assert words in caplog.text and bool(caplog.text) == bool(words)
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_the_teacher_sees_noise_once_and_contrast_once(bundle):
+    parser = ConfigParser()
+    parser.read_config(ROOT / "bundles" / bundle / "configs" / "train.json")
+    images = torch.randn(2, 1, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    noise, contrast = (perturb(images, 7) for perturb in parser.get_parsed_content("train#perturb"))
+    difference = (noise - images).flatten()
+    assert 0.05 < difference.std() < 0.1 and difference.abs().max() <= 0.2 + 1e-6
+    mean = images.mean(dim=(1, 2, 3, 4), keepdim=True)
+    factors = ((contrast - mean) / (images - mean)).flatten(1)
+    assert (factors.amax(1) - factors.amin(1) < 1e-2).all() and (factors - 1).abs().max() <= 0.26
+    assert (factors[:, 0] != 1).all()
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_patches_are_always_mirrored_in_the_axial_plane(bundle):
+    """As in the public code: a quarter turn and then a mirroring, which gives four reflections equally often."""
+    parser = ConfigParser()
+    parser.read_config(ROOT / "bundles" / bundle / "configs" / "train.json")
+    number = len(parser["train#random_transforms"])
+    steps = [parser.get_parsed_content(f"train#random_transforms#{place}") for place in range(number - 3, number)]
+    assert_turned_and_mirrored(steps)

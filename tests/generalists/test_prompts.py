@@ -220,3 +220,13 @@ def test_bad_settings(settings, message):
 def test_bad_shape():
     with pytest.raises(ValueError, match=r"\[S, Hs, Ws\], got shape \(4, 4\)"):
         drawn(np.zeros((4, 4), np.uint8))
+
+
+@pytest.mark.parametrize(("spacing", "millimetres"), [(1.0, 10.0), (0.625, 6.25)])
+def test_ten_pixels_of_the_papers_spacing(spacing, millimetres):
+    """A 4 x 6 object with its corner at row 20 and column 30 of a slice of 64 x 64, all sides moved by 10 pixels."""
+    mask = np.zeros((1, 64, 64), np.uint8)
+    mask[0, 20:24, 30:36] = 1
+    generator = torch.Generator().manual_seed(0)
+    found = prompts_from_masks(mask, (spacing, spacing), generator, widen_mm=(millimetres, millimetres))
+    torch.testing.assert_close(found.boxes, torch.tensor([[20.0, 10.0, 46.0, 34.0]]))
