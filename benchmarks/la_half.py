@@ -42,6 +42,10 @@ METHODS = {
     "small": ("FM-ABS exactly as in the paper, embedded generalist", "small_pool"),
     "small_lite": ("FM-ABS exactly as in the paper, LiteMedSAM", "small_pool lite_medsam"),
     "small_without": ("FM-ABS as in the paper, without the pseudo-labels", "small_pool no_pseudo_labels"),
+    "small_propagated": (
+        "Ours, 10 scans at random, propagated labels alone",
+        "ours not_augmented small_pool random propagated",
+    ),
     "small_ours": (
         "Ours, 4 scans at random, 6 by HER, embedded generalist",
         "ours not_augmented small_pool small_ours",
