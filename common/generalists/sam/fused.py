@@ -1,7 +1,8 @@
-"""Layers followed by GELU, computed in one step where PyTorch's library for the CPU can do so.
+"""Layers computed in one step with what comes with them, where PyTorch's library for the CPU can do so.
 
-GELU alone takes a fifth of TinyViT's time. The operators are those that `torch.compile` makes of such layers, which
-needs a compiler; here they are called directly. Results differ from those of two steps by rounding alone.
+Else GELU alone takes a fifth of TinyViT's time, and the biases of linear layers are first copied to every token. The
+operators are those that `torch.compile` makes of such layers, which needs a compiler; here they are called directly.
+Results differ from those of several steps by rounding alone.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from torch import Tensor, nn
 
 _CPU: Any = torch.ops.mkldnn
 _GELU: tuple[str, list[float], str] = ("gelu", [], "none")
+_NOTHING: tuple[str, list[float], str] = ("none", [], "")
 
 
-def linear_gelu(x: Tensor, layer: nn.Linear) -> Tensor:
-    """GELU of a linear layer of `x` `[..., in]`: `[..., out]`."""
-    dtype = _one_step(x)
+def linear(x: Tensor, layer: nn.Linear, *, gelu: bool = False) -> Tensor:
+    """A linear layer of `x` `[..., in]`, followed by GELU or not: `[..., out]`.
+
+    A layer that computes more than its weight and bias, such as one with LoRA, is called as it is.
+    """
+    dtype = _one_step(x) if type(layer) is nn.Linear else None
     if dtype is None:
-        return F.gelu(layer(x))
-    found: Tensor = _CPU._linear_pointwise(x.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype), *_GELU)
+        return F.gelu(layer(x)) if gelu else layer(x)
+    after = _GELU if gelu else _NOTHING
+    found: Tensor = _CPU._linear_pointwise(x.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype), *after)
     return found
 
 

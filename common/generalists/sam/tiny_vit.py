@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.generalists.sam.fused import convolve_gelu, linear_gelu
+from common.generalists.sam.fused import convolve_gelu, linear
 
 STRIP = 32
 """Rows whose hidden layer is computed at once: as it is wide, that of a whole image would not be kept in any cache."""
@@ -249,11 +249,11 @@ class _Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, tokens, channels = x.shape
         # [B, N, heads, 3, C / heads]: the outputs are grouped by head, each with its query, key and value
-        qkv = self.qkv(self.norm(x)).view(batch, tokens, self.heads, 3, channels // self.heads)
+        qkv = linear(self.norm(x), self.qkv).view(batch, tokens, self.heads, 3, channels // self.heads)
         query, key, value = qkv.permute(3, 0, 2, 1, 4).unbind()
         bias = self.attention_biases[:, self.attention_bias_idxs].to(query.dtype)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
-        return self.proj(attended.transpose(1, 2).reshape(batch, tokens, channels))
+        return linear(attended.transpose(1, 2).reshape(batch, tokens, channels), self.proj)
 
 
 class _Perceptron(nn.Module):
@@ -264,7 +264,10 @@ class _Perceptron(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.fc2(linear_gelu(self.norm(rows), self.fc1)) for rows in x.split(STRIP, dim=1)], dim=1)
+        return torch.cat([self._rows(rows) for rows in x.split(STRIP, dim=1)], dim=1)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        return linear(linear(self.norm(x), self.fc1, gelu=True), self.fc2)
 
 
 class _ChannelNorm(nn.LayerNorm):

@@ -7,7 +7,7 @@ from reference_sam import MOBILE_SAM, tiny_vit
 from torch import nn
 
 from common.generalists.sam import tiny_vit as tiny_vit_module
-from common.generalists.sam.fused import convolve_gelu, linear_gelu
+from common.generalists.sam.fused import convolve_gelu, linear
 from common.generalists.sam.tiny_vit import TinyViT
 
 SMALL = {"dims": (16, 24, 32, 320), "depths": (1, 2, 1, 1), "heads": (1, 2, 4, 10), "windows": (7, 7, 14, 7)}
@@ -183,15 +183,16 @@ def test_gelu_in_one_step_or_two_gives_the_same():
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_one_step_equals_gelu_of_the_layer(bf16):
+def test_one_step_equals_the_layers(bf16):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 6, 5, 7, generator=generator).contiguous(memory_format=torch.channels_last)
     convolution = nn.Conv2d(6, 4, 3, stride=2, padding=1, groups=2)
-    linear = nn.Linear(7, 3)
+    layer = nn.Linear(7, 3)
     with torch.inference_mode():
-        expected = F.gelu(convolution(x)), F.gelu(linear(x))
+        expected = F.gelu(convolution(x)), F.gelu(layer(x)), layer(x)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            found = convolve_gelu(x, convolution.weight, convolution.bias, convolution), linear_gelu(x, linear)
+            convolved = convolve_gelu(x, convolution.weight, convolution.bias, convolution)
+            found = convolved, linear(x, layer, gelu=True), linear(x, layer)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == (torch.bfloat16 if bf16 else torch.float32) and ours.shape == theirs.shape
         torch.testing.assert_close(ours.float(), theirs, rtol=0, atol=0.03 if bf16 else 1e-6)
