@@ -11,6 +11,7 @@ Settings of the small SAM are those of ``sfr_half.py``; others have ``benchmarks
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import fire
 from confidence import score, summary
 from la_half import words
 
+from common.checks import check_one_of
 from common.commands.bundles import known_settings
 from common.commands.stages import Steps, run_bundle
 from common.files import read_json
@@ -32,6 +34,7 @@ def main(
     output_dir: str = "runs/sfr_pseudo_labels",
     sams: str = "small,lite_medsam",
     labelled: str = "1,4",
+    ways: str = "plain,refined",
     seed: int = 0,
     checkpoint: str | None = None,
     table: str | None = None,
@@ -43,6 +46,7 @@ def main(
         output_dir: Folder that gets a folder for each SAM and number of labelled scans.
         sams: Kinds of SAM, comma-separated.
         labelled: Numbers of labelled scans, comma-separated.
+        ways: Whether the labels are SAM's own (`plain`), improved by the embedded generalist (`refined`), or both.
         seed: Seed of the runs.
         checkpoint: File of the weights of the SAM that is not `small`; by default those that were fetched.
         table: Markdown file to write; by default none.
@@ -52,7 +56,7 @@ def main(
     lines = [
         f"{date.today().isoformat()}, CPU, one thread, seed {seed}.",
         "",
-        "| labelled scans | SAM | refined | Dice of the pseudo-labels [%] | voxels labelled [%] | Spearman's ρ |",
+        "| labelled scans | SAM | labels | Dice of the pseudo-labels [%] | voxels labelled [%] | Spearman's ρ |",
         "|---|---|---|---|---|---|",
     ]
     for number in map(int, words(labelled)):
@@ -60,10 +64,10 @@ def main(
             weights = None if sam == "small" else checkpoint
             settings = _settings(sam) | {"dataset_dir": str(cohort), "sam_checkpoint": weights}
             output = folder / f"{sam}_{number}_{seed}"
-            for refine, labels in _label(output, settings, labelled=number, seed=seed).items():
+            for way, labels in _label(output, settings, words(ways), labelled=number, seed=seed).items():
                 dice, kept, rank = summary(score(cohort, labels))
                 cells = f"{100 * dice:.1f} | {100 * kept:.0f} | {rank:.2f}"
-                lines.append(f"| {number} | `{sam}` | {'yes' if refine else 'no'} | {cells} |")
+                lines.append(f"| {number} | `{sam}` | {way} | {cells} |")
             text = "\n".join([*lines, ""])
             print(text, flush=True)
             if table:
@@ -76,18 +80,21 @@ def _settings(sam: str) -> dict[str, Any]:
     return settings
 
 
-def _label(output: Path, settings: dict[str, Any], *, labelled: int, seed: int) -> dict[bool, Path]:
-    """Fine-tunes a SAM and lets it label the other scans; the labels' folders, without and with refinement."""
+def _label(output: Path, settings: dict[str, Any], ways: Sequence[str], *, labelled: int, seed: int) -> dict[str, Path]:
+    """Fine-tunes a SAM and lets it label the other scans; the labels' folders by way."""
     steps = Steps(output / "progress.json")
     with steps.step("train") as wanted:
         if wanted:
             run_bundle(BUNDLE, "train", output, settings | {"labelled": labelled, "seed": seed})
     kept = known_settings(BUNDLE, "pseudo_label", settings)
-    folders = {refine: output / ("refined" if refine else "plain") for refine in (False, True)}
-    for refine, labels in folders.items():
+    folders = {way: output / way for way in ways}
+    for way, labels in folders.items():
+        check_one_of("ways", way, ["plain", "refined"])
         with steps.step(labels.name) as wanted:
             if wanted:
-                run_bundle(BUNDLE, "pseudo_label", output, kept | {"refine": refine, "pseudo_label_dir": str(labels)})
+                run_bundle(
+                    BUNDLE, "pseudo_label", output, kept | {"refine": way == "refined", "pseudo_label_dir": str(labels)}
+                )
     return folders
 
 
