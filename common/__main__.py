@@ -279,7 +279,8 @@ def sfr(
             default.
         plus: Our variant of SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their
             confidence.
-        sam: small (trained from random weights), mobile_sam, sam_vit_b, sam_vit_l, sam_vit_h or medsam.
+        sam: small (trained from random weights), mobile_sam, sam_vit_b, sam_vit_l, sam_vit_h, medsam or
+            lite_medsam.
         share: Share of the unlabelled scans, the most confident ones, that join the second fine-tuning (SFR+).
         threshold: Confidence below which a voxel is left out (SFR+), 0 to 1.
         seed: Seed of all stages.
