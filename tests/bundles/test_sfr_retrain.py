@@ -236,7 +236,7 @@ def test_alone_it_labels_the_first_phantoms(tmp_path):
 
 @pytest.mark.parametrize("evaluated", ["student", "teacher"])
 def test_the_network_that_is_validated_is_saved(evaluated, settings):
-    flow = run(NAME, "train", settings | {"max_iterations": 3, "evaluated": evaluated})
+    flow = run(NAME, "train", settings | {"max_iterations": 12, "val_interval": 12, "evaluated": evaluated})
     content = flow.parser.get_parsed_content
     expected = content("network_def") if evaluated == "student" else content("teacher").ema_model
     assert content("validate#evaluator").network is expected
