@@ -190,8 +190,11 @@ def _apply(folder: Path, method: str, config: str, settings: DemoSettings) -> No
 
 
 def _watch(process: subprocess.Popen, folder: Path, iterations: int) -> None:
-    """Shows iterations as a bar, if there is a terminal, and each query and round of pseudo-labels as a line."""
-    told: list[str] = []
+    """Shows iterations as a bar, if there is a terminal, and each query and round of pseudo-labels as a line.
+
+    What happened before is not shown: the supervised run has the ledger of the other.
+    """
+    told = _events(folder, _log(folder / "log.jsonl"))
     with tqdm(total=iterations, unit="it", leave=False, disable=None) as bar:
         while process.poll() is None:
             time.sleep(1)
