@@ -92,9 +92,8 @@ def main(
         "slices_per_pass": slices_per_pass,
         "widen_mm": list(widening),
         "propagate": propagate,
+        "degradation": degradation,
     }
-    if degradation != 1:  # so that results from before there was this setting stay valid
-        settings["degradation"] = degradation
     models: dict[str, Generalist] = {}
     for name in names:
         speed: dict[str, Any] = {"slices_per_pass": slices_per_pass, "embedding_cache": embedding_cache}

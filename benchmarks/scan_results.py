@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-Row = tuple[str, str, str]
+Row = tuple[str, ...]
 """What a number belongs to: what the prompts were made from, the generalist, and the label or view."""
 
 
@@ -61,7 +61,7 @@ def markdown_table(results: Iterable[ScanResult]) -> str:
     numbers: dict[Row, list[float]] = {}
     for result in results:
         for *key, number in result.rows:
-            numbers.setdefault(tuple(key), []).append(number)  # type: ignore[arg-type]
+            numbers.setdefault(tuple(key), []).append(number)
     lines = ["| prompts from | generalist | label | mean | sd | min |", "|---|---|---|---|---|---|"]
     for key, values in numbers.items():
         figures = (f"{figure:.3f}" for figure in (np.mean(values), np.std(values), np.min(values)))

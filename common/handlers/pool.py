@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -156,6 +157,11 @@ class PoolInference:
         else:
             probabilities, features = self.inferer(plain[None], self.network)[0], None
         return PoolScan(scan=scan, image=plain, probabilities=probabilities, affine=image.affine, features=features)
+
+
+def prompt_seed(seed: int, *, round: int, scan: str) -> int:
+    """Seed of the prompts of a scan in a round, whatever the order of the scans and the number of processes."""
+    return zlib.crc32(f"{seed}/{round}/{scan}".encode())
 
 
 def of_all_processes(mine: Mapping[str, Item]) -> dict[str, Item]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +10,7 @@ from ignite.engine import Engine, Events
 from common.annotations.ledger import Ledger
 from common.annotations.store import AnnotationStore
 from common.cohort.volumes import scan_spacing
-from common.handlers.pool import PoolInference, PoolScan
+from common.handlers.pool import PoolInference, PoolScan, prompt_seed
 
 if TYPE_CHECKING:
     from common.generalists.propagate import Propagation
@@ -79,7 +78,7 @@ class PropagatedLabels:
                 image.as_tensor()[0],
                 np.asarray(self.store.read("annotation", scan)),
                 spacing=scan_spacing(affine),
-                seed=zlib.crc32(f"{self.seed}/{number}/{scan}".encode()),
+                seed=prompt_seed(self.seed, round=number, scan=scan),
                 num_classes=self.num_classes,
             )
             self.store.write("pseudo_label", scan, label.cpu().numpy(), affine)

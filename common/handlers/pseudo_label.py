@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from typing import TYPE_CHECKING
 
 import ignite.distributed as idist
@@ -18,7 +17,7 @@ from common.cohort.volumes import scan_spacing
 from common.files import digest
 from common.generalists.denoise import confident_learning_filter
 from common.generalists.prototypes import prototype_similarity
-from common.handlers.pool import PoolInference, PoolScan
+from common.handlers.pool import PoolInference, PoolScan, prompt_seed
 from common.handlers.progress import RoundProgress
 
 if TYPE_CHECKING:
@@ -131,7 +130,7 @@ class PseudoLabelHandler:
             scan.image[0],
             prediction,
             spacing=scan_spacing(scan.affine.cpu().numpy()),
-            seed=zlib.crc32(f"{self.seed}/{self._round}/{scan.scan}".encode()),
+            seed=prompt_seed(self.seed, round=self._round, scan=scan.scan),
             similarity=similarity,
         )
         if self.denoise:

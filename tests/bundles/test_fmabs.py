@@ -14,7 +14,6 @@ from ignite.engine import Events
 from monai.bundle import ConfigParser
 
 from common.annotations import AnnotationStore, Ledger
-from common.annotations.annotation import Annotation
 from common.cohort import Cohort, Scan
 from common.commands.bundles import run_workflow
 from common.generalists import SamGeneralist, announce_generalist
@@ -23,6 +22,7 @@ from common.handlers import ActiveQueryHandler, PoolScan, read_log
 from common.query import strategy
 from tests.bundles.turns import assert_turned_and_mirrored
 from tests.bundles.workflows import ROOT, Stop, refused, run, stop, workflow
+from tests.handlers.test_active_query import Annotator
 
 BUNDLES = ("fmabs_la", "fmabs_brats")
 
@@ -111,17 +111,6 @@ def test_resumed_run_equals_the_uninterrupted_one(event, iteration, small_settin
     assert all(torch.equal(model[0][name], model[1][name]) for name in model[0])
 
 
-class Drawer:
-    """Annotates every scan that it is asked for at once."""
-
-    def requested(self, number):
-        return None
-
-    def annotate(self, scans, *, round, suggestions):
-        array = np.zeros((2, 2, 2), np.uint8)
-        return {scan.id: Annotation(array, np.eye(4), slices=None, annotator="test") for scan in scans}
-
-
 @pytest.mark.parametrize(("bundle", "budget", "rounds"), [("fmabs_la", 20, 8), ("fmabs_brats", 25, 10)])
 @pytest.mark.parametrize("length", [None, 2000, 14])
 @pytest.mark.parametrize("name", ["train", "ours"])
@@ -136,7 +125,7 @@ def test_the_whole_budget_is_spent(name, length, bundle, budget, rounds, tmp_pat
     query = ActiveQueryHandler(
         SimpleNamespace(features=False),
         strategy=strategy("her"),
-        annotator=Drawer(),
+        annotator=Annotator(),
         ledger=Ledger(tmp_path / "ledger.json"),
         store=AnnotationStore(tmp_path),
         scans=[Scan(f"scan_{number:02d}", tmp_path / "none.nii") for number in range(40)],

@@ -78,7 +78,7 @@ def test_embedding_is_that_of_the_reference(reference: Any, model: torch.nn.Modu
     ours: Any = KINDS["lite_medsam"].build().image_encoder
     state = random_state(ours)
     ours.load_state_dict(state)
-    theirs = lite_medsam()().image_encoder  # type: ignore[misc]
+    theirs = lite_medsam()().image_encoder
     theirs.load_state_dict(state)
     theirs.eval()  # after loading: it keeps the biases it had when it last entered evaluation
     picture = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
