@@ -4,7 +4,7 @@ from common.generalists.sam.embeddings import EmbeddingCache
 from common.generalists.sam.generalist import SamGeneralist
 from common.generalists.sam.lora import add_lora, load_adapter, merge_lora, save_adapter
 from common.generalists.sam.stitched import CONFIDENCE_VIEWS, StitchedSam, StitchedView
-from common.generalists.sam.trainable import image_size_of, trainable_sam
+from common.generalists.sam.trainable import image_size_of, trainable_sam, usage_of
 
 __all__ = [
     "CONFIDENCE_VIEWS",
@@ -18,4 +18,5 @@ __all__ = [
     "merge_lora",
     "save_adapter",
     "trainable_sam",
+    "usage_of",
 ]

@@ -63,6 +63,8 @@ class StitchedSam(nn.Module):
         reversed_slices: Probability with which the slices are laid out from last to first during training, 0..1; the
             paper's code never does.
         save_memory: Whether activations of the encoder's blocks are recomputed in the backward pass, not stored.
+        unit_range: Whether the intensities of each volume are scaled to 0..1, as MedSAM and LiteMedSAM expect them; if
+            not, they stay as they come.
         weights: File of a state dict to start from; errors are those of :func:`common.networks.load_pretrained`.
 
     Shapes: From ``[B, 1, H, W, D]``, normalised to mean 0 and deviation 1 (SAM's own input is close to that), to
@@ -85,6 +87,7 @@ class StitchedSam(nn.Module):
         mirrored: float = 1.0,
         reversed_slices: float = 0.0,
         save_memory: bool = False,
+        unit_range: bool = False,
         weights: str | Path | None = None,
     ) -> None:
         super().__init__()
@@ -98,6 +101,7 @@ class StitchedSam(nn.Module):
         self.augment = augment
         self.mirrored = mirrored
         self.reversed_slices = reversed_slices
+        self.unit_range = unit_range
         self.side = int(model.prompt_encoder.input_image_size[0])
         self.view = StitchedView()
         if weights is not None:
@@ -109,7 +113,8 @@ class StitchedSam(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         view = self._random_view() if self.training and self.augment else self.view
-        ordered = x.flip(-1) if view.reverse else x
+        scaled = _to_unit_range(x) if self.unit_range else x
+        ordered = scaled.flip(-1) if view.reverse else scaled
         image, layout = stitch(self._resized(ordered, self.enlarge), self.side)
         logits = view.turn_back(self._segment(view.turn(image)))
         volume = self._resized(unstitch(logits, layout), 1 / self.enlarge, x.shape[2:4])
@@ -141,3 +146,9 @@ class StitchedSam(nn.Module):
             return volume
         rows, columns = size or [round(factor * side) for side in volume.shape[2:4]]
         return F.interpolate(volume, (rows, columns, volume.shape[4]), mode="trilinear", align_corners=False)
+
+
+def _to_unit_range(volumes: Tensor) -> Tensor:
+    """Scales each volume of `[B, 1, H, W, D]` from its own least and greatest intensity to 0..1; a constant one to 0."""
+    low, high = volumes.amin((1, 2, 3, 4), keepdim=True), volumes.amax((1, 2, 3, 4), keepdim=True)
+    return (volumes - low) / (high - low).clamp(min=torch.finfo(volumes.dtype).tiny)

@@ -10,6 +10,7 @@ from torch import nn
 from common.checks import check_one_of
 from common.generalists.sam.lora import add_lora
 from common.generalists.sam.models import KINDS, load_sam, small_sam
+from common.generalists.sam.usage import SAM, Usage
 
 SMALL = "small"
 
@@ -24,6 +25,16 @@ def image_size_of(kind: str) -> int:
     """
     check_one_of("sam", kind, [SMALL, *KINDS])
     return 1024 if kind == SMALL else KINDS[kind].image_size
+
+
+def usage_of(kind: str) -> Usage:
+    """How a kind expects its input; the small SAM learns to take it as SAM does.
+
+    Raises:
+        ValueError: If the kind is neither `small` nor one of `KINDS`.
+    """
+    check_one_of("sam", kind, [SMALL, *KINDS])
+    return SAM if kind == SMALL else KINDS[kind].usage
 
 
 def trainable_sam(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from common.generalists.sam import StitchedSam
+from common.generalists.sam import StitchedSam, usage_of
 from common.generalists.sam.models import build_vit_sam, with_masks
 from common.generalists.sam.stitched import CONFIDENCE_VIEWS, StitchedView
 
@@ -102,6 +102,18 @@ def test_enlarged_slices_come_back_in_their_size() -> None:
     small = StitchedSam(build_vit_sam(32, 1, 2, (0,), 64), enlarge=2).eval()
     with torch.no_grad():
         assert small(torch.randn(2, 1, 15, 13, 4)).shape == (2, 2, 15, 13, 4)
+
+
+def test_models_that_expect_intensities_from_0_to_1_get_them_for_each_volume() -> None:
+    volumes = torch.tensor([[-1.0, 0.0, 3.0, 1.0], [5.0, 5.0, 5.0, 5.0]]).view(2, 1, 2, 2, 1)
+    network = StitchedSam(Echo(64), num_classes=2, unit_range=True).eval()
+    scaled = torch.tensor([[0.0, 0.25, 1.0, 0.5], [0.0, 0.0, 0.0, 0.0]]).view(2, 1, 2, 2, 1)
+    assert torch.equal(network(volumes), torch.cat([scaled, 2 * scaled], dim=1))
+
+
+@pytest.mark.parametrize(("kind", "unit_range"), [("small", False), ("mobile_sam", False), ("lite_medsam", True)])
+def test_each_kind_says_how_it_expects_intensities(kind, unit_range) -> None:
+    assert usage_of(kind).unit_range is unit_range
 
 
 def test_saving_memory_changes_no_gradient() -> None:
