@@ -26,6 +26,7 @@ ROOMS = (
     "metrics",
     "report",
     "commands",
+    "bundle",
     "__main__",
 )
 """From the ground up."""

@@ -2,7 +2,7 @@
 
 from common.cohort.check import check_cohort
 from common.cohort.cohort import Cohort, CohortError, Scan, write_datalist
-from common.cohort.images import check_images, images
+from common.cohort.images import check_images, images, usual_spacing
 from common.cohort.volumes import VIEWS, read_labels_ras, read_ras
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "images",
     "read_labels_ras",
     "read_ras",
+    "usual_spacing",
     "write_datalist",
 ]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+from nibabel.orientations import io_orientation
+
 from common.cohort.check import image_problems
-from common.cohort.cohort import DATALIST, Cohort, CohortError
+from common.cohort.cohort import DATALIST, Cohort, CohortError, Scan
+from common.cohort.volumes import open_nifti, spacing
 from common.files import scan_name
 
 
@@ -43,3 +48,16 @@ def images(folder: str | Path) -> list[dict[str, str]]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{folder}: expected one file per scan, found two of {', '.join(twice)} (.nii and .nii.gz).")
     return [{"scan": name, "image": str(path)} for name, path in zip(names, files, strict=True)]
+
+
+def usual_spacing(scans: Iterable[Scan]) -> list[float]:
+    """The median spacing of scans along the axes of RAS, in millimetres, from the headers of their images.
+
+    Raises:
+        FileNotFoundError, ValueError: If an image cannot be opened, or there is no scan.
+    """
+    affines = [open_nifti(scan.image).affine for scan in scans]
+    if not affines:
+        raise ValueError("scans: expected at least one, found none.")
+    spacings = [spacing(affine)[np.argsort(io_orientation(affine)[:, 0])] for affine in affines]
+    return np.median(spacings, axis=0).round(4).tolist()

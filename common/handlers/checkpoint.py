@@ -12,8 +12,9 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from common.files import read_checkpoint, replacing
+from common.files import read_checkpoint, replacing, write_json
 from common.handlers.pool import RoundEvents
+from common.networks.model_files import settings_file
 
 logger = logging.getLogger(__name__)
 
@@ -33,15 +34,20 @@ class BestModel:
         path: File of the state dict.
         network: Network whose weights are kept.
         metric: Name of the validator's metric; higher is better.
+        settings: What has to be known to use the model, in types that JSON knows: it is kept beside the weights, see
+            :func:`common.networks.model_settings`; by default nothing is.
 
     Attributes:
         best: The best score so far, None before the first validation; part of the run's checkpoint.
     """
 
-    def __init__(self, path: str | Path, *, network: nn.Module, metric: str) -> None:
+    def __init__(
+        self, path: str | Path, *, network: nn.Module, metric: str, settings: Mapping[str, Any] | None = None
+    ) -> None:
         self.path = Path(path)
         self.network = network
         self.metric = metric
+        self.settings = settings
         self.best: float | None = None
 
     def attach(self, engine: Engine) -> None:
@@ -57,8 +63,10 @@ class BestModel:
         self.best = state["best"]
 
     def save(self) -> None:
-        """Saves the current weights."""
+        """Saves the current weights, and the settings before them."""
         if idist.get_rank() == 0:
+            if self.settings is not None:
+                write_json(settings_file(self.path), dict(self.settings))
             with replacing(self.path) as temporary:
                 torch.save(self.network.state_dict(), temporary)
 

@@ -1,7 +1,17 @@
 """The networks to train, their pre-trained weights and learning rates."""
 
 from common.networks.learning_rates import parameter_groups
+from common.networks.model_files import check_spacing, model_file, model_settings, network_sizes
 from common.networks.pretrained import Fit, load_pretrained
 from common.networks.vnet import VNet
 
-__all__ = ["Fit", "VNet", "load_pretrained", "parameter_groups"]
+__all__ = [
+    "Fit",
+    "VNet",
+    "check_spacing",
+    "load_pretrained",
+    "model_file",
+    "model_settings",
+    "network_sizes",
+    "parameter_groups",
+]

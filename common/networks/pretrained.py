@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from common.files import read_checkpoint
+from common.networks.model_files import network_sizes
 
 logger = logging.getLogger(__name__)
 
@@ -141,16 +142,10 @@ def _channels(fit: Fit, network: Mapping[str, Tensor]) -> str:
 
 def _hint(given: Mapping[str, Tensor]) -> str:
     """Hint, in words, at the network that a file's weights seem to belong to; empty if that is unknown."""
-    for kind, first, last, size in (
-        ("SwinUNETR", "swinViT.patch_embed.proj.weight", "out.conv.conv.weight", "feature_size"),
-        ("common.networks.VNet", "encoder1.0.weight", "head.weight", "width"),
-    ):
-        if first in given and last in given and given[first].ndim == 5:
-            width, channels = given[first].shape[:2]
-            table = given.get("swinViT.layers1.0.blocks.0.attn.relative_position_bias_table")
-            window = "" if table is None else f" window_size {(round(len(table) ** (1 / 3)) + 1) // 2},"
-            return (
-                f"\n  It seems to be a {kind} with {size} {width},{window} in_channels {channels} and out_channels "
-                f"{len(given[last])}: use such a network_def."
-            )
-    return ""
+    sizes = network_sizes(given)
+    if not sizes:
+        return ""
+    kind = "common.networks.VNet" if "width" in sizes else "SwinUNETR"
+    names = {"channels": "in_channels", "num_classes": "out_channels"}
+    words = ", ".join(f"{names.get(name, name)} {size}" for name, size in sizes.items())
+    return f"\n  It seems to be a {kind} with {words}: use such a network_def."

@@ -338,7 +338,7 @@ def test_bad_settings_are_named_before_training(changes, message, small_settings
 def test_the_generalist_that_is_not_the_papers_is_announced(name, words, caplog):
     for bundle in BUNDLES:
         content = (ROOT / "bundles" / bundle / "configs" / "train.json").read_text()
-        assert "$generalists.announce_generalist(@generalist)" in json.loads(content)["initialize"]
+        assert "$@common.generalists.announce_generalist(@generalist)" in json.loads(content)["initialize"]
     announce_generalist(name)
     assert words in caplog.text and bool(caplog.text) == bool(words)
 

@@ -51,9 +51,9 @@ def test_what_does_not_fit_is_summed_up(tmp_path):
         load_pretrained(VNet(4, 3, width=4), path)
     assert "1 of another shape: encoder1.0.weight (network [4, 4, 3, 3, 3], file [4, 1, 3, 3, 3])" in str(error.value)
     assert "trained on images with 1 channel, the network takes 4" in str(error.value)
-    assert "common.networks.VNet with width 4, in_channels 1 and out_channels 3" in str(error.value)
+    assert "common.networks.VNet with in_channels 1, out_channels 3, width 4:" in str(error.value)
     wider = saved(tmp_path / "wider.pt", SwinUNETR(1, 2, feature_size=24, window_size=4).state_dict())
-    with pytest.raises(ValueError, match=r"in_channels 1 and") as error:
+    with pytest.raises(ValueError, match=r"in_channels 1, out") as error:
         load_pretrained(SwinUNETR(1, 2, feature_size=12, window_size=4), wider)
     assert "the network takes" not in str(error.value)
     network = UNet(3, 1, 2, channels=[4, 8], strides=[2])
@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_summed_up(tmp_path):
         load_pretrained(network, path, partial=True)
     swin = saved(tmp_path / "swin.pt", SwinUNETR(1, 2, feature_size=12, window_size=4).state_dict())
     with pytest.raises(
-        ValueError, match="a SwinUNETR with feature_size 12, window_size 4, in_channels 1 and out_channels 2"
+        ValueError, match="a SwinUNETR with in_channels 1, out_channels 2, feature_size 12, window_size 4"
     ):
         load_pretrained(network, swin)
 

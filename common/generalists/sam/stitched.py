@@ -149,6 +149,6 @@ class StitchedSam(nn.Module):
 
 
 def _to_unit_range(volumes: Tensor) -> Tensor:
-    """Scales each volume of `[B, 1, H, W, D]` from its own least and greatest intensity to 0..1; a constant one to 0."""
+    """Scales each volume of `[B, 1, H, W, D]` from its least and greatest intensity to 0..1, a constant one to 0."""
     low, high = volumes.amin((1, 2, 3, 4), keepdim=True), volumes.amax((1, 2, 3, 4), keepdim=True)
     return (volumes - low) / (high - low).clamp(min=torch.finfo(volumes.dtype).tiny)
