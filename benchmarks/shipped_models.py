@@ -5,7 +5,7 @@
 COHORT of ``--la`` has all 80 scans of the left-atrium benchmark at 1.25 mm as the pool, that of ``--brats`` four scans:
 
     python -m common prepare la --source FOLDER_OF_H5 --target COHORT --spacing 1.25 --validation 0
-    python -m common prepare brats --source FOLDER --target COHORT --spacing 2,2,2 --crop True --clip 0,99.9
+    python -m common prepare brats --source FOLDER --target COHORT --spacing 2 --crop True --clip 0,99.9
 
 A model is measured on the scans of which it had no label: the other ones of the pool, whose images it has seen, or the
 validation scan of ``--brats``. Its weights are kept in half precision if that leaves ``SAME`` of the voxels' labels as
