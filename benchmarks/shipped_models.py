@@ -30,7 +30,6 @@ import torch
 from la_half import OURS, words
 from la_half import SETTINGS as LA_HALF
 from sfr_half import SETTINGS as SFR_HALF
-from sfr_half import THRESHOLD
 
 from common.annotations import Ledger
 from common.checks import check_one_of
@@ -96,7 +95,7 @@ def _fmabs_brats(cohort: Path, folder: Path) -> Made:
 
 
 def _assft_adapt(cohort: Path, folder: Path) -> Made:
-    return _train("assft_adapt", cohort, folder / "assft_adapt", read_json(BENCHMARKS / "assft_half" / "long.json"))
+    return _train("assft_adapt", cohort, folder / "assft_adapt", read_json(BENCHMARKS / "shipped" / "assft.json"))
 
 
 def _train(bundle: str, cohort: Path, run: Path, settings: dict[str, Any]) -> Made:
@@ -107,7 +106,7 @@ def _train(bundle: str, cohort: Path, run: Path, settings: dict[str, Any]) -> Ma
 
 def _sfr(stage: str) -> Callable[[Path, Path], Made]:
     def train(cohort: Path, folder: Path) -> Made:
-        sfr(cohort, folder / "sfr", labelled=4, seed=SEED, plus=True, threshold=THRESHOLD, **SFR_HALF)
+        sfr(cohort, folder / "sfr", labelled=4, seed=SEED, **SFR_HALF)
         run = folder / "sfr" / stage
         settings = SFR_HALF["retrain" if stage == "retrain" else "finetune"]
         return run, sorted(Ledger(run / "ledger.json").labelled), settings | {"dataset_dir": str(cohort), "seed": SEED}

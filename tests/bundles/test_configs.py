@@ -68,3 +68,10 @@ def test_lines_can_be_read(bundle):
         if path.name != "metadata.json":
             long = [line for line in path.read_text().splitlines() if len(line) > 165]
             assert not long, path
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_runs_leave_the_bundles_own_folder_alone(bundle):
+    for path in (ROOT / "bundles" / bundle / "configs").glob("*.json"):
+        content = json.loads(path.read_text())
+        assert content.get("output_dir", f"runs/{bundle}") == f"runs/{bundle}", path
