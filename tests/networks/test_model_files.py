@@ -3,7 +3,7 @@ import logging
 
 import pytest
 import torch
-from monai.networks.nets import UNet, SwinUNETR
+from monai.networks.nets import SwinUNETR, UNet
 from torch import nn
 
 from common.networks import VNet, check_spacing, model_file, model_settings, network_sizes
