@@ -7,7 +7,7 @@ from typing import Any
 
 from common.files import read_json
 from common.packing.model_info import MODEL_INFO, PUBLISHED, UNKNOWN_REPOSITORY
-from common.packing.pack import Packed
+from common.packing.packed import Packed
 from common.packing.sums import SUMS, check_sums
 from common.packing.versions import changelog_sections
 
