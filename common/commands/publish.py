@@ -32,13 +32,14 @@ def pack(*names: str, output_dir: str = "dist", repository: str | None = None) -
         print(f"{path.stat().st_size:>12,} bytes  {path}")
 
 
-def release(output_dir: str = "dist", repository: str | None = None) -> None:
+def release(output_dir: str = "dist", repository: str | None = None, tag: str | None = None) -> None:
     """Pack all bundles into a new folder, check everything, and print how to publish them.
 
     Args:
         output_dir: Folder whose bundles/ gets the files; it must not exist yet.
         repository: OWNER/NAME of the repository at GitHub that will have the files; by default that of the remote
             origin.
+        tag: The tag that the release will have, to be sure that it is that of the version.
     """
     from common.packing import check_release, next_steps
     from common.packing import pack as run
@@ -46,7 +47,7 @@ def release(output_dir: str = "dist", repository: str | None = None) -> None:
     if (folder := Path(output_dir, "bundles")).exists():
         raise FileExistsError(f"{folder}: expected a new folder, so that nothing old is published; delete it first.")
     packed = run(["all"], output_dir, ROOT, repository=repository)
-    for name in check_release(ROOT, packed):
+    for name in check_release(ROOT, packed, tag=tag):
         print(f"checked: {name}")
     print(next_steps(packed))
 

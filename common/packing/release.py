@@ -12,20 +12,24 @@ from common.packing.sums import SUMS, check_sums
 from common.packing.versions import changelog_sections
 
 
-def check_release(root: Path, packed: Packed) -> list[str]:
+def check_release(root: Path, packed: Packed, *, tag: str | None = None) -> list[str]:
     """Checks that what was packed is what the last commit says, and whole.
 
     Args:
         root: The repository's folder.
         packed: What was packed.
+        tag: Tag of the release if it is known, which must be that of the version.
 
     Returns:
         Names of the files that were checked against `SHA256SUMS`.
 
     Raises:
-        ValueError: If tracked files differ from the last commit, if this version was published with other contents,
-            if the changelog has changes that belong to no version, or if files and `SHA256SUMS` disagree.
+        ValueError: If the tag is another version's, if tracked files differ from the last commit, if this version was
+            published with other contents, if the changelog has changes that belong to no version, or if files and
+            `SHA256SUMS` disagree.
     """
+    if tag not in (None, f"v{packed.version}"):
+        raise ValueError(f"tag must be v{packed.version}, as in common/__init__.py, got {tag}.")
     if packed.uncommitted:
         raise ValueError(f"expected all changes in a commit before a release, found {', '.join(packed.uncommitted)}.")
     published, made = _entries(root / PUBLISHED), _entries(packed.folder / MODEL_INFO)

@@ -172,6 +172,7 @@ def test_what_is_in_the_way_stays(kind, release, target):
     refused(FileExistsError, "toy: is in the way of the bundle, and was left as it is; rename it", release(), target)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_weights_with_code_in_them(release, target, tmp_path):
     for content in (pickle.dumps(Code(tmp_path / "ran")), b"no weights"):
         path = release(CONFIGS | {"toy/models/model.pt": content})

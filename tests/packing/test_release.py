@@ -32,6 +32,8 @@ def test_what_stops_a_release(toys, tmp_path):
         "toy_v0.1.0.zip",
         "twin_v0.1.0.zip",
     ]
+    with pytest.raises(ValueError, match=r"tag must be v0\.1\.0, as in common/__init__\.py, got v0\.2\.0"):
+        check_release(toys, packed, tag="v0.2.0")
     write(toys, {"README.md": "changed"})
     with pytest.raises(ValueError, match=r"expected all changes in a commit .* found README\.md"):
         check_release(toys, pack(["all"], tmp_path / "dist", toys))
