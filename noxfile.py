@@ -1,10 +1,13 @@
-"""The project's sessions: ``nox -s demo``, ``tests``, ``lint``, ``typecheck``, ``bench``.
+"""The project's sessions: ``nox -s demo``, ``tests``, ``lint``, ``typecheck``, ``bench``, ``pack``, ``collaborator``,
+``release``.
 
 Every session installs the versions in ``constraints.txt``. Arguments after ``--`` are handed on, for instance
 ``nox -s tests -- -m "not slow"``.
 """
 
 from __future__ import annotations
+
+import shutil
 
 import nox
 
@@ -64,3 +67,27 @@ def bench(session: nox.Session) -> None:
         ["labelling.py"],
     ):
         session.run("python", f"benchmarks/{arguments[0]}", *arguments[1:])
+
+
+@nox.session
+def pack(session: nox.Session) -> None:
+    """All bundles as zip files, the wheel, and their checksums: ``dist/bundles``."""
+    install_project(session, extras="pack")
+    session.run("python", "-m", "common", "pack", *(session.posargs or ["all"]))
+
+
+@nox.session
+def collaborator(session: nox.Session) -> None:
+    """The bundles as somebody meets who downloads them; they are packed first."""
+    install_project(session, extras="pack")
+    session.run("python", "-m", "common", "pack", "all", "--output_dir", "runs/collaborator/dist")
+    session.run("python", "tests/collaborator.py", "--dist", "runs/collaborator/dist", *session.posargs)
+
+
+@nox.session
+def release(session: nox.Session) -> None:
+    """All that a release needs: tests, a new ``dist/bundles`` that is checked, and what to do next."""
+    install_project(session, extras="test")
+    session.run("python", "-m", "pytest", "--numprocesses", "2", env=ONE_THREAD)
+    shutil.rmtree("dist/bundles", ignore_errors=True)
+    session.run("python", "-m", "common", "release", *session.posargs)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter, Token
 
+from common.commands.publish import fetch_bundle, pack, release
+
 if TYPE_CHECKING:
     from common.cohort import Cohort
 
@@ -66,6 +68,9 @@ prepare = App(name="prepare", help="Turn other data into a cohort: NIfTI files a
 weights = App(name="weights", help="List, download and find public pre-trained weights.")
 app.command(prepare)
 app.command(weights)
+app.command(fetch_bundle, name="fetch_bundle")
+app.command(pack)
+app.command(release)
 
 
 @app.command

@@ -25,6 +25,7 @@ ROOMS = (
     "handlers",
     "metrics",
     "report",
+    "packing",
     "commands",
     "bundle",
     "__main__",

@@ -15,19 +15,24 @@ from common.files import read_json
 OVERLAYS = {"evaluate": ("train", "evaluate")}
 """Configs that are no workflow by themselves: what they change is read after the config that comes first."""
 
+SHIPPED = "shipped"
+"""Folder of the installed package that holds the configs of all bundles; ``setup.py`` fills it."""
+
 
 def find_bundle(name: str) -> Path:
-    """A bundle's folder, below the working directory or beside the package ``common``.
+    """A bundle's folder, below the working directory, beside the package ``common``, or in it where it is installed.
 
     Raises:
-        FileNotFoundError: If it is in neither place.
+        FileNotFoundError: If it is in none of these places.
     """
-    here = [Path.cwd(), *Path.cwd().parents, Path(common.__file__).resolve().parents[1]]
+    package = Path(common.__file__).resolve().parent
+    here = [Path.cwd(), *Path.cwd().parents, package.parent, package / SHIPPED]
     for parent in here:
         if (parent / "bundles" / name / "configs" / "train.json").is_file():
             return parent / "bundles" / name
     raise FileNotFoundError(
-        f"bundles/{name}: expected below {Path.cwd()} or one of its parents; run this from the repository's folder."
+        f"bundles/{name}: expected below {Path.cwd()} or one of its parents, or in the installed package; run this "
+        "from the repository's folder, or install the wheel of a release."
     )
 
 

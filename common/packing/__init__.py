@@ -1,0 +1,7 @@
+"""Bundles as zip files: packed from the repository, checked, and unpacked by those who download them."""
+
+from common.packing.fetch import fetch_bundle
+from common.packing.packed import Packed, pack
+from common.packing.release import check_release, next_steps
+
+__all__ = ["Packed", "check_release", "fetch_bundle", "next_steps", "pack"]
