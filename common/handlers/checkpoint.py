@@ -11,6 +11,7 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from common.files import read_checkpoint, replacing, write_json
 from common.handlers.pool import RoundEvents
@@ -82,6 +83,7 @@ class Checkpoint:
 
     The file is rewritten every ``every`` iterations, before and after each round, and at the end. On the CPU with
     ``num_workers=0``, a run that was stopped anywhere and resumed ends with the exact weights of an uninterrupted one.
+    It may be resumed with another number of processes, which leaves the training as it is but for rounding.
 
     Args:
         path: File of the checkpoint.
@@ -105,7 +107,8 @@ class Checkpoint:
         every: int = 100,
     ) -> None:
         self.path = Path(path)
-        self.objects = {name: it for name, it in objects.items() if it is not None} | {"best_model": best_model}
+        self.objects = {name: _itself(it) for name, it in objects.items() if it is not None}
+        self.objects["best_model"] = best_model
         self.best_model = best_model
         self.settings = dict(settings)
         self.every = every
@@ -171,6 +174,11 @@ class Checkpoint:
             engine.terminate()
         else:
             logger.info("%s: resuming after iteration %d.", self.path, iteration)
+
+
+def _itself(stateful: Stateful) -> Stateful:
+    """A network without the wrapper of several processes, which renames its weights."""
+    return stateful.module if isinstance(stateful, DistributedDataParallel) else stateful
 
 
 def _restore(generators: Mapping[str, torch.Tensor]) -> None:
