@@ -110,8 +110,8 @@ def _shared_batch_norm(layer: _BatchNorm) -> SharedBatchNorm:
 
 @torch.no_grad()
 def _statistics(input: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel over the parts of all processes, float32 ``[C]``."""
-    own = torch.stack(torch.batch_norm_update_stats(input.float(), None, None, 0.0))
+    """Mean and biased variance of each channel over the parts of all processes, ``[C]``."""
+    own = torch.stack(torch.batch_norm_update_stats(_precise(input), None, None, 0.0))
     parts = [torch.empty_like(own) for _ in range(idist.get_world_size())]
     distributed.all_gather(parts, own)
     means, variances = torch.stack(parts, dim=1)
@@ -140,7 +140,7 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         # With x̂ = (x - μ)·s and the means over all processes' voxels, ∂x = w·s·(∂y - mean ∂y - x̂·mean(∂y·x̂)).
         input, mean, scale, weight = ctx.saved_tensors
-        given, values = gradients[0].float(), input.float()
+        given, values = _precise(gradients[0]), _precise(input)
         over = (0, *range(2, input.ndim))
         total = given.sum(over)
         along = ((given * values).sum(over) - mean * total) * scale
@@ -160,3 +160,8 @@ class _Normalise(torch.autograd.Function):
             total if ctx.has_bias else None,
             None,
         )
+
+
+def _precise(values: Tensor) -> Tensor:
+    """Float64 if given as such, else float32."""
+    return values if values.dtype == torch.float64 else values.float()

@@ -68,8 +68,7 @@ class BestModel:
         if idist.get_rank() == 0:
             if self.settings is not None:
                 write_json(settings_file(self.path), dict(self.settings))
-            with replacing(self.path) as temporary:
-                torch.save(self.network.state_dict(), temporary)
+            _write(self.network.state_dict(), self.path)
 
     def _compare(self, engine: Engine) -> None:
         score = float(engine.state.metrics[self.metric])
@@ -95,6 +94,7 @@ class Checkpoint:
 
     Raises:
         ValueError: When training starts, if the file cannot be read or was written with other settings.
+        OSError: While training, if the file cannot be written; the former one stays as it is.
     """
 
     def __init__(
@@ -136,8 +136,7 @@ class Checkpoint:
             "generators": generators,
             "objects": {name: stateful.state_dict() for name, stateful in self.objects.items()},
         }
-        with replacing(self.path) as temporary:
-            torch.save(content, temporary)
+        _write(content, self.path)
 
     def _finish(self, engine: Any) -> None:
         if self.best_model.best is None and engine.state.iteration >= engine.max_iterations:
@@ -174,6 +173,20 @@ class Checkpoint:
             engine.terminate()
         else:
             logger.info("%s: resuming after iteration %d.", self.path, iteration)
+
+
+def _write(content: Any, path: Path) -> None:
+    """Saves tensors and Python's own types; if that fails, a former file stays as it is."""
+    try:
+        with replacing(path) as temporary:
+            torch.save(content, temporary)
+    except (OSError, RuntimeError) as error:  # for a full disk, torch raises a RuntimeError
+        kept = "the file of that name stays as it was" if path.exists() else "no file was left"
+        reason = (str(error).splitlines() or [""])[0]
+        raise OSError(
+            f"{path}: expected to write this file, found that it cannot be written ({reason}); {kept}. "
+            "Make room on the disk, or allow writing there, and run the same command again."
+        ) from error
 
 
 def _itself(stateful: Stateful) -> Stateful:

@@ -1,7 +1,8 @@
-"""Runs workflows of bundles one after the other, in each of several processes: ``torchrun … this_file JOBS.json``.
+"""Runs bundles' workflows in each of several processes: ``torchrun … -m tests.bundles.run_workflows JOBS.json``.
 
 A job is ``{"bundle": …, "configs": […], "settings": {…}}``, and its configs are files of the bundle without ``.json``.
-With ``"die": [rank, iteration]`` the process of that rank is killed after that iteration.
+With ``"die": [rank, iteration]`` the process of that rank is killed after that iteration. A single job starts and ends
+the processes as its configs say; several jobs take turns in the same processes.
 """
 
 import json
@@ -12,10 +13,11 @@ import sys
 from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
+from common.engines import end_processes, start_processes
 from tests.bundles.workflows import ROOT
 
 
-def run_job(bundle, configs, settings, die=None):
+def run_job(*, bundle, configs, settings, die=None):
     folder = ROOT / "bundles" / bundle
     flow = ConfigWorkflow(
         config_file=[str(folder / "configs" / f"{name}.json") for name in configs],
@@ -32,7 +34,17 @@ def run_job(bundle, configs, settings, die=None):
     flow.finalize()
 
 
+def main(file):
+    with open(file) as opened:
+        jobs = json.load(opened)
+    if len(jobs) == 1:
+        run_job(**jobs[0])
+        return
+    start_processes("cpu", timeout_minutes=1)
+    for job in jobs:
+        run_job(**job | {"settings": job["settings"] | {"processes": None, "finalize": None}})
+    end_processes()
+
+
 if __name__ == "__main__":
-    with open(sys.argv[1]) as file:
-        for job in json.load(file):
-            run_job(**job)
+    main(sys.argv[1])
