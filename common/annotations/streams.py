@@ -34,6 +34,8 @@ class TwoStreamSampler(Sampler[list[Draw]]):
     no scan is trusted, a batch holds its labelled scans alone. Where there is nothing else to draw, because every scan
     is labelled or `batch_labelled` is 0, the second stream draws from the labelled scans.
 
+    Several processes share a batch out, in the order of their ranks: together they draw what one process draws.
+
     Args:
         scans: Ids of the dataset's scans, in the dataset's order.
         ledger: Ledger that tells which of them are labelled; looked up for every batch.
@@ -47,7 +49,7 @@ class TwoStreamSampler(Sampler[list[Draw]]):
         iteration: Iteration at which the next iterator starts.
 
     Raises:
-        ValueError: If no scan is labelled when a batch is drawn.
+        ValueError: If the processes cannot share a batch out equally, or no scan is labelled when a batch is drawn.
     """
 
     def __init__(
@@ -65,6 +67,15 @@ class TwoStreamSampler(Sampler[list[Draw]]):
                 "batch_labelled and batch_unlabelled must be 0 or more and not both 0, "
                 f"got {batch_labelled}, {batch_unlabelled}."
             )
+        processes = idist.get_world_size()
+        if (batch_labelled + batch_unlabelled) % processes or (trusted is not None and batch_labelled % processes):
+            which = "batch_labelled and batch_unlabelled must both be multiples" if trusted is not None else (
+                "batch_labelled + batch_unlabelled must be a multiple"
+            )
+            raise ValueError(
+                f"{which} of the number of processes, {processes}, which share every batch out, "
+                f"got {batch_labelled} and {batch_unlabelled}."
+            )
         self.positions = {scan: position for position, scan in enumerate(scans)}
         self.ledger = ledger
         self.batch_labelled = batch_labelled
@@ -80,7 +91,7 @@ class TwoStreamSampler(Sampler[list[Draw]]):
             iteration += 1
 
     def batch(self, iteration: int) -> list[Draw]:
-        """This process's draws for one iteration."""
+        """This process's part of an iteration's draws."""
         labelled = sorted(self.positions[scan] for scan in self.ledger.labelled if scan in self.positions)
         if not labelled:
             raise ValueError("no scan is labelled: the ledger is empty, so there is nothing to learn from.")
@@ -90,12 +101,14 @@ class TwoStreamSampler(Sampler[list[Draw]]):
         positions = self._stream(labelled, number=self.batch_labelled, iteration=iteration, stream=0)
         if rest or self.trusted is None or not positions:
             positions += self._stream(rest or labelled, number=self.batch_unlabelled, iteration=iteration, stream=1)
-        seeds = np.random.default_rng([self.seed, iteration, idist.get_rank(), 2]).integers(2**31, size=len(positions))
-        return list(zip(positions, seeds.tolist(), strict=True))
+        seeds = np.random.default_rng([self.seed, iteration, 0, 2]).integers(2**31, size=len(positions))
+        draws = list(zip(positions, seeds.tolist(), strict=True))
+        part = len(draws) // idist.get_world_size()
+        return draws[idist.get_rank() * part :][:part]
 
     def _stream(self, pool: Sequence[int], *, number: int, iteration: int, stream: int) -> list[int]:
-        """This process's ``number`` draws, its share of an endless chain of permutations of ``pool``."""
-        first = (iteration * idist.get_world_size() + idist.get_rank()) * number
+        """An iteration's ``number`` draws from an endless chain of permutations of ``pool``."""
+        first = iteration * number
         drawn = []
         for index in range(first, first + number):
             turn, place = divmod(index, len(pool))

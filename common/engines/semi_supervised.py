@@ -17,6 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from common.engines.precision import PRECISIONS, autocast
+from common.engines.shared_batch import own_part, whole
 from common.losses.step import Forward, Step
 from common.losses.terms import LossTerm
 
@@ -54,6 +55,9 @@ class SemiSupervisedTrainer(Trainer):
     other than 0 needs them; the terms are added up; the optimiser makes a step; the teacher is updated. FM-ABS, mean
     teacher and supervised training differ by ``terms`` alone. ``engine.state.output`` holds ``loss`` and each term's
     unweighted value under its name.
+
+    Several processes share every batch out, and train as one process does (:mod:`common.engines.shared_batch`): the
+    loader gives each its part, ``mix``, ``perturb`` and ``terms`` see the whole batch, and each network runs on a part.
 
     Args:
         device: Device on which to train.
@@ -146,8 +150,9 @@ class SemiSupervisedTrainer(Trainer):
             self.terminate()
 
     def _forward(self, images: torch.Tensor, network: Callable[..., Any]) -> torch.Tensor:
+        part = own_part(images).contiguous(memory_format=torch.channels_last_3d)
         with autocast(self.state.device, self.precision):
-            return self.inferer(images.contiguous(memory_format=torch.channels_last_3d), network)
+            return whole(self.inferer(part, network))
 
     @torch.no_grad()
     def _forward_detached(self, images: torch.Tensor, network: Callable[..., Any]) -> torch.Tensor:
@@ -156,8 +161,9 @@ class SemiSupervisedTrainer(Trainer):
     def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, float]:
         device = self.state.device
         batch = {
-            key: _without_metadata(entry).to(device, non_blocking=True) if isinstance(entry, torch.Tensor) else entry
+            key: whole(_without_metadata(entry).to(device, non_blocking=True))
             for key, entry in batchdata.items()
+            if isinstance(entry, torch.Tensor)
         }
         iteration = self.state.iteration - 1
         if self.mix is not None:

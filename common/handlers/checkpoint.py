@@ -11,6 +11,7 @@ import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from common.files import read_checkpoint, replacing, write_json
 from common.handlers.pool import RoundEvents
@@ -67,8 +68,7 @@ class BestModel:
         if idist.get_rank() == 0:
             if self.settings is not None:
                 write_json(settings_file(self.path), dict(self.settings))
-            with replacing(self.path) as temporary:
-                torch.save(self.network.state_dict(), temporary)
+            _write(self.network.state_dict(), self.path)
 
     def _compare(self, engine: Engine) -> None:
         score = float(engine.state.metrics[self.metric])
@@ -82,6 +82,7 @@ class Checkpoint:
 
     The file is rewritten every ``every`` iterations, before and after each round, and at the end. On the CPU with
     ``num_workers=0``, a run that was stopped anywhere and resumed ends with the exact weights of an uninterrupted one.
+    It may be resumed with another number of processes, which leaves the training as it is but for rounding.
 
     Args:
         path: File of the checkpoint.
@@ -93,6 +94,7 @@ class Checkpoint:
 
     Raises:
         ValueError: When training starts, if the file cannot be read or was written with other settings.
+        OSError: While training, if the file cannot be written; the former one stays as it is.
     """
 
     def __init__(
@@ -105,7 +107,8 @@ class Checkpoint:
         every: int = 100,
     ) -> None:
         self.path = Path(path)
-        self.objects = {name: it for name, it in objects.items() if it is not None} | {"best_model": best_model}
+        self.objects = {name: _itself(it) for name, it in objects.items() if it is not None}
+        self.objects["best_model"] = best_model
         self.best_model = best_model
         self.settings = dict(settings)
         self.every = every
@@ -133,8 +136,7 @@ class Checkpoint:
             "generators": generators,
             "objects": {name: stateful.state_dict() for name, stateful in self.objects.items()},
         }
-        with replacing(self.path) as temporary:
-            torch.save(content, temporary)
+        _write(content, self.path)
 
     def _finish(self, engine: Any) -> None:
         if self.best_model.best is None and engine.state.iteration >= engine.max_iterations:
@@ -171,6 +173,25 @@ class Checkpoint:
             engine.terminate()
         else:
             logger.info("%s: resuming after iteration %d.", self.path, iteration)
+
+
+def _write(content: Any, path: Path) -> None:
+    """Saves tensors and Python's own types; if that fails, a former file stays as it is."""
+    try:
+        with replacing(path) as temporary:
+            torch.save(content, temporary)
+    except (OSError, RuntimeError) as error:  # for a full disk, torch raises a RuntimeError
+        kept = "the file of that name stays as it was" if path.exists() else "no file was left"
+        reason = (str(error).splitlines() or [""])[0]
+        raise OSError(
+            f"{path}: expected to write this file, found that it cannot be written ({reason}); {kept}. "
+            "Make room on the disk, or allow writing there, and run the same command again."
+        ) from error
+
+
+def _itself(stateful: Stateful) -> Stateful:
+    """A network without the wrapper of several processes, which renames its weights."""
+    return stateful.module if isinstance(stateful, DistributedDataParallel) else stateful
 
 
 def _restore(generators: Mapping[str, torch.Tensor]) -> None:

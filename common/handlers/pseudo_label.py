@@ -9,7 +9,6 @@ import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine
-from monai.utils.dist import evenly_divisible_all_gather
 
 from common import IGNORE_INDEX
 from common.annotations.store import AnnotationStore
@@ -17,7 +16,7 @@ from common.cohort.volumes import scan_spacing
 from common.files import digest
 from common.generalists.denoise import confident_learning_filter
 from common.generalists.prototypes import prototype_similarity
-from common.handlers.pool import PoolInference, PoolScan, prompt_seed
+from common.handlers.pool import PoolInference, PoolScan, of_all_processes, prompt_seed
 from common.handlers.progress import RoundProgress
 
 if TYPE_CHECKING:
@@ -109,10 +108,8 @@ class PseudoLabelHandler:
 
     def end(self, engine: Engine, number: int) -> None:
         """Logs the Dice of teacher and pseudo-labels."""
-        numbers = [agreement for agreement in self._progress.done.values() if agreement]
-        agreement = torch.tensor(numbers, device=self.pool.device).reshape(-1, 2)
-        agreement = evenly_divisible_all_gather(agreement, concat=True)
-        teacher, pseudo_label = agreement.nanmean(dim=0).tolist()
+        agreement = [numbers for _, numbers in sorted(of_all_processes(self._progress.done).items()) if numbers]
+        teacher, pseudo_label = torch.tensor(agreement).reshape(-1, 2).nanmean(dim=0).tolist()
         engine.state.metrics |= {"teacher_dice": teacher, "pseudo_label_dice": pseudo_label}
         logger.info(
             "round %d of pseudo-labels: Dice on annotated voxels %.3f (teacher), %.3f (pseudo-labels)",

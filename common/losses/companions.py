@@ -142,7 +142,7 @@ class InterpolationConsistencyTerm(LossTerm):
     Args:
         batch_labelled: Number of the batch's first patches, which are not mixed.
         alpha: Parameter of the Beta distribution, above 0; 0.2 in the customary 3D code.
-        seed: Seed of the draws of ``λ``; give each rank of a distributed run its own.
+        seed: Seed of the draws of ``λ``.
         name: Name in the log.
         weight: Factor, a number or a schedule of the iteration.
 

@@ -31,8 +31,9 @@ class Step:
     """Input and predictions of one iteration.
 
     Attributes:
-        batch: The data loader's batch, on the device; ``image`` is ``[B, channels, H, W, D]``, annotations are
-            uint8 ``[B, 1, H, W, D]`` with 255 where nothing is annotated.
+        batch: The tensors of the data loader's batch, on the device; ``image`` is ``[B, channels, H, W, D]``,
+            annotations are uint8 ``[B, 1, H, W, D]`` with 255 where nothing is annotated. With several processes it is
+            the batch of all of them, and so are the predictions.
         student: Logits of the student on ``image``, ``[B, C, H, W, D]``.
         teacher: Logits of the teacher, detached: one prediction for each perturbation of ``image``, in order, or one
             for the image itself; empty if no term asks for them.

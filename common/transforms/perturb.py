@@ -19,7 +19,7 @@ class Perturb:
         noise_std: Standard deviation of the noise, in units of the images; 0 for no noise.
         noise_limit: Largest absolute value of the noise, to which it is clamped.
         contrast: Range that ``c`` is drawn from, uniformly; ``(1, 1)`` for no change of contrast.
-        seed: Seed of the draws; each rank of a distributed run needs its own.
+        seed: Seed of the draws.
 
     Raises:
         ValueError: If an argument is out of its range.
