@@ -104,7 +104,8 @@ class MultiViewLabeler:
         # Outside this box every view is sure of the background.
         start, end = generate_spatial_bounding_box(views[:, 0], select_fn=lambda background: background < 1)
         window = tuple(map(slice, start, end))
-        label[window] = fusion(self.fusion)(views[(slice(None), slice(None), *window)], abstain=self.abstain)
+        of_all = (slice(None), slice(None), *window)
+        label[window] = fusion(self.fusion)(views[of_all], abstain=self.abstain)
         return label
 
     def view_probabilities(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any, cast
 
 import numpy as np
@@ -156,7 +156,7 @@ class Story:
     cohort: CohortSummary | None = None
     pictures: tuple[Picture, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
-    written: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="minutes"))
+    written: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="minutes"))
 
     @property
     def main(self) -> RunRecord:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from monai.config import KeysCollection
+from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import convert_to_tensor, ensure_tuple_rep
 from torch import Tensor
@@ -154,7 +155,7 @@ def stitch(
                 [-1, -1, -1, -1, -1, -1, -1],
                 [-1, -1, -1, -1, -1, -1, -1]], dtype=torch.int32)
     """
-    volume = volume.as_subclass(Tensor)
+    volume = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
     if volume.ndim not in (4, 5):
         raise ValueError(f"volume must be [C, H, W, D] or [B, C, H, W, D], got a shape of {tuple(volume.shape)}.")
     layout = StitchLayout.fitting(volume.shape[-3:], size, fit=fit, tile=tile, overlap=overlap, fill=fill)
@@ -186,7 +187,7 @@ def unstitch(image: Tensor, layout: StitchLayout, *, fill: float | None = None) 
     Raises:
         ValueError: If the image does not have the layout's shape, or its type cannot hold `fill`.
     """
-    image = image.as_subclass(Tensor)
+    image = image.as_tensor() if isinstance(image, MetaTensor) else image
     expected = (layout.images, layout.size, layout.size)
     if image.ndim not in (4, 5) or (image.shape[-4], *image.shape[-2:]) != expected:
         raise ValueError(

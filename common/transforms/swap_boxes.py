@@ -70,7 +70,7 @@ class SwapBoxes:
             given = batch[key]
             mixed[key] = given.clone()
             for first, box in enumerate(boxes):
-                second = self.batch_labelled + first
-                mixed[key][(first, slice(None), *box)] = given[(second, slice(None), *box)]
-                mixed[key][(second, slice(None), *box)] = given[(first, slice(None), *box)]
+                here, there = (first, slice(None), *box), (self.batch_labelled + first, slice(None), *box)
+                mixed[key][here] = given[there]
+                mixed[key][there] = given[here]
         return mixed

@@ -221,5 +221,8 @@ def _fault(weights: Weights, file: Path) -> str | None:
 
 
 def _digest(file: Path, algorithm: str) -> str:
+    found = hashlib.new(algorithm, usedforsecurity=False)
     with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
+        for chunk in iter(partial(stream.read, 1 << 20), b""):
+            found.update(chunk)
+    return found.hexdigest()

@@ -56,8 +56,8 @@ def test_noise_tolerant_dice_equals_a_plain_loop(batch, gamma):
     for index in range(4):
         above = below = 0.0
         for scan, *voxel in (target != 255).nonzero()[:, [0, 2, 3, 4]].tolist():
-            p = probabilities[scan, index, *voxel].item()
-            y = float(target[scan, 0, *voxel] == index)
+            p = probabilities[scan, index][tuple(voxel)].item()
+            y = float(target[scan, 0][tuple(voxel)] == index)
             above += abs(p - y) ** gamma
             below += p**2 + y**2
         ratios.append(above / (below + 1e-5))

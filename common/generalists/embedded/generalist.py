@@ -70,9 +70,7 @@ class EmbeddedGeneralist:
 
 def load_prompt_unet(weights: str | Path | None = None) -> PromptUNet:
     """Loads a PromptUNet with the shipped weights or a file's, frozen; errors are those of `EmbeddedGeneralist`."""
-    source = (
-        resources.files("common.generalists.embedded").joinpath("data", WEIGHTS) if weights is None else Path(weights)
-    )
+    source = resources.files("common.generalists.embedded") / "data" / WEIGHTS if weights is None else Path(weights)
     if not source.is_file():
         raise FileNotFoundError(
             f"weights of the embedded generalist not found at {source}; "

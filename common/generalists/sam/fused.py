@@ -42,7 +42,9 @@ def convolve_gelu(x: Tensor, weight: Tensor, bias: Tensor, layer: nn.Conv2d) -> 
 
 
 def _one_step(x: Tensor) -> torch.dtype | None:
-    """The type in which one step computes layers of `x`; None if it cannot, or gradients are needed."""
+    """The type in which one step computes layers of `x`; None if it cannot, or for gradients or an export."""
+    if torch.jit.is_tracing() or torch.compiler.is_exporting():
+        return None
     if x.device.type != "cpu" or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available():
         return None
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype

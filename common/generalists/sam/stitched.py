@@ -13,7 +13,9 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from common.generalists.sam.models import with_masks
+from common.generalists.sam.scripted import ScriptableStitchedSam
 from common.networks.pretrained import load_pretrained
+from common.networks.traced import refuse_other_sizes
 from common.transforms.stitch import stitch, unstitch
 
 
@@ -112,6 +114,7 @@ class StitchedSam(nn.Module):
                     block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = refuse_other_sizes(x)
         view = self._random_view() if self.training and self.augment else self.view
         scaled = _to_unit_range(x) if self.unit_range else x
         ordered = scaled.flip(-1) if view.reverse else scaled
@@ -120,21 +123,16 @@ class StitchedSam(nn.Module):
         volume = self._resized(unstitch(logits, layout), 1 / self.enlarge, x.shape[2:4])
         return volume.flip(-1) if view.reverse else volume
 
+    def __prepare_scriptable__(self) -> nn.Module:
+        if self.view != StitchedView():
+            raise ValueError(f"view must be {StitchedView()} for TorchScript, got {self.view}.")
+        segment = ImageSegmenter(self.sam, self.num_classes)
+        return ScriptableStitchedSam(segment, self.side, enlarge=self.enlarge, unit_range=self.unit_range)
+
     def _segment(self, image: Tensor) -> Tensor:
         """Segments stitched images `[B, N, 1, S, S]`: logits `[B, N, C, S, S]`."""
-        batch, number = image.shape[:2]
-        rgb = image.flatten(0, 1).expand(-1, 3, -1, -1)
-        embeddings = self.sam.image_encoder(rgb)
-        sparse, dense = self.sam.prompt_encoder(points=None, boxes=None, masks=None)
-        masks, _ = self.sam.mask_decoder(
-            image_embeddings=torch.zeros_like(embeddings[:1]),
-            image_pe=self.sam.prompt_encoder.get_dense_pe(),
-            sparse_prompt_embeddings=sparse.expand(len(embeddings), -1, -1),
-            dense_prompt_embeddings=embeddings + dense,
-            multimask_output=True,
-        )
-        logits = F.interpolate(masks[:, : self.num_classes], image.shape[-2:], mode="bilinear", align_corners=False)
-        return logits.unflatten(0, (batch, number))
+        logits = segment_images(self.sam, image.flatten(0, 1), self.num_classes)
+        return logits.unflatten(0, image.shape[:2])
 
     def _random_view(self) -> StitchedView:
         turns, (flip, reverse) = int(torch.randint(4, (1,))), torch.rand(2).tolist()
@@ -144,8 +142,45 @@ class StitchedSam(nn.Module):
         """Scales the slices of a volume `[B, C, H, W, D]` in their plane."""
         if factor == 1:
             return volume
-        rows, columns = size or [round(factor * side) for side in volume.shape[2:4]]
+        rows, columns = size or [round(factor * int(side)) for side in volume.shape[2:4]]
         return F.interpolate(volume, (rows, columns, volume.shape[4]), mode="trilinear", align_corners=False)
+
+
+class ImageSegmenter(nn.Module):
+    """`segment_images` as a network.
+
+    Args:
+        sam: A `segment_anything.modeling.Sam`.
+        num_classes: Number of classes C.
+    """
+
+    def __init__(self, sam: nn.Module, num_classes: int) -> None:
+        super().__init__()
+        self.sam = sam
+        self.num_classes = num_classes
+
+    def forward(self, images: Tensor) -> Tensor:
+        return segment_images(self.sam, images, self.num_classes)
+
+
+def segment_images(sam: Any, images: Tensor, num_classes: int) -> Tensor:
+    """Segments grey images with a SAM that gets no prompt: from ``[N, 1, S, S]`` to logits ``[N, C, S, S]``.
+
+    Args:
+        sam: A `segment_anything.modeling.Sam` whose decoder has at least so many masks.
+        images: Images of the side that the SAM expects.
+        num_classes: Number of classes C.
+    """
+    embeddings = sam.image_encoder(images.expand(-1, 3, -1, -1))
+    sparse, dense = sam.prompt_encoder(points=None, boxes=None, masks=None)
+    masks, _ = sam.mask_decoder(
+        image_embeddings=torch.zeros_like(embeddings[:1]),
+        image_pe=sam.prompt_encoder.get_dense_pe(),
+        sparse_prompt_embeddings=sparse.expand(embeddings.shape[0], -1, -1),
+        dense_prompt_embeddings=embeddings + dense,
+        multimask_output=True,
+    )
+    return F.interpolate(masks[:, :num_classes], images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _to_unit_range(volumes: Tensor) -> Tensor:

@@ -173,7 +173,8 @@ class PoolAssessment:
         number = min(max(1, int(self.window_share * len(places))), self.max_windows)
         shares = torch.stack([foreground[place].mean() for place in places])
         best = shares.sort(descending=True, stable=True).indices[:number].tolist()
-        return torch.stack([image[(slice(None), *places[index])] for index in best])
+        windows = [(slice(None), *places[index]) for index in best]
+        return torch.stack([image[window] for window in windows])
 
 
 def _warn(found: Sequence[Assessment]) -> None:
