@@ -69,8 +69,10 @@ class TwoStreamSampler(Sampler[list[Draw]]):
             )
         processes = idist.get_world_size()
         if (batch_labelled + batch_unlabelled) % processes or (trusted is not None and batch_labelled % processes):
-            which = "batch_labelled and batch_unlabelled must both be multiples" if trusted is not None else (
-                "batch_labelled + batch_unlabelled must be a multiple"
+            which = (
+                "batch_labelled and batch_unlabelled must both be multiples"
+                if trusted is not None
+                else ("batch_labelled + batch_unlabelled must be a multiple")
             )
             raise ValueError(
                 f"{which} of the number of processes, {processes}, which share every batch out, "

@@ -11,7 +11,7 @@ from torch import distributed
 
 
 def local_device() -> torch.device:
-    """The device of this process among those that ``torchrun`` has started on this machine: a GPU of its own, or the CPU.
+    """The device of this process, which ``torchrun`` has started: a GPU of its own, or the CPU.
 
     Raises:
         ValueError: If ``torchrun`` has not started this process, or has started more processes than there are GPUs.

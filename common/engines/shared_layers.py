@@ -33,7 +33,7 @@ def _replace(network: nn.Module) -> nn.Module:
     for name, child in network.named_children():
         if isinstance(child, _BatchNorm) and not isinstance(child, nn.SyncBatchNorm):
             network.add_module(name, _shared_batch_norm(child))
-        elif type(child) in _DRAWS and child.p > 0:
+        elif isinstance(child, _DropoutNd) and type(child) in _DRAWS and child.p > 0:
             network.add_module(name, SharedDropout(child))
         else:
             _replace(child)
@@ -43,7 +43,8 @@ def _replace(network: nn.Module) -> nn.Module:
 class SharedBatchNorm(_BatchNorm):
     """Batch normalisation by the statistics of all processes' voxels, on the CPU.
 
-    PyTorch's ``SyncBatchNorm`` does this on GPUs alone. The parts of the processes must be equally large, as :func:`common.engines.shared_batch.own_part` makes them.
+    PyTorch's ``SyncBatchNorm`` does this on GPUs alone. The parts of the processes must be equally large, as
+    :func:`common.engines.shared_batch.own_part` makes them.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -99,9 +100,7 @@ _DRAWS: dict[type, Any] = {
 
 
 def _shared_batch_norm(layer: _BatchNorm) -> SharedBatchNorm:
-    shared = SharedBatchNorm(
-        layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats
-    )
+    shared = SharedBatchNorm(layer.num_features, layer.eps, layer.momentum, layer.affine, layer.track_running_stats)
     for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
         setattr(shared, name, getattr(layer, name))
     shared.training = layer.training
@@ -139,21 +138,21 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         # With x̂ = (x - μ)·s and the means over all processes' voxels, ∂x = w·s·(∂y - mean ∂y - x̂·mean(∂y·x̂)).
-        input, mean, scale, weight = ctx.saved_tensors
-        given, values = _precise(gradients[0]), _precise(input)
-        over = (0, *range(2, input.ndim))
+        images, mean, scale, weight = ctx.saved_tensors
+        given, values = _precise(gradients[0]), _precise(images)
+        over = (0, *range(2, images.ndim))
         total = given.sum(over)
         along = ((given * values).sum(over) - mean * total) * scale
         means = torch.stack([total, along])
         distributed.all_reduce(means)
-        means /= input.numel() // input.shape[1] * idist.get_world_size()
+        means /= images.numel() // images.shape[1] * idist.get_world_size()
         factor = scale if weight is None else scale * weight
         slope = -factor * scale * means[1]
         offset = -factor * means[0] - slope * mean
-        shape = (1, -1, *(1,) * (input.ndim - 2))
+        shape = (1, -1, *(1,) * (images.ndim - 2))
         result = torch.addcmul(offset.view(shape), given, factor.view(shape)).addcmul_(values, slope.view(shape))
         return (
-            result.to(input.dtype),
+            result.to(images.dtype),
             None,
             None,
             None if weight is None else along,

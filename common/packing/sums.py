@@ -13,8 +13,7 @@ SUMS = "SHA256SUMS"
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, 64 hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_sums(folder: Path) -> None:

@@ -57,11 +57,24 @@ def settings(cohort_dir, pretrained):
 
 def train(bundle, settings, folder, *, processes, **others):
     configs = ["train", "multi_gpu_train"] if processes > 1 else ["train"]
-    return {"bundle": bundle, "configs": configs, "settings": settings | EACH_LOSS | {"output_dir": str(folder)}} | others
+    return {
+        "bundle": bundle,
+        "configs": configs,
+        "settings": settings | EACH_LOSS | {"output_dir": str(folder)},
+    } | others
 
 
 def evaluate(bundle, settings, run, folder, *, processes):
-    known = ("dataset_dir", "device", "precision", "roi_size", "stride", "image_size", "network_def#width", "network_def")
+    known = (
+        "dataset_dir",
+        "device",
+        "precision",
+        "roi_size",
+        "stride",
+        "image_size",
+        "network_def#width",
+        "network_def",
+    )
     kept = {key: settings[key] for key in known if key in settings}
     return {
         "bundle": bundle,
