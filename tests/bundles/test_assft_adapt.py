@@ -121,11 +121,19 @@ def test_alone_it_pretrains_and_queries_and_says_so(train_settings, capsys):
 
 def test_student_and_teacher_start_from_the_pretrained_weights(train_settings, pretrained):
     flow = workflow(NAME, "train", train_settings)
-    teacher = flow.parser.get_parsed_content("teacher").ema_model
-    weights = torch.load(pretrained, weights_only=True)
-    for found in (flow.parser.get_parsed_content("network_def").state_dict(), teacher.state_dict()):
-        assert found.keys() == weights.keys()
-        assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
+    flow.initialize()
+    assert not flow.check_properties(), "which makes the trainer before the weights are known"
+    weights, started = torch.load(pretrained, weights_only=True), []
+
+    def compare(engine):
+        for found in (engine.network.state_dict(), engine.teacher.ema_model.state_dict()):
+            assert found.keys() == weights.keys()
+            assert all(torch.equal(found[name], tensor) for name, tensor in weights.items())
+        started.append(engine)
+
+    flow.parser.get_parsed_content("train#trainer").add_event_handler(Events.STARTED, compare)
+    flow.run()
+    assert started
 
 
 def test_a_pre_training_that_was_stopped_leaves_no_model(common_settings):
