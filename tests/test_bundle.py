@@ -53,11 +53,13 @@ def travelled(tmp_path_factory):
     return folder
 
 
-def inference(bundle, *words, cwd):
-    """Runs inference with a fresh interpreter that does not know this repository."""
+def inference(bundle, *words, cwd, path=""):
+    """Runs inference with a fresh interpreter in another folder than the repository's."""
     command = [sys.executable, "-m", "monai.bundle", "run", "inference", "--config_file"]
     words = [str(bundle / "configs" / "inference.json"), *map(str, words)]
-    return subprocess.run(command + words, cwd=cwd, capture_output=True, text=True, env={"PATH": "", "HOME": str(cwd)})
+    return subprocess.run(
+        command + words, cwd=cwd, capture_output=True, text=True, env={"PATH": "", "PYTHONPATH": str(path)}
+    )
 
 
 def test_from_elsewhere_a_bundle_uses_its_own_copy(travelled):
@@ -66,6 +68,11 @@ def test_from_elsewhere_a_bundle_uses_its_own_copy(travelled):
 
 
 def test_a_bundle_without_the_package_names_the_remedy(travelled):
-    done = inference(travelled / "without", "--bundle_root", travelled / "without", cwd=travelled)
+    """Another distribution's package of the same name is not taken for this one."""
+    foreign = travelled / "foreign" / "common"
+    foreign.mkdir(parents=True)
+    (foreign / "__init__.py").touch()
+    bundle = travelled / "without"
+    done = inference(bundle, "--bundle_root", bundle, cwd=travelled, path=foreign.parent)
     assert done.returncode == 1 and "Failed to evaluate" not in done.stderr
     assert "`common` was not found: install the wheel label-efficient-bundles" in done.stderr.splitlines()[-1]

@@ -19,7 +19,6 @@ from common.commands.bundles import run_workflow
 from common.generalists import SamGeneralist, announce_generalist
 from common.generalists.sam.models import KINDS, SamKind, build_vit_sam
 from common.handlers import ActiveQueryHandler, PoolScan, read_log
-from common.networks import VNet
 from common.query import strategy
 from tests.bundles.turns import assert_turned_and_mirrored
 from tests.bundles.workflows import ROOT, Stop, refused, run, stop, workflow
@@ -68,38 +67,6 @@ def test_trains_evaluates_and_infers(bundle, small_settings, cohort_dir):
             assert prediction.shape == image.shape
             np.testing.assert_allclose(prediction.affine, image.affine, atol=1e-4)
             assert set(np.unique(prediction.dataobj)) <= {0, 1}
-
-
-@pytest.mark.parametrize("bundle", BUNDLES)
-def test_a_model_tells_how_it_is_used(bundle, small_settings, cohort_dir):
-    flow = workflow(bundle, "train", small_settings)
-    flow.initialize()
-    flow.parser.get_parsed_content("validate#best_model").save()
-    told = json.loads((Path(small_settings["output_dir"]) / "model.json").read_text())
-    image = nib.load(Cohort.open(cohort_dir).training[0].image)
-    assert told == {
-        "channels": 1,
-        "num_classes": 2,
-        "width": small_settings["network_def#width"],
-        "spacing": pytest.approx(image.header.get_zooms()),
-        "roi_size": small_settings["roi_size"],
-    }
-
-
-@pytest.mark.parametrize("bundle", BUNDLES)
-def test_student_and_teacher_start_from_initial_weights(bundle, small_settings, tmp_path):
-    torch.manual_seed(5)
-    given = VNet(1, 2, width=small_settings["network_def#width"]).state_dict()
-    torch.save(given, tmp_path / "model.pt")
-    flow = workflow(bundle, "train", {**small_settings, "initial_weights": str(tmp_path / "model.pt")})
-    flow.initialize()
-    for network in ("network", "teacher"):
-        found = flow.parser.get_parsed_content(network)
-        found = (found.ema_model if network == "teacher" else found).state_dict()
-        assert all(torch.equal(found[name], value) for name, value in given.items())
-    torch.save(VNet(1, 2, width=4).state_dict(), tmp_path / "model.pt")
-    with refused(ValueError, "It seems to be a common.networks.VNet with in_channels 1, out_channels 2, width 4"):
-        workflow(bundle, "train", {**small_settings, "initial_weights": str(tmp_path / "model.pt")}).initialize()
 
 
 def weights(settings):

@@ -29,7 +29,9 @@ def test_image_size_follows_from_the_kind(kind: str, size: int) -> None:
 
 @pytest.mark.parametrize("config", ["train", "pseudo_label", "inference"])
 def test_the_bundles_image_size_follows_from_its_sam(config: str, tmp_path: Path) -> None:
-    for changes, size in (({}, 1024), ({"sam": "lite_medsam"}, 256), ({"image_size": 128}, 128)):
+    of_its_model = 288
+    usual = of_its_model if config == "inference" else 1024
+    for changes, size in (({}, usual), ({"sam": "lite_medsam"}, 256), ({"image_size": 128}, 128)):
         flow = workflow("sfr_stitch_finetune", config, {"output_dir": str(tmp_path)} | changes)
         flow.parser.parse()
         assert flow.parser.get_parsed_content("image_size") == size
