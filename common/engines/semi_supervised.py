@@ -16,6 +16,7 @@ from monai.inferers import Inferer, SimpleInferer
 from torch import nn
 from torch.optim import Optimizer
 
+from common.engines.memory_format import channels_last
 from common.engines.precision import PRECISIONS, autocast
 from common.engines.shared_batch import own_part, whole
 from common.losses.step import Forward, Step
@@ -125,7 +126,7 @@ class SemiSupervisedTrainer(Trainer):
             decollate=False,
         )
         self.max_iterations = max_iterations
-        self.network = _channels_last(network)
+        self.network = channels_last(network)
         self.optimizer = optimizer
         self.terms = list(terms)
         self.teacher = teacher
@@ -136,7 +137,7 @@ class SemiSupervisedTrainer(Trainer):
         self.precision = precision
         self.loss_scaler = torch.amp.GradScaler(self.state.device.type, enabled=precision == "fp16")
         if teacher is not None:
-            _channels_last(teacher.ema_model)
+            channels_last(teacher.ema_model)
             teacher.attach(self)
             self.add_event_handler(Events.ITERATION_STARTED, self._warm_up_teacher, teacher.momentum)
         self._register_handlers(handlers)
@@ -206,11 +207,3 @@ class SemiSupervisedTrainer(Trainer):
 def _without_metadata(images: torch.Tensor) -> torch.Tensor:
     """A plain tensor, so that the network's operations need not carry metadata along."""
     return images.as_tensor() if isinstance(images, MetaTensor) else images
-
-
-def _channels_last(network: nn.Module) -> nn.Module:
-    """Stores the weights of 3D convolutions in the memory format in which they are fastest, and no other weights."""
-    for weights in network.parameters():
-        if weights.ndim == 5:
-            weights.data = weights.data.contiguous(memory_format=torch.channels_last_3d)
-    return network

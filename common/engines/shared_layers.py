@@ -11,13 +11,15 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from common.engines.memory_format import channels_last
 from common.engines.shared_batch import own_part
 
 
 def share_layers(network: nn.Module) -> nn.Module:
     """Replaces a network's batch normalisation and dropout so that its training is that of one process.
 
-    Weights and buffers stay the same objects under the same names. In evaluation nothing changes.
+    Weights and buffers stay the same objects under the same names. In evaluation nothing changes. Weights get
+    the memory format that training uses (:func:`common.engines.memory_format.channels_last`).
 
     Args:
         network: The network, on its device, which is changed; it must not itself be a layer of these kinds.
@@ -25,6 +27,7 @@ def share_layers(network: nn.Module) -> nn.Module:
     Returns:
         The same network, to be wrapped in ``DistributedDataParallel`` without broadcasting buffers: they stay equal.
     """
+    channels_last(network)
     on_cpu = all(weights.device.type == "cpu" for weights in network.parameters())
     return _replace(network if on_cpu else nn.SyncBatchNorm.convert_sync_batchnorm(network))
 

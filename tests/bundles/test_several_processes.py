@@ -21,10 +21,13 @@ from tests.bundles.workflows import ROOT, Stop, refused, stop, workflow
 EACH_LOSS = {"train#handlers#3#every": 1}
 """The log has every iteration's loss."""
 
+FIRST_ROUND = 2
+"""Iteration after which rounding errors decide on single voxels, at the latest."""
+
 
 @pytest.fixture(scope="module")
 def settings(cohort_dir, pretrained):
-    """Four iterations of each bundle, with a learning rate at which rounding does not grow."""
+    """Four iterations of each bundle, at a learning rate at which a wrong gradient shows."""
     common = {
         "dataset_dir": str(cohort_dir),
         "device": "cpu",
@@ -33,7 +36,7 @@ def settings(cohort_dir, pretrained):
         "stride": [32, 32, 32],
         "max_iterations": 4,
         "val_interval": 4,
-        "learning_rate": 0.0001,
+        "learning_rate": 0.01,
     }
     narrow = {"network_def#width": 2}
     rounds = {
@@ -130,7 +133,7 @@ def runs(settings, tmp_path_factory):
 
 
 def assert_same_training(first, second):
-    """Both runs have the same ledger, and losses and metrics that differ by rounding alone."""
+    """Both runs have the same ledger and losses; after a round, rounding shows in losses and metrics."""
     ledgers = [Ledger(folder) for folder in (first, second)]
     kept = [[(it.scan, it.round, it.iteration, it.slices) for it in ledger.entries] for ledger in ledgers]
     assert kept[0] == kept[1]
@@ -138,7 +141,7 @@ def assert_same_training(first, second):
         (it.round, it.selected) for it in ledgers[1].trust_entries
     ]
     for line, other in zip(*(read_log(folder / "log.jsonl") for folder in (first, second)), strict=True):
-        tolerance = 1e-4 if line["kind"] == "train" else 1e-2
+        tolerance = 0.05 if line["kind"] != "train" else 1e-4 if line["iteration"] <= FIRST_ROUND else 0.005
         assert line == pytest.approx(other, abs=tolerance)
 
 
