@@ -2,7 +2,7 @@
 
 A config finds the package through one item, ``common``, rather than by import statements: MONAI carries these out
 before everything else, so that a config could not say first where the package is. A packed bundle has its own copy of
-the package in its folder.
+the package in its folder, which the config knows by the file that MONAI was given.
 """
 
 from __future__ import annotations

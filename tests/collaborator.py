@@ -250,7 +250,7 @@ class Collaborator:
         """Inference with the model that is in the bundle, as it is; with the one just trained if there is none."""
         images, predictions = self.cohort / "images", self.output(where) / "predictions"
         if (bundle / "models" / "model.pt").is_file():
-            words = ["--config_file", bundle / "configs" / "inference.json", *self.root(bundle, cwd)]
+            words = ["--config_file", bundle / "configs" / "inference.json"]
             words += ["--dataset_dir", images, "--prediction_dir", predictions]
             self.call(["-m", "monai.bundle", "run", "inference", *words], cwd, **self.path(bundle))
         else:
@@ -282,14 +282,11 @@ class Collaborator:
             given["pretrained"] = str(self.output(where) / "pretrained.pt")
         overlay.write_text(json.dumps(given | SMALL[self.name] | settings))
         files = [*(str(bundle / "configs" / f"{stage}.json") for stage in stages), str(overlay)]
-        words = ["--config_file", str(files), *self.root(bundle, cwd)]
+        words = ["--config_file", str(files)]
         self.call(["-m", "monai.bundle", "run", *words], cwd, **self.path(bundle))
 
     def output(self, where: str) -> Path:
         return self.folder / where.replace(" ", "_") / "run"
-
-    def root(self, bundle: Path, cwd: Path) -> list[Any]:
-        return [] if cwd == bundle else ["--bundle_root", bundle]
 
     def path(self, bundle: Path) -> dict[str, str]:
         return {"PYTHONPATH": str(self.site)} if bundle == self.bare else {}

@@ -57,7 +57,7 @@ def travelled(tmp_path_factory):
 def inference(bundle, *words, cwd):
     """Runs inference with a fresh interpreter that knows other packages but not this one, installed or not."""
     command = [sys.executable, "-S", "-m", "monai.bundle", "run", "inference", "--config_file"]
-    words = [str(bundle / "configs" / "inference.json"), "--bundle_root", str(bundle), *words]
+    words = [str(bundle / "configs" / "inference.json"), *words]
     packages = os.pathsep.join(path for path in sys.path if path.endswith("-packages"))
     environment = {"PATH": "", "PYTHONPATH": packages}
     return subprocess.run(command + words, cwd=cwd, capture_output=True, text=True, env=environment)

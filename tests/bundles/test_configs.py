@@ -10,6 +10,8 @@ BUNDLES = sorted(path.name for path in (ROOT / "bundles").iterdir() if path.is_d
 TRAININGS = [(bundle, "train") for bundle in BUNDLES] + [("assft_adapt", "pretrain")]
 MAY_CHANGE = {
     "imports",
+    "usual_root",
+    "workflows",
     "no_common",
     "code",
     "common",
