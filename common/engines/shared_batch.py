@@ -42,12 +42,12 @@ def whole(part: Tensor) -> Tensor:
 
 class _Whole(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, part: Tensor) -> Tensor:
+    def forward(_: Any, part: Tensor) -> Tensor:
         part = part.contiguous()
         parts = [torch.empty_like(part) for _ in range(idist.get_world_size())]
         distributed.all_gather(parts, part)
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
         return own_part(gradients[0]) * idist.get_world_size()

@@ -119,3 +119,32 @@ def test_items_depend_on_the_seed_alone_and_the_image_is_made_once():
     torch.testing.assert_close(dataset[1]["image"], torch.ones(1, 2, 2, 2))
     assert sorted(made) == [0, 1]
     assert Count.calls == 4
+
+
+def in_processes(monkeypatch, rank, processes):
+    monkeypatch.setattr("common.annotations.streams.idist.get_rank", lambda: rank)
+    monkeypatch.setattr("common.annotations.streams.idist.get_world_size", lambda: processes)
+
+
+def test_processes_draw_together_what_one_draws(tmp_path, monkeypatch):
+    ledger = ledger_of(tmp_path, "c", "f", "a")
+    alone = take(TwoStreamSampler(SCANS, ledger, batch_labelled=1, batch_unlabelled=3, seed=5), 6)
+    parts = []
+    for rank in range(2):
+        in_processes(monkeypatch, rank, 2)
+        parts.append(take(TwoStreamSampler(SCANS, ledger, batch_labelled=1, batch_unlabelled=3, seed=5), 6))
+    assert [first + second for first, second in zip(*parts, strict=True)] == alone
+
+
+@pytest.mark.parametrize(
+    ("labelled", "unlabelled", "trusted", "message"),
+    [
+        (1, 2, None, "batch_labelled . batch_unlabelled must be a multiple of the number of processes, 2.*got 1 and 2"),
+        (1, 1, SimpleNamespace(selected=[]), "must both be multiples of the number of processes, 2.*got 1 and 1"),
+    ],
+)
+def test_a_batch_that_processes_cannot_share_out(labelled, unlabelled, trusted, message, tmp_path, monkeypatch):
+    in_processes(monkeypatch, 0, 2)
+    sizes = {"batch_labelled": labelled, "batch_unlabelled": unlabelled}
+    with pytest.raises(ValueError, match=message):
+        TwoStreamSampler(SCANS, ledger_of(tmp_path, "c"), **sizes, trusted=trusted)

@@ -6,6 +6,9 @@ The network is one weight that starts at 0 and grows by a speed of 1, 1.5, 1.75,
 
 from __future__ import annotations
 
+import resource
+from contextlib import contextmanager
+
 import pytest
 import torch
 from ignite.engine import Engine, Events
@@ -278,3 +281,26 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
     run = Run(tmp_path, At(2, lambda engine: run.validate(0.7)))
     run.start()
     assert run.best.best == 0.7 and not list(tmp_path.iterdir())
+
+
+@contextmanager
+def full_disk(size):
+    """Lets no file of this process grow beyond a size in bytes, as a full disk does."""
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+
+
+def test_a_full_disk_leaves_the_former_checkpoint_whole(tmp_path):
+    Run(tmp_path, At(3, stop)).start()
+    former = (tmp_path / "checkpoint.pt").read_bytes()
+    complaint = "checkpoint.pt: .* cannot be written .* stays as it was"
+    with full_disk(len(former) // 2), pytest.raises(OSError, match=complaint):
+        Run(tmp_path).start()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == former
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    Run(tmp_path).start()
+    assert weight_in(tmp_path / "model.pt") == WEIGHTS[5]
