@@ -72,7 +72,7 @@ class TwoStreamSampler(Sampler[list[Draw]]):
             which = (
                 "batch_labelled and batch_unlabelled must both be multiples"
                 if trusted is not None
-                else ("batch_labelled + batch_unlabelled must be a multiple")
+                else "batch_labelled + batch_unlabelled must be a multiple"
             )
             raise ValueError(
                 f"{which} of the number of processes, {processes}, which share every batch out, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, List  # noqa: UP035 (TorchScript knows this spelling in every release)
+from typing import Any
 
 import torch
 from monai.networks.nets.swin_unetr import SwinUNETR
@@ -74,7 +74,7 @@ class Traced(nn.Module):
 
 
 @torch.jit.script
-def _same_size(x: Tensor, size: List[int]) -> Tensor:  # noqa: UP006
+def _same_size(x: Tensor, size: list[int]) -> Tensor:
     if list(x.shape[1:]) != size:
         raise ValueError(f"expected an input of size {size} after the batch, for which the network was traced.")
     return x

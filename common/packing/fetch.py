@@ -131,7 +131,7 @@ def _unpack(archive: Path, folder: Path, *, name: str, source: str) -> None:
                 if fault := _fault(member, name):
                     raise ValueError(f"{source}: {member.filename!r} {fault}. Nothing was unpacked.")
             content.extractall(folder)
-    except (BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except (BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise ValueError(f"{source}: expected a zip file, found a damaged one: {error}. Nothing was kept.") from error
     if not (folder / name / "configs" / "metadata.json").is_file():
         raise ValueError(f"{source}: expected {name}/configs/metadata.json in it. Nothing was unpacked.")

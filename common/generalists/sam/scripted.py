@@ -35,8 +35,7 @@ class ScriptableStitchedSam(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.unit_range:
-            low, high = x.amin((1, 2, 3, 4), keepdim=True), x.amax((1, 2, 3, 4), keepdim=True)
-            x = (x - low) / (high - low).clamp(min=self.tiny)
+            x = to_unit_range(x, self.tiny)
         rows, columns, depth = x.shape[2], x.shape[3], x.shape[4]
         if self.enlarge != 1:
             larger = [rows * self.enlarge, columns * self.enlarge, depth]
@@ -66,3 +65,14 @@ class ScriptableStitchedSam(nn.Module):
         cells = logits[:, :, :used, :used].reshape(batch, images, -1, grid, tile, grid, tile)
         shown = cells[..., top : top + rows, :, left : left + columns].permute(0, 2, 4, 6, 1, 3, 5)
         return shown.reshape(batch, -1, rows, columns, images * tiles)[..., :depth]
+
+
+def to_unit_range(volumes: Tensor, tiny: float) -> Tensor:
+    """Scales each volume of `[B, 1, H, W, D]` from its least and greatest intensity to 0..1, a constant one to 0.
+
+    Args:
+        volumes: The volumes.
+        tiny: Least positive number of their type, which takes the place of a range of 0.
+    """
+    low, high = volumes.amin((1, 2, 3, 4), keepdim=True), volumes.amax((1, 2, 3, 4), keepdim=True)
+    return (volumes - low) / (high - low).clamp(min=tiny)

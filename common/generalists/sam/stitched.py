@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from common.generalists.sam.models import with_masks
-from common.generalists.sam.scripted import ScriptableStitchedSam
+from common.generalists.sam.scripted import ScriptableStitchedSam, to_unit_range
 from common.networks.pretrained import load_pretrained
 from common.networks.traced import refuse_other_sizes
 from common.transforms.stitch import stitch, unstitch
@@ -116,7 +116,7 @@ class StitchedSam(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = refuse_other_sizes(x)
         view = self._random_view() if self.training and self.augment else self.view
-        scaled = _to_unit_range(x) if self.unit_range else x
+        scaled = to_unit_range(x, torch.finfo(x.dtype).tiny) if self.unit_range else x
         ordered = scaled.flip(-1) if view.reverse else scaled
         image, layout = stitch(self._resized(ordered, self.enlarge), self.side)
         logits = view.turn_back(self._segment(view.turn(image)))
@@ -181,9 +181,3 @@ def segment_images(sam: Any, images: Tensor, num_classes: int) -> Tensor:
         multimask_output=True,
     )
     return F.interpolate(masks[:, :num_classes], images.shape[-2:], mode="bilinear", align_corners=False)
-
-
-def _to_unit_range(volumes: Tensor) -> Tensor:
-    """Scales each volume of `[B, 1, H, W, D]` from its least and greatest intensity to 0..1, a constant one to 0."""
-    low, high = volumes.amin((1, 2, 3, 4), keepdim=True), volumes.amax((1, 2, 3, 4), keepdim=True)
-    return (volumes - low) / (high - low).clamp(min=torch.finfo(volumes.dtype).tiny)
