@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+from common.refusals import show_refusals_alone
 
 MODULES = {
     "annotations": "common.annotations",
@@ -22,10 +23,10 @@ MODULES = {
     "generalists": "common.generalists",
     "networks": "common.networks",
     "one_shot": "common.query.one_shot",
-    "overrides": "common.commands.overrides",
     "pseudo_labels": "common.pseudo_labels",
     "queries": "common.query",
     "sam": "common.generalists.sam",
+    "settings": "common.settings.config",
     "stages": "common.commands.prior_stages",
     "weights": "common.weights",
 }
@@ -44,6 +45,7 @@ class Modules:
     """
 
     def __init__(self, bundle_root: str | Path) -> None:
+        show_refusals_alone()
         root = Path(bundle_root)
         if not (root / "configs" / "metadata.json").is_file():
             raise FileNotFoundError(

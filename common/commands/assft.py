@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from common.annotations import Ledger
-from common.checks import ANNOTATORS, check_one_of
 from common.cohort import check_cohort
-from common.commands.bundles import check_stage, known_settings
+from common.commands.bundles import check_shared, check_stage, known_settings
 from common.commands.prior_stages import MADE_UP, PRETRAINED
 from common.commands.stages import Steps, run_stage, say
 from common.files import claim, read_json, write_json
 from common.prepare import open_cohort
-from common.query import strategy
 from common.query.one_shot import check_budget
 from common.weights import weights_file
 
@@ -163,5 +161,4 @@ def _check(settings: dict[str, Any]) -> None:
         raise ValueError(
             f"pretrain must be empty where pretrained is given, got settings of {', '.join(settings['pretrain'])}."
         )
-    strategy(settings["query"], rounds=False)
-    check_one_of("annotator", settings["annotator"], ANNOTATORS)
+    check_shared(BUNDLE, "query", {name: settings[name] for name in ("budget", "query", "annotator", "seed")})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from common.commands.bundles import check_stage, known_settings
+from common.commands.bundles import check_shared, check_stage, known_settings
 from common.commands.stages import Steps, run_stage, say
 from common.files import claim, read_json
 from common.prepare import open_cohort
@@ -67,6 +67,8 @@ def sfr(
         "pseudo_label": pseudo_label or {},
         "retrain": retrain or {},
     }
+    given = {"labelled": labelled, "share": share, "threshold": threshold, "seed": seed}
+    check_shared("sfr_stitch_finetune", "train", given)
     check_stage("sfr_stitch_finetune", "train", settings["finetune"], owned=OWNED)
     check_stage("sfr_stitch_finetune", "pseudo_label", settings["pseudo_label"], owned=OWNED)
     check_stage("sfr_retrain", "train", settings["retrain"], owned=OWNED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,15 +76,22 @@ def read_schema(folder: str | Path, config: str) -> dict[str, Setting]:
     }
 
 
+def computed(value: Any) -> bool:
+    """Whether a value of a config has to be evaluated by MONAI before it can be checked."""
+    if isinstance(value, list | tuple):
+        return any(map(computed, value))
+    return isinstance(value, dict) or (isinstance(value, str) and value.startswith(("$", "@")))
+
+
 def check_values(
-    schema: Mapping[str, Setting], values: Mapping[str, Any], *, where: str = ""
+    schema: Mapping[str, Setting], values: Mapping[str, Any], *, page: Path | None = None
 ) -> dict[str, Any]:
     """Reads values by their settings, and refuses all that are not what they may be in one message.
 
     Args:
         schema: The settings by name.
         values: Values by name; those without a setting are left out.
-        where: File or command that has the settings, for the message.
+        page: The page that explains the settings, if there is one, for the message.
 
     Returns:
         The values as they are meant, such as False for the word ``false``.
@@ -92,21 +99,20 @@ def check_values(
     Raises:
         ValueError: Naming each setting, what was expected and what was found.
     """
-    found, wrong = {}, []
+    found: dict[str, Any] = {}
+    wrong = []
     for name, given in values.items():
         if name in schema:
             try:
-                found[name] = schema[name].read(name, given)
+                found[name] = schema[name].read(given)
             except ValueError as error:
-                wrong.append(str(error))
-    refuse(wrong, where=where)
+                wrong.append(f"{name} {error}")
+    for name, value in found.items():
+        other = found.get(schema[name].at_most or "")
+        if value is not None and other is not None and any(it > most for it, most in zip(value, other, strict=True)):
+            wrong.append(f"{name} must be at most {schema[name].at_most}, {list(other)}, along each axis, got {value}.")
+    if wrong:
+        heading = [f"{len(wrong)} settings are not what they may be:"] if len(wrong) > 1 else []
+        more = [f"All settings are explained in {page}."] if page is not None and page.is_file() else []
+        raise ValueError("\n".join(heading + wrong + more))
     return found
-
-
-def refuse(wrong: Iterable[str], *, where: str = "") -> None:
-    """Raises one error for all messages, if there are any."""
-    lines = list(wrong)
-    if lines:
-        origin = f"{where}: " if where else ""
-        heading = f"{origin}{len(lines)} settings are not as expected:\n" if len(lines) > 1 else origin
-        raise ValueError(heading + "\n".join(lines))

@@ -25,6 +25,7 @@ class Setting:
         values: The words or numbers that it can be.
         length: Number of values, if it is a list of them; otherwise None.
         rising: Whether no value of the list may be smaller than the one before.
+        at_most: Name of the setting that gives the greatest value, for each value of a list its own.
         null: Whether it may be None.
         default: The default in words, for the page; by default the config's own value.
         meaning: What it decides, for the page.
@@ -42,6 +43,7 @@ class Setting:
     values: tuple[str | int, ...] = ()
     length: int | None = None
     rising: bool = False
+    at_most: str | None = None
     null: bool = False
     default: str | None = None
     meaning: str = ""
@@ -60,10 +62,9 @@ class Setting:
         if unknown := content.keys() - known:
             raise ValueError(f"{name}: expected some of {', '.join(sorted(known))}, found {', '.join(unknown)}.")
         if content.get("type") not in get_args(Kind):
-            raise ValueError(
-                f"{name}: expected a type of {', '.join(get_args(Kind))}, found {content.get('type')!r}."
-            )
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in content.items()})
+            raise ValueError(f"{name}: expected a type of {', '.join(get_args(Kind))}, found {content.get('type')!r}.")
+        values: dict[str, Any] = {key: tuple(it) if isinstance(it, list) else it for key, it in content.items()}
+        return cls(**values)
 
     @property
     def expected(self) -> str:
@@ -96,20 +97,22 @@ class Setting:
             text += f', as in "[{",".join([str(example.get(self.type, 0))] * self.length)}]"'
         return text + (", or None" if self.null else "")
 
-    def read(self, name: str, given: Any) -> Any:
-        """The value of a setting as it was given.
+    def read(self, given: Any) -> Any:
+        """The value of the setting as it was given.
 
         Args:
-            name: The setting's name, for the message.
             given: The value; of ``yes_or_no`` also 1, 0 and the words true and false in any case, as they come from a
                 command line.
 
         Raises:
-            ValueError: Naming the setting, what was expected and what was found.
+            ValueError: With what was expected and what was found, to be put after the setting's name.
 
         Example:
-            >>> Setting(type="yes_or_no").read("propagate", "false")
+            >>> Setting(type="yes_or_no").read("false")
             False
+            >>> Setting(type="integer", min=1).read(1.5)
+            Traceback (most recent call last):
+            ValueError: must be a whole number of at least 1, got 1.5.
         """
         if given is None:
             if self.null:
@@ -124,7 +127,7 @@ class Setting:
             if REFUSED not in values and rising:
                 return values
         hint = _device_hint(given) if self.type == "device" else ""
-        raise ValueError(f"{name} must be {self.expected}, got {given!r}{hint}.")
+        raise ValueError(f"must be {self.expected}, got {given!r}{hint}.")
 
     def _one(self, given: Any) -> Any:
         """One value, or ``REFUSED``."""

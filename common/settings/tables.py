@@ -39,7 +39,7 @@ def page(bundle: str | Path) -> str:
     path = _page(bundle)
     text = path.read_text(encoding="utf-8")
     if len(TABLE.findall(text)) != 1:
-        raise ValueError(f"{path}: expected one table that begins with {HEAD.splitlines()[0]!r}, found none or several.")
+        raise ValueError(f"{path}: expected one table with the head {HEAD.splitlines()[0]}, found another number.")
     return TABLE.sub(lambda _: table(bundle), text)
 
 

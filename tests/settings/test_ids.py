@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from common.commands.overrides import check_overrides
 
 
