@@ -32,7 +32,7 @@ def reason(error: BaseException) -> BaseException:
 def refused(error: BaseException) -> str | None:
     """The message of this package about input that it refuses; None for any other error."""
     found = reason(error)
-    ours = isinstance(found, ValueError | OSError | ImportError) and _raised_in(found, "common.")
+    ours = isinstance(found, ValueError | OSError | ImportError | FloatingPointError) and _raised_in(found, "common.")
     return str(found) if ours else None
 
 

@@ -40,7 +40,9 @@ def _sides(_: Any, words: Sequence[Token]) -> Any:
     try:
         return (three if isinstance(given, list | tuple) else one).read(given)
     except ValueError:
-        raise ValueError(f"must be one whole number of at least 16, or three as in [64,64,32], got {given!r}.") from None
+        raise ValueError(
+            f"must be one whole number of at least 16, or three as in [64,64,32], got {given!r}."
+        ) from None
 
 
 AnyPath = Annotated[str, option(type="path")]

@@ -72,10 +72,19 @@ def test_words_are_of_the_kind_that_an_argument_is(word, selective, monkeypatch)
     ("words", "message"),
     [
         (["assft", "--output_dir", "x", "--selective", "nope"], '--selective: unable to convert "nope" into bool'),
-        (["assft", "--output_dir", "x", "--budget", "two"], "--budget: must be a whole number of at least 1, got 'two'"),
+        (
+            ["assft", "--output_dir", "x", "--budget", "two"],
+            "--budget: must be a whole number of at least 1, got 'two'",
+        ),
         (["assft", "--output_dir", "x", "--budget", "2.5"], "--budget: must be a whole number of at least 1, got 2.5"),
-        (["sfr", "--output_dir", "x", "--seed", "True"], "--seed: must be a whole number from 0 to 4294967295, got True"),
-        (["sfr", "--output_dir", "x", "--share", "half"], "--share: must be a number above 0 and of at most 1, got 'half'"),
+        (
+            ["sfr", "--output_dir", "x", "--seed", "True"],
+            "--seed: must be a whole number from 0 to 4294967295, got True",
+        ),
+        (
+            ["sfr", "--output_dir", "x", "--share", "half"],
+            "--share: must be a number above 0 and of at most 1, got 'half'",
+        ),
         (
             ["phantom", "--target", "x", "--size", "[64,a]"],
             "--size: must be one whole number of at least 16, or three as in [64,",
