@@ -91,7 +91,9 @@ def agreed(config_file: str | Path) -> dict[str, Any]:
         if setting.may_change_on_resume:
             continue
         value = _value(parser, name, setting)
-        found[name] = value is not None if setting.path_may_change_on_resume else _plain(setting.read(value))
+        if setting.type == "yes_or_no":
+            value = setting.read(value)
+        found[name] = value is not None if setting.path_may_change_on_resume else _plain(value)
     own = _own(path)
     changes = {
         place: value

@@ -147,7 +147,8 @@ class Setting:
         kind = Integral if self.type == "integer" else Real
         if isinstance(given, bool) or not isinstance(given, kind) or not math.isfinite(given):
             return REFUSED
-        return given if self._in_range(given) else REFUSED
+        number = int(given) if isinstance(given, Integral) else float(given)
+        return number if self._in_range(number) else REFUSED
 
     def _in_range(self, number: Any) -> bool:
         return (
@@ -171,8 +172,8 @@ def _device_hint(given: Any) -> str:
         device = torch.device(given)
     except (RuntimeError, TypeError):
         return ", which is the name of none"
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
+    found = torch.cuda.device_count()
+    if device.type == "cuda" and not 0 <= (device.index or 0) < found:
         return f", but PyTorch finds {f'only {found} CUDA GPUs' if found else 'no CUDA GPU'} here; give cpu"
     if device.type not in ("cpu", "cuda"):
         try:
