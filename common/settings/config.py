@@ -48,15 +48,12 @@ def check(config_file: str | Path) -> None:
     own = _own(path)
     check_config(parser, own, known=_ids(path), where=str(path))
     schema = {name: setting for name, setting in _schema(path).items() if name in parser}
-    given = {name: setting for name, setting in schema.items() if parser[name] != own.get(name)}
-    plain = {name: parser[name] for name in given if not computed(parser[name])}
+    plain = {name: parser[name] for name in schema if not computed(parser[name])}
     page = path.parents[1] / "docs" / "README.md"
     check_values(schema, plain, page=page)
-    values = {name: _value(parser, name, setting) for name, setting in given.items()}
-    for name in [name for name, setting in schema.items() if setting.at_most]:
-        other = str(schema[name].at_most)
-        if name in values or other in values:
-            values |= {it: _value(parser, it, schema[it]) for it in (name, other)}
+    given = [name for name in schema if parser[name] != own.get(name)]
+    beside = [str(schema[name].at_most) for name in given if schema[name].at_most]
+    values = {name: _value(parser, name, schema[name]) for name in (*given, *beside)}
     check_values(schema, values, page=page)
 
 
