@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.annotations import Ledger
-from common.cohort import check_cohort
+from common.cohort import Cohort, check_cohort
 from common.commands.bundles import check_shared, check_stage, known_settings
 from common.commands.prior_stages import MADE_UP, PRETRAINED
 from common.commands.stages import Steps, run_stage, say
@@ -90,6 +90,8 @@ def assft(
         "train": train or {},
     }
     _check(settings)
+    if settings["dataset_dir"]:
+        check_budget(budget, Cohort.open(settings["dataset_dir"]).training, Ledger(output_dir))
     begun = (free for file, free in STILL_FREE if (Path(output_dir) / file).exists())
     folder = claim(output_dir, settings, free=next(begun, settings.keys() - {"made by"})).resolve()
     cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))
