@@ -210,14 +210,14 @@ def test_images_that_the_network_cannot_take_are_named_before_any_training(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"query": "entropie"}, "query must be one of assft, lc, he"),
+        ({"query": "entropie"}, "query must be one of assft, her, he, lc"),
         ({"budget": 99}, "budget must lie in 1..6, the scans of the pool, got 99"),
-        ({"annotator": "nobody"}, "annotator must be one of oracle, folder, got 'nobody'"),
+        ({"annotator": "nobody"}, "annotator must be one of oracle, folder, ledger, got 'nobody'"),
         ({"encoder": "swinViT"}, "encoder must be a part of UNet (model) or None, got 'swinViT'"),
-        ({"confidence_quantile": 50}, "confidence_quantile must lie in 0..1, got 50"),
-        ({"largest_volumes": 0}, "largest_volumes must be a whole number of at least 1 (or None), got 0"),
-        ({"copy_paste": 1.0}, "copy_paste must be at least 0 and below 1, got 1.0"),
-        ({"copy_paste": -0.5}, "copy_paste must be at least 0 and below 1, got -0.5"),
+        ({"confidence_quantile": 50}, "confidence_quantile must be a number from 0 to 1, got 50"),
+        ({"largest_volumes": 0}, "largest_volumes must be a whole number of at least 1, or None, got 0"),
+        ({"copy_paste": 1.0}, "copy_paste must be a number of at least 0 and below 1, got 1.0"),
+        ({"copy_paste": -0.5}, "copy_paste must be a number of at least 0 and below 1, got -0.5"),
     ],
 )
 def test_bad_settings_are_named_before_any_training(changes, message, train_settings):

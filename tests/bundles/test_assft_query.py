@@ -76,9 +76,9 @@ def test_pauses_for_people_and_goes_on(name, train_settings, query_settings, coh
         ({"pretrained": "swin_unetr_ssl"}, "no weights of swin_unetr_ssl"),
         ({"network_def": {**NETWORK, "channels": [4, 16]}}, "of another shape: model"),
         ({"channels": 4}, ".nii.gz: expected a 3D volume with 4 channels, found shape (32, 32, 32) with 1"),
-        ({"roi_size": [30, 32, 32]}, "divisible by 16, got"),
+        ({"roi_size": [30, 32, 32]}, "divisible by 16, as in"),
         ({"network_def": SWIN, "roi_size": [64, 48, 32]}, "found roi_size [64, 48, 32] and channels 1: spatial dim"),
-        ({"query": "entropie"}, "query must be one of assft, lc, he, her, random, foreground_random, coreset"),
+        ({"query": "entropie"}, "query must be one of assft, her, he, lc, random, foreground_random, coreset"),
         ({"annotator": "nobody"}, "annotator must be one of oracle, folder, got 'nobody'"),
     ],
 )

@@ -148,7 +148,7 @@ def test_a_pretrained_sam_is_adapted_by_lora(settings, tmp_path, monkeypatch):
         ({"sam": "sam"}, "sam must be one of small, mobile_sam"),
         ({"image_size": 64, "roi_size": [80, 32, 16]}, "size must be at least 80"),
         ({"turn": "no"}, "turn must be True or False (or 1 or 0), got 'no'"),
-        ({"mirrored": 2}, "mirrored must lie in 0..1, got 2"),
+        ({"mirrored": 2}, "mirrored must be a number from 0 to 1, got 2"),
         ({"pseudo_label_dir": "nowhere"}, "expected a folder of pseudo-labels"),
     ],
 )
