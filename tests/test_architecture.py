@@ -9,11 +9,14 @@ from tests.bundles.workflows import ROOT
 
 ROOMS = (
     "files",
+    "refusals",
+    "settings",
     "checks",
     "schedules",
     "weights",
     "cohort",
     "annotations",
+    "resume",
     "prepare",
     "transforms",
     "losses",
