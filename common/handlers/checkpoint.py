@@ -81,8 +81,9 @@ class Checkpoint:
     """Saves everything that a run depends on, and restores it when training starts.
 
     The file is rewritten every ``every`` iterations, before and after each round, and at the end. On the CPU with
-    ``num_workers=0``, a run that was stopped anywhere and resumed ends with the exact weights of an uninterrupted one.
-    It may be resumed with another number of processes, which leaves the training as it is but for rounding.
+    ``num_workers=0``, a run that was stopped anywhere, however often, and resumed ends with the exact weights of an
+    uninterrupted one. It may be resumed with another number of processes, which leaves the training as it is but for
+    rounding.
 
     Args:
         path: File of the checkpoint.
@@ -93,7 +94,8 @@ class Checkpoint:
         every: Iterations between two checkpoints.
 
     Raises:
-        ValueError: When training starts, if the file cannot be read or was written with other settings.
+        ValueError: When training starts, if the file cannot be read, was written with other settings, or lacks the
+            state of an object.
         OSError: While training, if the file cannot be written; the former one stays as it is.
     """
 
@@ -112,11 +114,12 @@ class Checkpoint:
         self.best_model = best_model
         self.settings = dict(settings)
         self.every = every
+        self._complete = False
 
     def attach(self, engine: Engine) -> None:
         """Attaches it: after validation, whose score it saves, and before handlers that use the restored state."""
         engine.register_events(*RoundEvents)
-        engine.add_event_handler(Events.STARTED, self.load)
+        engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.save)
         engine.add_event_handler(RoundEvents.ROUND_STARTED, self.save)
         engine.add_event_handler(RoundEvents.ROUND_COMPLETED, self.save)
@@ -126,27 +129,37 @@ class Checkpoint:
         """Writes the file, on the first process only."""
         if idist.get_rank() != 0:
             return
-        generators = {"cpu": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            generators["cuda"] = torch.cuda.get_rng_state()
         content = {
             "settings": self.settings,
             "iteration": engine.state.iteration,
             "loss_scaler": engine.loss_scaler.state_dict(),
-            "generators": generators,
+            "generators": _generators(),
             "objects": {name: stateful.state_dict() for name, stateful in self.objects.items()},
         }
         _write(content, self.path)
 
+    def _start(self, engine: Any) -> None:
+        self._complete = False
+        if self.path.exists():
+            self.load(engine)
+        # A data loader draws from PyTorch's generator when it starts, in a resumed run once more than in one that was
+        # not stopped: what it draws is undone.
+        generators: dict[str, torch.Tensor] = {}
+        first = {"epoch": engine.state.epoch + 1, "iteration": engine.state.iteration + 1}
+        engine.add_event_handler(
+            Events.EPOCH_STARTED(once=first["epoch"]), lambda: generators.update(_generators())
+        )
+        engine.add_event_handler(Events.ITERATION_STARTED(once=first["iteration"]), _restore, generators)
+
     def _finish(self, engine: Any) -> None:
+        if self._complete:
+            return
         if self.best_model.best is None and engine.state.iteration >= engine.max_iterations:
             self.best_model.save()
         self.save(engine)
 
     def load(self, engine: Any) -> None:
-        """Restores the state from the file, if there is one."""
-        if not self.path.exists():
-            return
+        """Restores the state from the file."""
         found = "one that cannot be read; delete it to start from scratch"
         content = read_checkpoint(self.path, expected="a checkpoint", found=found)
         changed = [
@@ -159,6 +172,12 @@ class Checkpoint:
                 f"{self.path}: expected a checkpoint of these settings, found one of others ({'; '.join(changed)}); "
                 "use the former settings, or another --output_dir."
             )
+        missing = [name for name in self.objects if name not in content["objects"]]
+        if missing:
+            raise ValueError(
+                f"{self.path}: expected the states of {', '.join(self.objects)}, found none of {', '.join(missing)}; it "
+                "was written by another version: resume with that version, or use another --output_dir."
+            )
         for name, stateful in self.objects.items():
             stateful.load_state_dict(content["objects"][name])
         engine.loss_scaler.load_state_dict(content["loss_scaler"])
@@ -166,10 +185,10 @@ class Checkpoint:
         engine.state.iteration = iteration
         engine.state.epoch = iteration // engine.state.epoch_length
         engine.data_loader.batch_sampler.iteration = iteration
-        # A data loader draws from PyTorch's generator when it starts, which it does only after this.
-        engine.add_event_handler(Events.ITERATION_STARTED(once=iteration + 1), _restore, content["generators"])
+        _restore(content["generators"])
         if iteration >= engine.max_iterations:
             logger.info("%s: training is complete (%d iterations); nothing to do.", self.path, iteration)
+            self._complete = True
             engine.terminate()
         else:
             logger.info("%s: resuming after iteration %d.", self.path, iteration)
@@ -192,6 +211,14 @@ def _write(content: Any, path: Path) -> None:
 def _itself(stateful: Stateful) -> Stateful:
     """A network without the wrapper of several processes, which renames its weights."""
     return stateful.module if isinstance(stateful, DistributedDataParallel) else stateful
+
+
+def _generators() -> dict[str, torch.Tensor]:
+    """The states of PyTorch's random generators."""
+    generators = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        generators["cuda"] = torch.cuda.get_rng_state()
+    return generators
 
 
 def _restore(generators: Mapping[str, torch.Tensor]) -> None:
