@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -203,9 +204,18 @@ def _write(content: Any, path: Path) -> None:
         kept = "the file of that name stays as it was" if path.exists() else "no file was left"
         reason = (str(error).splitlines() or [""])[0]
         raise OSError(
-            f"{path}: expected to write this file, found that it cannot be written ({reason}); {kept}. "
+            f"{path}: expected to write this file of about {_megabytes(content):.0f} MB, found that it cannot be "
+            f"written ({reason}; {shutil.disk_usage(path.parent).free / 1e6:.0f} MB are free); {kept}. "
             "Make room on the disk, or allow writing there, and run the same command again."
         ) from error
+
+
+def _megabytes(content: Any) -> float:
+    """Size of the tensors in nested dictionaries and lists."""
+    if isinstance(content, torch.Tensor):
+        return content.nbytes / 1e6
+    parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, (list, tuple)) else ()
+    return sum(map(_megabytes, parts))
 
 
 def _itself(stateful: Stateful) -> Stateful:

@@ -348,6 +348,18 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
     assert run.best.best == 0.7 and not list(tmp_path.iterdir())
 
 
+def test_a_finished_run_may_lie_in_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, caplog):
+    Run(tmp_path).start()
+
+    def refuse(*arguments):
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr(torch, "save", refuse)
+    with caplog.at_level("INFO"):
+        assert Run(tmp_path).start().weight == WEIGHTS[5]
+    assert "training is complete" in caplog.text
+
+
 @contextmanager
 def full_disk(size):
     """Lets no file of this process grow beyond a size in bytes, as a full disk does."""
@@ -362,7 +374,7 @@ def full_disk(size):
 def test_a_full_disk_leaves_the_former_checkpoint_whole(tmp_path):
     Run(tmp_path, At(3, stop)).start()
     former = (tmp_path / "checkpoint.pt").read_bytes()
-    complaint = "checkpoint.pt: .* cannot be written .* stays as it was"
+    complaint = r"checkpoint.pt: .* of about 0 MB.* cannot be written .*; \d+ MB are free\); .* stays as it was"
     with full_disk(len(former) // 2), pytest.raises(OSError, match=complaint):
         Run(tmp_path).start()
     assert (tmp_path / "checkpoint.pt").read_bytes() == former
