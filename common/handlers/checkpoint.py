@@ -176,8 +176,8 @@ class Checkpoint:
         missing = [name for name in self.objects if name not in content["objects"]]
         if missing:
             raise ValueError(
-                f"{self.path}: expected the states of {', '.join(self.objects)}, found none of {', '.join(missing)}; it "
-                "was written by another version: resume with that version, or use another --output_dir."
+                f"{self.path}: expected the states of {', '.join(self.objects)}, found none of {', '.join(missing)}; "
+                "it was written by another version: resume with that version, or use another --output_dir."
             )
         for name, stateful in self.objects.items():
             stateful.load_state_dict(content["objects"][name])
