@@ -5,8 +5,8 @@
 A run is killed by SIGKILL at a random moment, or right before or after one of its files is moved into its place
 (``os.replace``), and started again by the same command. After every kill all files of the run are opened and its ledger
 is compared with the former one; at the end, networks, ledger and log are compared with those of the run that was never
-killed. The methods are FM-ABS, whose annotator is the oracle or a person who draws in a folder, SFR in its three stages,
-and ASSFT; all are at the size of seconds, on phantoms.
+killed. The methods are FM-ABS, whose annotator is the oracle or a person who draws in a folder, SFR in its three
+stages, and ASSFT; all are at the size of seconds, on phantoms.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ import numpy as np
 import torch
 
 from common import IGNORE_INDEX
-from common.annotations.cross_label import cross_label
 from common.cohort import Cohort
-from common.cohort.volumes import read_voxels, to_ras
+from common.cohort.volumes import read_voxels
 from common.commands.bundles import run_workflow
 from common.files import read_json, write_nifti
 from common.handlers import read_log
@@ -136,6 +135,36 @@ class Kill:
     after: bool = False
 
 
+class Kills:
+    """Chooses the kills of a method's runs at random, and counts them.
+
+    Args:
+        number: Number of kills.
+        chance: Where the random moments come from.
+        seconds: Time that a run takes which nobody kills.
+        replacements: Number of files that such a run moves into their places.
+
+    Attributes:
+        done: The kills so far.
+    """
+
+    def __init__(self, number: int, chance: random.Random, *, seconds: float, replacements: int) -> None:
+        self.number = number
+        self.chance = chance
+        self.seconds = seconds
+        self.replacements = replacements
+        self.done: list[Kill] = []
+
+    def next(self) -> Kill | None:
+        """The next kill; None if there were enough."""
+        if len(self.done) >= self.number:
+            return None
+        if self.chance.random() < 0.5:
+            return Kill(self.chance.uniform(0.2, 1.0) * self.seconds)
+        place = self.chance.randint(1, max(1, self.replacements // 3))
+        return Kill(10 * self.seconds, place, after=self.chance.random() < 0.5)
+
+
 def main(
     kills: int = 1000,
     output_dir: str = "runs/kill_test",
@@ -157,72 +186,51 @@ def main(
     chance, counts = random.Random(seed), Counter[str]()
     for number, name in enumerate(names):
         wanted = kills * (number + 1) // len(names) - kills * number // len(names)
-        kill_method(name, METHODS[name], folder / name, wanted, chance, counts)
+        kill_method(METHODS[name], folder / name, wanted, chance, counts)
         print(f"{name}: {wanted} kills", flush=True)
     print(
-        f"{date.today().isoformat()}, seed {seed}: {counts['kills']} kills, of which {counts['before']} right before and "
-        f"{counts['after']} right after a file was moved into its place, in {counts['runs']} runs that ended as the "
+        f"{date.today().isoformat()}, seed {seed}: {counts['kills']} kills, of which {counts['before']} right before "
+        f"and {counts['after']} right after a file was moved into its place, in {counts['runs']} runs that ended as the "
         f"runs that nobody killed; {counts['files']} files opened; no failure."
     )
 
 
-def kill_method(
-    name: str, method: Method, folder: Path, wanted: int, chance: random.Random, counts: Counter[str]
-) -> None:
+def kill_method(method: Method, folder: Path, wanted: int, chance: random.Random, counts: Counter[str]) -> None:
     """Kills runs of one method until there were enough kills, and lets the last one end."""
-    cohort = folder / "cohort"
+    cohort, whole = folder / "cohort", folder / "whole"
     in_a_process(lambda: write_phantom(cohort, scans=6, size=32, seed=0))
-    whole = folder / "whole"
     start = time.monotonic()
-    replacements = to_the_end(method, cohort, whole, lambda: None)[1]
-    seconds = time.monotonic() - start
-    done, number = 0, 0
-    while done < wanted:
-        output = folder / f"run_{number:03d}"
-
-        def next_kill() -> Kill | None:
-            if done + len(killed) >= wanted:
-                return None
-            if chance.random() < 0.5:
-                return Kill(chance.uniform(0.2, 1.0) * seconds)
-            return Kill(10 * seconds, chance.randint(1, max(1, replacements // 3)), chance.random() < 0.5)
-
-        killed: list[Kill] = []
-        to_the_end(method, cohort, output, next_kill, killed, counts)
+    replacements = to_the_end(method, cohort, whole)
+    kills = Kills(wanted, chance, seconds=time.monotonic() - start, replacements=replacements)
+    while len(kills.done) < wanted:
+        output = folder / f"run_{counts['runs']:03d}"
+        to_the_end(method, cohort, output, kills, counts)
         compare(whole, output)
         shutil.rmtree(output)
-        done, number = done + len(killed), number + 1
-        counts["kills"] += len(killed)
         counts["runs"] += 1
-        for kill in killed:
-            if kill.replacement is not None:
-                counts["after" if kill.after else "before"] += 1
+    counts["kills"] += wanted
+    counts["before"] += sum(kill.replacement is not None and not kill.after for kill in kills.done)
+    counts["after"] += sum(kill.after for kill in kills.done)
 
 
 def to_the_end(
-    method: Method,
-    cohort: Path,
-    output: Path,
-    next_kill: Callable[[], Kill | None],
-    killed: list[Kill] | None = None,
-    counts: Counter[str] | None = None,
-) -> tuple[int, int]:
+    method: Method, cohort: Path, output: Path, kills: Kills | None = None, counts: Counter[str] | None = None
+) -> int:
     """Starts a run until it ends by itself with nothing left to draw.
 
     Returns:
-        Number of starts, and how many files its last start moved into their places.
+        How many files its last start moved into their places.
     """
-    starts, former = 0, {}
+    former: dict[str, list[Any]] = {}
     while True:
-        kill = next_kill()
-        starts += 1
+        kill = None if kills is None else kills.next()
         died, replacements = in_a_process(lambda: method.run(cohort, output), kill, output.parent / "output.txt")
-        if died and killed is not None and counts is not None and kill is not None:
-            killed.append(kill)
+        if died and kills is not None and counts is not None and kill is not None:
+            kills.done.append(kill)
             counts["files"] += open_all(output)
         former = check_ledgers(output, former)
         if not died and not (method.draws and draw(cohort, output)):
-            return starts, replacements
+            return replacements
 
 
 def in_a_process(work: Callable[[], None], kill: Kill | None = None, printed: Path | None = None) -> tuple[bool, int]:
@@ -313,7 +321,7 @@ def open_all(output: Path) -> int:
     return number
 
 
-def check_ledgers(output: Path, former: dict[str, list]) -> dict[str, list]:
+def check_ledgers(output: Path, former: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Compares each ledger of a run with what it was; an entry that is lost, changed or double is an error."""
     found = {str(path): read_json(path)["entries"] for path in sorted(output.rglob("ledger.json"))}
     for path, entries in former.items():
@@ -332,18 +340,23 @@ def draw(cohort: Path, output: Path) -> bool:
     for request in sorted((output / "requests").glob("round_*.json")):
         for scan in read_json(request)["scans"]:
             path = Path(scan["draw_in"])
-            voxels, image = read_voxels(path)
+            voxels, template = read_voxels(path)
             if (np.asarray(voxels) != IGNORE_INDEX).any():
                 continue
-            label = to_ras(np.asarray(read_voxels(labels[scan["scan"]])[0]).astype(np.uint8), image.affine)
-            slices = {item["view"]: item["ras_index"] for item in scan["slices"]}
-            annotation = cross_label(label[0], slices)
-            if not (annotation == 1).any():
-                middle = np.argwhere(label[0] == 1).mean(axis=0).round().astype(int)
-                annotation = cross_label(label[0], dict(zip(slices, middle[::-1].tolist(), strict=True)))
-            write_nifti(path, np.ascontiguousarray(annotation), label[1])
+            truth = np.asarray(read_voxels(labels[scan["scan"]])[0]).astype(np.uint8)
+            annotation = np.full_like(truth, IGNORE_INDEX)
+            for item in scan["slices"]:
+                planes = [item["file_index"], *np.flatnonzero(truth.any(axis=_others(item["file_axis"])))[:1]]
+                for index in planes:  # the requested slice, and one that shows the organ for certain
+                    plane = tuple(index if axis == item["file_axis"] else slice(None) for axis in range(3))
+                    annotation[plane] = truth[plane]
+            write_nifti(path, annotation, template.affine)
             drawn = True
     return drawn
+
+
+def _others(axis: int) -> tuple[int, ...]:
+    return tuple(other for other in range(3) if other != axis)
 
 
 def compare(whole: Path, output: Path) -> None:

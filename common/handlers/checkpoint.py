@@ -147,9 +147,7 @@ class Checkpoint:
         # not stopped: what it draws is undone.
         generators: dict[str, torch.Tensor] = {}
         first = {"epoch": engine.state.epoch + 1, "iteration": engine.state.iteration + 1}
-        engine.add_event_handler(
-            Events.EPOCH_STARTED(once=first["epoch"]), lambda: generators.update(_generators())
-        )
+        engine.add_event_handler(Events.EPOCH_STARTED(once=first["epoch"]), lambda: generators.update(_generators()))
         engine.add_event_handler(Events.ITERATION_STARTED(once=first["iteration"]), _restore, generators)
 
     def _finish(self, engine: Any) -> None:
