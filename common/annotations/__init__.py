@@ -8,8 +8,9 @@ from common.annotations.ledger import Ledger, LedgerEntry
 from common.annotations.load import LoadAnnotationsd
 from common.annotations.oracle import OracleAnnotator
 from common.annotations.record import annotate_and_record
+from common.annotations.scan_dataset import ScanDataset
 from common.annotations.store import AnnotationStore
-from common.annotations.streams import ScanDataset, TwoStreamSampler
+from common.annotations.streams import TwoStreamSampler
 from common.annotations.trust import ScanTrust, TrustEntry
 
 __all__ = [

@@ -1,13 +1,12 @@
-"""Endless batches from two streams of scans, the labelled ones and the rest, and the dataset they index."""
+"""Endless batches from two streams of scans, the labelled ones and the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import ignite.distributed as idist
 import numpy as np
-from monai.data import CacheDataset
 from torch.utils.data import Sampler
 
 from common.annotations.ledger import Ledger
@@ -116,22 +115,3 @@ class TwoStreamSampler(Sampler[list[Draw]]):
             turn, place = divmod(index, len(pool))
             drawn.append(pool[np.random.default_rng([self.seed, turn, stream]).permutation(len(pool))[place]])
         return drawn
-
-
-class ScanDataset(CacheDataset):
-    """Scans with their deterministic transforms done once and kept in memory, and seeded random ones.
-
-    A :py:class:`monai.data.CacheDataset` whose index is a :py:data:`Draw`: the seed decides all random transforms of
-    the item, whichever process makes it. A position alone gives the item after its deterministic transforms.
-    Cached items are not copied by default, since random transforms here leave their input as it is.
-    """
-
-    def __init__(self, data: Sequence[Any], transform: Any = None, **settings: Any) -> None:
-        super().__init__(data, transform, **({"copy_cache": False} | settings))
-
-    def __getitem__(self, index: Draw | int) -> dict:  # type: ignore[override]
-        if isinstance(index, int):
-            return self._cache[index]
-        position, seed = index
-        self.transform.set_random_state(seed=seed)
-        return self._transform(position)

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from common.files import read_checkpoint, replacing, write_json
+from common.handlers.log import TrainingLog
 from common.handlers.pool import RoundEvents
 from common.networks.model_files import settings_file
 
@@ -89,6 +90,7 @@ class Checkpoint:
     Args:
         path: File of the checkpoint.
         objects: Objects to save, by name: networks, optimiser, scheduler, handlers with a state; None is left out.
+        log: The run's log, which is attached before the checkpoint: its number of lines is saved too.
         best_model: Keeper of the best weights, which is saved too; if nothing was ever validated, it keeps the last
             weights of the finished run.
         settings: Settings that must not change when the run is resumed; numbers, texts and lists of them only.
@@ -107,11 +109,15 @@ class Checkpoint:
         objects: Mapping[str, Stateful | None],
         best_model: BestModel,
         settings: Mapping[str, Any],
+        log: TrainingLog | None = None,
         every: int = 100,
     ) -> None:
         self.path = Path(path)
         self.objects = {name: _itself(it) for name, it in objects.items() if it is not None}
         self.objects["best_model"] = best_model
+        if log is not None:
+            self.objects["log"] = log
+        self.log = log
         self.best_model = best_model
         self.settings = dict(settings)
         self.every = every
@@ -120,6 +126,8 @@ class Checkpoint:
     def attach(self, engine: Engine) -> None:
         """Attaches it: after validation, whose score it saves, and before handlers that use the restored state."""
         engine.register_events(*RoundEvents)
+        if self.log is not None:
+            self.log.attach(engine)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.save)
         engine.add_event_handler(RoundEvents.ROUND_STARTED, self.save)

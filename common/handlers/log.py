@@ -35,7 +35,7 @@ class TrainingLog:
         self._iteration = 0
 
     def attach(self, engine: Engine) -> None:
-        """Attaches the log: after the validation, and before the checkpoint, which counts its lines."""
+        """Attaches the log, which the checkpoint does that counts its lines."""
         engine.register_events(*RoundEvents)
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_STARTED, self._count)

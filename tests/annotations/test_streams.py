@@ -5,12 +5,9 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
-import torch
-from monai.transforms import Compose, Lambdad, RandGaussianNoised
-from monai.transforms.traits import RandomizableTrait
 
 from common.annotations.ledger import Ledger, LedgerEntry
-from common.annotations.streams import ScanDataset, TwoStreamSampler
+from common.annotations.streams import TwoStreamSampler
 
 SCANS = ["a", "b", "c", "d", "e", "f", "g"]
 
@@ -91,34 +88,6 @@ def test_without_a_labelled_scan(tmp_path):
 def test_bad_stream_sizes(tmp_path):
     with pytest.raises(ValueError, match="not both 0, got 0, 0"):
         TwoStreamSampler(SCANS, Ledger(tmp_path / "ledger.json"), batch_labelled=0, batch_unlabelled=0)
-
-
-class Count(RandomizableTrait):
-    """A transform that is never cached."""
-
-    calls = 0
-
-    def __call__(self, item):
-        Count.calls += 1
-        return dict(item)
-
-
-def test_items_depend_on_the_seed_alone_and_the_image_is_made_once():
-    made = []
-
-    def load(number):
-        made.append(number)
-        return torch.full((1, 2, 2, 2), float(number))
-
-    transform = Compose([Lambdad("image", load), Count(), RandGaussianNoised("image", prob=1.0, std=0.5)])
-    dataset = ScanDataset([{"image": 0}, {"image": 1}], transform=transform, progress=False)
-    first = dataset[(1, 42)]["image"].clone()
-    dataset[(0, 7)]
-    torch.testing.assert_close(dataset[(1, 42)]["image"], first)
-    assert not torch.equal(dataset[(1, 43)]["image"], first)
-    torch.testing.assert_close(dataset[1]["image"], torch.ones(1, 2, 2, 2))
-    assert sorted(made) == [0, 1]
-    assert Count.calls == 4
 
 
 def in_processes(monkeypatch, rank, processes):
