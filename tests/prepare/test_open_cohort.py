@@ -4,9 +4,7 @@ import json
 import subprocess
 import sys
 
-import pytest
-
-from common.prepare import open_cohort, write_phantom
+from common.prepare import write_phantom
 from tests.bundles.workflows import ROOT
 
 
@@ -29,18 +27,3 @@ def test_of_two_processes_the_first_one_writes_the_phantoms(tmp_path):
         }
     for scan in (tmp_path / "alone").rglob("*.nii.gz"):
         assert scan.read_bytes() == (tmp_path / "phantom" / scan.relative_to(tmp_path / "alone")).read_bytes()
-
-
-def test_phantoms_come_with_a_warning(tmp_path, caplog):
-    cohort = open_cohort("", phantom_dir=tmp_path / "phantom", scans=3, size=16)
-    assert [len(cohort.training), len(cohort.validation), len(cohort.test)] == [1, 1, 1]
-    assert "PHANTOM cohort of 3 made-up scans" in caplog.text
-
-
-def test_a_cohort_that_is_given_is_opened(tmp_path, caplog):
-    write_phantom(tmp_path / "mine", scans=3, size=16)
-    caplog.clear()
-    open_cohort(tmp_path / "mine", phantom_dir=tmp_path / "phantom")
-    assert "PHANTOM" not in caplog.text and not (tmp_path / "phantom").exists()
-    with pytest.raises(FileNotFoundError):
-        open_cohort(tmp_path / "absent", phantom_dir=tmp_path / "phantom")
