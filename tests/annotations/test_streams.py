@@ -4,6 +4,7 @@ import itertools
 from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from common.annotations.ledger import Ledger, LedgerEntry
@@ -72,6 +73,57 @@ def test_a_selection_rules_the_second_stream(tmp_path):
     assert [[position for position, _ in batch] for batch in (next(batches), next(batches))] in ([[2], [5]], [[5], [2]])
     trusted.selected = ["d"]
     assert [position for position, _ in next(batches)[1:]] == [3, 3]
+
+
+def drawn_one_by_one(scans, labelled, selected, *, numbers, seed, iteration):
+    """A batch by its definition, with nothing kept from one draw to the next."""
+    first = [place for place, scan in enumerate(scans) if scan in labelled]
+    second = [place for place, scan in enumerate(scans) if scan in selected and scan not in labelled]
+    positions = []
+    for stream, (number, pool) in enumerate(zip(numbers, (first, second or first), strict=True)):
+        for index in range(iteration * number, (iteration + 1) * number):
+            order = np.random.default_rng([seed, index // len(pool), stream]).permutation(len(pool))
+            positions.append(pool[order[index % len(pool)]])
+    seeds = np.random.default_rng([seed, iteration, 0, 2]).integers(2**31, size=len(positions))
+    return list(zip(positions, seeds.tolist(), strict=True))
+
+
+def test_batches_are_as_defined_while_the_ledger_and_the_selection_change(tmp_path):
+    scans = [f"scan_{number}" for number in range(23)]
+    ledger, trusted = ledger_of(tmp_path, "scan_4"), SimpleNamespace(selected=scans[2:9])
+    settings = {"batch_labelled": 2, "batch_unlabelled": 3, "seed": 8}
+    plain, chosen = (TwoStreamSampler(scans, ledger, **settings, trusted=it) for it in (None, trusted))
+    other = Ledger(tmp_path / "ledger.json")
+    for iteration in range(60):
+        if iteration in (7, 31, 32):
+            ledger.add(LedgerEntry(scans[iteration % 23], 1, iteration, "her", 0.5, None, 1, "oracle"))
+        if iteration == 15:
+            trusted.selected = scans[11:18]
+        if iteration == 40:
+            other.reload()
+            other.add(LedgerEntry("scan_0", 2, iteration, "her", 0.5, None, 1, "oracle"))
+            ledger.reload()
+        for sampler, selected in ((plain, scans), (chosen, trusted.selected)):
+            expected = drawn_one_by_one(scans, ledger.labelled, selected, numbers=(2, 3), seed=8, iteration=iteration)
+            assert sampler.batch(iteration) == expected
+
+
+def test_scans_are_listed_again_only_after_a_change(tmp_path):
+    class Counted(dict):
+        reads = 0
+
+        def __getitem__(self, scan):
+            Counted.reads += 1
+            return super().__getitem__(scan)
+
+    ledger = ledger_of(tmp_path, "c", "f")
+    sampler = TwoStreamSampler(SCANS, ledger)
+    sampler.positions = Counted(sampler.positions)
+    take(sampler, 50)
+    assert Counted.reads == len(SCANS) + 2
+    ledger.add(LedgerEntry("e", 1, 1, "her", 0.5, None, 1, "oracle"))
+    take(sampler, 50)
+    assert Counted.reads == 2 * len(SCANS) + 5
 
 
 def test_an_empty_selection_without_a_first_stream(tmp_path):
