@@ -27,6 +27,7 @@ MODULES = {
     "pseudo_labels": "common.pseudo_labels",
     "queries": "common.query",
     "resume": "common.resume",
+    "run_folders": "common.run_folder",
     "sam": "common.generalists.sam",
     "settings": "common.settings.config",
     "stages": "common.commands.prior_stages",

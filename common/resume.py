@@ -21,7 +21,13 @@ ANOTHER = "use another --output_dir"
 
 
 def check_resume(
-    folder: str | Path, *, settings: Mapping[str, Any], cohort: Cohort, ledger: Ledger, store: AnnotationStore
+    folder: str | Path,
+    *,
+    settings: Mapping[str, Any],
+    cohort: Cohort,
+    ledger: Ledger,
+    store: AnnotationStore,
+    elsewhere: bool = False,
 ) -> None:
     """Refuses to resume a run with other settings, another cohort, or without its annotations; a new run passes.
 
@@ -33,6 +39,7 @@ def check_resume(
         cohort: The cohort.
         ledger: The run's ledger.
         store: The run's annotations.
+        elsewhere: Whether the ledger may list scans that are not in this cohort.
 
     Raises:
         FileNotFoundError: If the ledger or an annotation is missing.
@@ -40,7 +47,8 @@ def check_resume(
     """
     checkpoint = Path(folder) / "checkpoint.pt"
     check_checkpoint_settings(checkpoint, settings)
-    check_ledger(ledger, scans=[scan.id for scan in cohort.training], store=store, begun=checkpoint.exists())
+    scans = None if elsewhere else [scan.id for scan in cohort.training]
+    check_ledger(ledger, scans=scans, store=store, begun=checkpoint.exists())
     check_same_cohort(folder, cohort, begun=checkpoint.exists() or bool(ledger.entries))
 
 
@@ -83,34 +91,42 @@ def check_checkpoint_settings(path: str | Path, settings: Mapping[str, Any]) -> 
         )
 
 
-def check_ledger(ledger: Ledger, *, scans: Sequence[str], store: AnnotationStore, begun: bool) -> None:
+def check_ledger(ledger: Ledger, *, scans: Sequence[str] | None, store: AnnotationStore, begun: bool) -> None:
     """Refuses to go on without annotations that a run has had.
 
     Args:
         ledger: The run's ledger.
-        scans: Ids of the training scans.
+        scans: Ids of the training scans; None if it may list others, whose annotations need not be here.
         store: The run's annotations.
         begun: Whether the run has a checkpoint, hence must have a ledger.
 
     Raises:
         FileNotFoundError: If the ledger is missing, or an annotation that it lists.
-        ValueError: If it lists a scan that is no training scan.
+        ValueError: If it lists what can be no scan's id, or is no training scan's.
     """
     if begun and not ledger.entries:
         raise FileNotFoundError(
             f"{ledger.path}: expected the ledger of the run whose checkpoint is here, found no entry; bring the file "
             f"back, or {ANOTHER}."
         )
+    if wrong := [scan for scan in ledger.labelled if Path(scan).name != scan]:
+        raise ValueError(
+            f"{ledger.path}: expected the ids of scans, found paths, {', '.join(map(repr, wrong))}; bring back the "
+            f"ledger as the run wrote it, or {ANOTHER}."
+        )
+    if scans is None:
+        return
     known = set(scans)
     if unknown := [scan for scan in ledger.labelled if scan not in known]:
         raise ValueError(
-            f"{ledger.path}: expected the ids of training scans, found {', '.join(map(repr, unknown))}, annotated but "
-            f"not among the {len(known)} training scans of the datalist; bring them back, or {ANOTHER}."
+            f"{ledger.path}: expected training scans, found {', '.join(unknown)}, annotated but not among the "
+            f"{len(known)} training scans of the datalist; bring them back, or {ANOTHER}."
         )
-    if missing := [store.path("annotation", scan) for scan in ledger.labelled if not store.has("annotation", scan)]:
+    if missing := [scan for scan in ledger.labelled if not store.has("annotation", scan)]:
+        paths = ", ".join(str(store.path("annotation", scan)) for scan in missing)
         raise FileNotFoundError(
-            f"{', '.join(map(str, missing))}: expected the annotations that {ledger.path} lists, found no such file; "
-            f"bring them back, or {ANOTHER}."
+            f"{paths}: expected the annotation of a scan that the ledger lists, found no such file; bring it back, or "
+            f"{ANOTHER}."
         )
 
 

@@ -11,6 +11,7 @@ ROOMS = (
     "files",
     "refusals",
     "settings",
+    "run_folder",
     "checks",
     "schedules",
     "weights",

@@ -161,7 +161,12 @@ def test_a_cohort_may_be_elsewhere_and_a_run_that_has_not_begun_may_change_it(ru
 
 def test_an_annotation_that_the_ledger_lists_is_missing(run):
     (run[0] / "annotation" / "scan_0.nii").unlink()
-    refused(run, FileNotFoundError, "annotation/scan_0.nii", "ledger.json lists, found no such file; bring")
+    refused(
+        run,
+        FileNotFoundError,
+        "annotation/scan_0.nii",
+        "expected the annotation of a scan that the ledger lists, found no such file; bring",
+    )
 
 
 def test_the_ledger_is_missing(run):
@@ -171,11 +176,11 @@ def test_the_ledger_is_missing(run):
 
 def test_annotated_scans_were_taken_out_of_the_datalist(run):
     datalist(lambda it: it["training"].pop(0))(run[1].folder)
-    refused(run, ValueError, "found 'scan_0', annotated but not among the 3 training scans of the datalist")
+    refused(run, ValueError, "found scan_0, annotated but not among the 3 training scans of the datalist")
 
 
 @pytest.mark.parametrize("scan", ["../scan_1", "/etc/passwd", "images/scan_1"])
 def test_an_entry_of_the_ledger_that_is_no_scan(run, scan):
     path = run[0] / "ledger.json"
     path.write_text(path.read_text().replace('"scan_0"', json.dumps(scan)))
-    refused(run, ValueError, "ledger.json: expected the ids of training scans", repr(scan))
+    refused(run, ValueError, "ledger.json: expected the ids of scans, found paths", repr(scan))
