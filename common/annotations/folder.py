@@ -256,7 +256,10 @@ class FolderAnnotator:
         for scan in pending:
             lines += ["", f"{scan['scan']}", f"  image:   {scan['image']}", f"  draw in: {scan['draw_in']}"]
             lines += [f"  {_slice_text(SliceRequest(**item))}" for item in scan["slices"]]
-        rest = f"Leave the rest at {IGNORE_INDEX}. Another slice of a view will do as well; more are welcome."
+        rest = (
+            f"Leave the rest at {IGNORE_INDEX}. Where a slice shows none of these, take another one of its view; further "
+            "slices are welcome."
+        )
         lines += [
             "",
             f"{'Set' if self.dense else 'On each of these slices set'} every voxel: 0 background, "
