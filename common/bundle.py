@@ -21,7 +21,6 @@ MODULES = {
     "cohorts": "common.cohort",
     "engines": "common.engines",
     "generalists": "common.generalists",
-    "handlers": "common.handlers",
     "networks": "common.networks",
     "one_shot": "common.query.one_shot",
     "pseudo_labels": "common.pseudo_labels",

@@ -49,6 +49,22 @@ def yes_or_no(name: str, given: object) -> bool:
     return bool(check_values({name: Setting(type="yes_or_no")}, {name: given})[name])
 
 
+def check_budget(budget: int, scans: Sequence[object]) -> None:
+    """Refuses a budget that exceeds the pool.
+
+    Args:
+        budget: Number of scans that may be annotated in all.
+        scans: The training scans.
+
+    Raises:
+        ValueError: Naming the setting, what was expected and what was found.
+    """
+    if not 1 <= budget <= len(scans):
+        raise ValueError(
+            f"budget must lie in 1..{len(scans)}, the training scans, got {budget}; lower it, or add scans to the datalist."
+        )
+
+
 def check_largest_volumes(largest_volumes: int | None) -> None:
     """Refuses a number of components to keep that is not None or a whole number of at least 1.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from common import checks
 from common.annotations import Ledger
 from common.cohort import Cohort, check_cohort
 from common.commands.bundles import check_shared, check_stage, known_settings
@@ -91,7 +92,7 @@ def assft(
     }
     _check(settings)
     if settings["dataset_dir"]:
-        check_budget(budget, Cohort.open(settings["dataset_dir"]).training, Ledger(output_dir))
+        checks.check_budget(budget, Cohort.open(settings["dataset_dir"]).training)
     begun = (free for file, free in STILL_FREE if (Path(output_dir) / file).exists())
     folder = claim(output_dir, settings, free=next(begun, settings.keys() - {"made by"})).resolve()
     cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))

@@ -16,28 +16,12 @@ from common.annotations.folder import AnnotationsPending
 from common.annotations.ledger import Ledger
 from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
+from common.checks import check_budget
 from common.cohort.cohort import Scan
 from common.handlers.pool import PoolInference, PoolScan, of_all_processes
 from common.query import Candidates, Strategy
 
 logger = logging.getLogger(__name__)
-
-
-def check_budget(budget: int, scans: Sequence[Scan]) -> None:
-    """Refuses a budget that the pool cannot spend.
-
-    Args:
-        budget: Number of scans that may be annotated in all.
-        scans: The training scans.
-
-    Raises:
-        ValueError: Naming the setting, what was expected and what was found.
-    """
-    if not 1 <= budget <= len(scans):
-        raise ValueError(
-            f"budget must be at most the number of training scans, {len(scans)}, and at least 1, got {budget}; lower "
-            "it, or add scans to the datalist."
-        )
 
 
 class ActiveQueryHandler:

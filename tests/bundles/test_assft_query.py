@@ -70,7 +70,7 @@ def test_pauses_for_people_and_goes_on(name, train_settings, query_settings, coh
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"budget": 99}, "budget must lie in 1..6, the scans of the pool, got 99"),
+        ({"budget": 99}, "budget must lie in 1..6, the training scans, got 99"),
         ({"budget": 0}, "got 0"),
         ({"pretrained": "nowhere.pt"}, "nowhere.pt: expected the weights"),
         ({"pretrained": "swin_unetr_ssl"}, "no weights of swin_unetr_ssl"),

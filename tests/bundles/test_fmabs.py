@@ -288,7 +288,7 @@ def test_other_settings_do_not_go_on_from_a_checkpoint(small_settings):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"budget": 60, "max_iterations": 200}, "budget must be at most the number of training scans"),
+        ({"budget": 60, "max_iterations": 200}, "budget must lie in 1.."),
         ({"max_iterations": 2}, "max_iterations must be at least 3 for 2 query rounds, got 2"),
         (
             {"budget": 1, "max_iterations": 2},

@@ -188,7 +188,7 @@ CASES = [
     (RETRAIN, {"train#perturb#noise": 9}, "train#perturb#noise (did you mean noise_std", "train.json"),
     (ADAPT, {"validate#evaluatorr": 9}, "validate#evaluatorr (did you mean evaluator?)", "train.json"),
     # settings that fit each other
-    (FMABS, {"budget": 100}, "budget must be at most the number of training scans", "got 100"),
+    (FMABS, {"budget": 100}, "budget must lie in 1..", "got 100"),
     (FMABS, {"max_iterations": 8}, "must be at least 9 for 8 query rounds, got 8", "or set fewer query rounds"),
     (RETRAIN, {"semi_supervised": "ict", "batch_unlabelled": 1}, "batch_unlabelled must be at least 2", "got 1"),
     (RETRAIN, {"pseudo_labels": "online"}, "online_network must be a network", "got None"),

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from common import checks
 from common.annotations.annotation import Annotator
 from common.annotations.folder import AnnotationsPending
 from common.annotations.ledger import Ledger
@@ -26,8 +27,7 @@ def check_budget(budget: int, scans: Sequence[Scan], ledger: Ledger) -> None:
     Raises:
         ValueError: If it does; the message names the setting or the ledger.
     """
-    if not 1 <= budget <= len(scans):
-        raise ValueError(f"budget must lie in 1..{len(scans)}, the scans of the pool, got {budget}.")
+    checks.check_budget(budget, scans)
     if ledger.entries and ledger.budget_used != budget:
         raise ValueError(
             f"{ledger.path}: expected {budget} annotated scans, as budget says, found {ledger.budget_used}; "

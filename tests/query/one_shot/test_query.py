@@ -28,7 +28,7 @@ def test_a_budget_that_fits(ledger, tmp_path):
 
 @pytest.mark.parametrize("budget", [0, 4])
 def test_a_budget_that_the_pool_has_not(budget, ledger):
-    with pytest.raises(ValueError, match=rf"budget must lie in 1\.\.3, the scans of the pool, got {budget}"):
+    with pytest.raises(ValueError, match=rf"budget must lie in 1\.\.3, the training scans, got {budget}"):
         check_budget(budget, SCANS, ledger)
 
 
