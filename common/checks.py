@@ -61,7 +61,8 @@ def check_budget(budget: int, scans: Sequence[object]) -> None:
     """
     if not 1 <= budget <= len(scans):
         raise ValueError(
-            f"budget must lie in 1..{len(scans)}, the training scans, got {budget}; lower it, or add scans to the datalist."
+            f"budget must lie in 1..{len(scans)}, the training scans, got {budget}; lower it, or add scans to the "
+            "datalist."
         )
 
 
