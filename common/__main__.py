@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from common.commands.options import (
     AnyPath,
     Count,
+    Folder,
     Millimetres,
     Percentiles,
     Positive,
@@ -56,7 +57,7 @@ app.command(release)
 
 @app.command
 def assft(
-    output_dir: AnyPath,
+    output_dir: Folder,
     dataset_dir: AnyPath | None = None,
     pretrained: AnyPath | None = None,
     budget: Positive = 4,
@@ -71,7 +72,7 @@ def assft(
     """Choose the scans worth labelling with a pre-trained network, fine-tune it on them, and evaluate it.
 
     Args:
-        output_dir: AnyPath that gets the files of all stages; the same command again resumes where it stopped.
+        output_dir: Folder that gets the files of all stages; the same command again resumes where it stopped.
         dataset_dir: AnyPath of a cohort; made-up scans by default.
         pretrained: File of weights, or a name of `weights list`; by default a network is pre-trained on made-up scans.
         budget: Number of scans that are labelled.
@@ -99,11 +100,11 @@ def assft(
 
 
 @app.command
-def demo(output_dir: AnyPath = "runs/demo", seed: Seed = 0) -> None:
+def demo(output_dir: Folder = "runs/demo", seed: Seed = 0) -> None:
     """Run FM-ABS beside supervised training on made-up scans, in minutes on two CPU cores.
 
     Args:
-        output_dir: AnyPath that gets report.html, metrics.json, the scans and a folder per method; the same command
+        output_dir: Folder that gets report.html, metrics.json, the scans and a folder per method; the same command
             again resumes.
         seed: Seed of the scans and of both trainings.
     """
@@ -115,7 +116,7 @@ def demo(output_dir: AnyPath = "runs/demo", seed: Seed = 0) -> None:
 
 @app.command
 def phantom(
-    target: AnyPath,
+    target: Folder,
     scans: Positive = 12,
     size: Sides = 64,
     seed: Seed = 0,
@@ -126,7 +127,7 @@ def phantom(
     """Write a cohort of made-up scans: something like a heart in MRI, with the left atrium as the class.
 
     Args:
-        target: AnyPath of the cohort.
+        target: Folder of the cohort.
         scans: Number of scans, all splits together.
         size: Voxels along each axis: one number, or three as in [64,64,32].
         seed: Seed of the cohort; the same seed gives the same scans.
@@ -140,12 +141,12 @@ def phantom(
 
 
 @prepare.command
-def la(source: AnyPath, target: AnyPath, spacing: Millimetres | None = None, validation: Count = 16) -> None:
+def la(source: AnyPath, target: Folder, spacing: Millimetres | None = None, validation: Count = 16) -> None:
     """Convert the left-atrium benchmark's h5 files.
 
     Args:
         source: AnyPath with train.list and CASE/mri_norm2.h5.
-        target: AnyPath of the cohort.
+        target: Folder of the cohort.
         spacing: Voxel size to resample to, in millimetres (1.25 halves the resolution); their own 0.625 by default.
         validation: Number of the list's last cases that are for validation; 0 for the official 80 and 20 (test.list).
     """
@@ -157,7 +158,7 @@ def la(source: AnyPath, target: AnyPath, spacing: Millimetres | None = None, val
 @prepare.command
 def brats(
     source: AnyPath,
-    target: AnyPath,
+    target: Folder,
     spacing: Millimetres | None = None,
     validation: Count | None = None,
     modality: Text = "flair",
@@ -171,7 +172,7 @@ def brats(
 
     Args:
         source: AnyPath with a folder per patient, such as BraTS19_2013_0_1, directly or in folders such as HGG and LGG.
-        target: AnyPath of the cohort.
+        target: Folder of the cohort.
         spacing: Voxel size to resample to, in millimetres; the scans' own by default.
         validation: Number of the last patients by name that are for validation; 1 by default.
         modality: flair, t1, t1ce or t2.
@@ -202,7 +203,7 @@ def brats(
 @prepare.command
 def nifti(
     images: AnyPath,
-    target: AnyPath,
+    target: Folder,
     labels: AnyPath | None = None,
     spacing: Millimetres | None = None,
     validation: Count = 0,
@@ -214,7 +215,7 @@ def nifti(
 
     Args:
         images: AnyPath with one .nii or .nii.gz file per scan.
-        target: AnyPath of the cohort.
+        target: Folder of the cohort.
         labels: AnyPath with labels under the images' file names; scans without one stay unlabelled.
         spacing: Voxel size to resample to, in millimetres; the scans' own by default.
         validation: Number of the labelled scans that are for validation.
@@ -228,11 +229,11 @@ def nifti(
 
 
 @app.command
-def report(output_dir: AnyPath, dataset_dir: AnyPath | None = None, picture: AnyPath | None = None) -> None:
+def report(output_dir: Folder, dataset_dir: AnyPath | None = None, picture: AnyPath | None = None) -> None:
     """Write a page that tells what a run did, or several runs on one cohort: OUTPUT_DIR/report.html.
 
     Args:
-        output_dir: AnyPath of a run, or the folder above several runs.
+        output_dir: Folder of a run, or the folder above several runs.
         dataset_dir: AnyPath of the cohort, for the pictures; by default cohort or phantom in the run's folder, or the
             one that assft or sfr was given.
         picture: PNG file that gets the page's main picture, if wanted.
@@ -244,7 +245,7 @@ def report(output_dir: AnyPath, dataset_dir: AnyPath | None = None, picture: Any
 
 @app.command
 def sfr(
-    output_dir: AnyPath,
+    output_dir: Folder,
     dataset_dir: AnyPath | None = None,
     labelled: Positive | None = None,
     plus: bool = False,
@@ -259,7 +260,7 @@ def sfr(
     """Fine-tune SAM on stitched slices, label the other scans, train a 3D network on all of them, and evaluate it.
 
     Args:
-        output_dir: AnyPath that gets a folder per stage; the same command again resumes where it stopped.
+        output_dir: Folder that gets a folder per stage; the same command again resumes where it stopped.
         dataset_dir: AnyPath of a cohort; made-up scans by default.
         labelled: Number of training scans whose labels are used, the first ones of the cohort; all that have a label by
             default.

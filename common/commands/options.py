@@ -45,6 +45,8 @@ def _sides(_: Any, words: Sequence[Token]) -> Any:
         ) from None
 
 
+Folder = Annotated[str, option(type="folder")]
+"""A path where a folder is or can be made."""
 AnyPath = Annotated[str, option(type="path")]
 """A path of a file or folder."""
 Text = Annotated[str, option(type="text")]

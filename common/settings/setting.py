@@ -6,9 +6,10 @@ import math
 import os
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Literal, get_args
 
-Kind = Literal["integer", "number", "yes_or_no", "text", "path", "one_of", "device", "object"]
+Kind = Literal["integer", "number", "yes_or_no", "text", "path", "folder", "one_of", "device", "object"]
 COUNTS = {2: "two", 3: "three"}
 
 
@@ -18,7 +19,8 @@ class Setting:
 
     Attributes:
         type: ``integer``, ``number`` (finite), ``yes_or_no`` (True or False, also as words), ``text``, ``path``,
-            ``one_of`` the `values`, a PyTorch ``device`` of this computer, or ``object``, which may be anything.
+            ``folder`` (a path where a folder is or can be made), ``one_of`` the `values`, a PyTorch ``device`` of this
+            computer, or ``object``, which may be anything.
         min, max: Least and greatest number.
         above, below: Numbers that it must be greater and smaller than.
         multiple_of: Number that it must be divisible by.
@@ -76,6 +78,7 @@ class Setting:
             "yes_or_no": "True or False (or 1 or 0)",
             "text": "a text",
             "path": "a path",
+            "folder": "a path of a folder",
             "one_of": f"one of {', '.join(map(str, self.values))}",
             "device": "a PyTorch device of this computer, such as cpu or cuda",
             "object": "an object",
@@ -138,6 +141,8 @@ class Setting:
                 return given if isinstance(given, str) and given else REFUSED
             case "path":
                 return given if isinstance(given, str | os.PathLike) and str(given).strip() else REFUSED
+            case "folder":
+                return given if isinstance(given, str | os.PathLike) and _can_be_folder(given) else REFUSED
             case "one_of":
                 return given if not isinstance(given, bool | list | dict) and given in self.values else REFUSED
             case "device":
@@ -162,6 +167,16 @@ class Setting:
 
 REFUSED = object()
 WORDS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _can_be_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a folder of this path, or none of its parts is a file."""
+    if not str(path).strip():
+        return False
+    try:
+        return next(it for it in (Path(path).absolute(), *Path(path).absolute().parents) if it.exists()).is_dir()
+    except OSError:  # a name that the file system cannot have
+        return False
 
 
 def _device_hint(given: Any) -> str:

@@ -27,6 +27,8 @@ CASES = [
     # of every bundle
     (FMABS, {"output_dir": ""}, PATH, "got ''"),
     (FMABS, {"output_dir": 7}, PATH, "got 7"),
+    (FMABS, {"output_dir": "/dev/null"}, "must be a path of a folder", "got '/dev/null'"),
+    (INFER, {"prediction_dir": "/dev/null/x"}, "must be a path of a folder", "got '/dev/null/x'"),
     (FMABS, {"output_dir": None}, PATH, "got None"),
     (FMABS, {"dataset_dir": ""}, PATH, "or None, got ''"),
     (FMABS, {"dataset_dir": 3}, PATH, "got 3"),
