@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from common.commands.bundles import check_stage
 from common.engines.precision import PRECISIONS
 from common.generalists.fusion import FUSIONS
 from common.generalists.kinds import EMBEDDED, KINDS
@@ -103,3 +104,32 @@ def test_tables_are_written_where_they_differ(tmp_path):
     rows = "| **All** | | |\n| `--size` | 1,200 | of it |\n| `--on` | as usual |  |\n"
     assert (bundle / "docs" / "README.md").read_text() == f"before\n\n{head}{rows}\nafter\n"
     assert write_pages(tmp_path) == []
+
+
+BENCHMARKS = {
+    "la_half/*": ("fmabs_la", "train"),
+    "sfr_half/finetune*": ("sfr_stitch_finetune", "train"),
+    "sfr_half/pseudo_label": ("sfr_stitch_finetune", "pseudo_label"),
+    "sfr_half/retrain": ("sfr_retrain", "train"),
+    "assft_half/pretrain": ("assft_adapt", "pretrain"),
+    "assft_half/[!p]*": ("assft_adapt", "train"),
+    "query_study/pretrain": ("assft_adapt", "pretrain"),
+    "query_study/train": ("assft_adapt", "train"),
+    "shipped/assft": ("assft_adapt", "train"),
+    "shipped/brats": ("fmabs_brats", "train"),
+}
+
+
+@pytest.mark.parametrize("pattern", BENCHMARKS)
+def test_settings_of_benchmarks_are_what_they_may_be(pattern):
+    files = sorted((ROOT / "benchmarks").glob(f"{pattern}.json"))
+    assert files
+    for file in files:
+        check_stage(*BENCHMARKS[pattern], json.loads(file.read_text()))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "bundles").glob("*/configs/ours.json")), ids=lambda it: it.parents[1].name
+)
+def test_overlays_are_what_they_may_be(path):
+    check_stage(path.parents[1].name, "train", json.loads(path.read_text()))
