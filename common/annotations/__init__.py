@@ -9,9 +9,10 @@ from common.annotations.listed import check_annotations, listed_scans
 from common.annotations.load import LoadAnnotationsd
 from common.annotations.oracle import OracleAnnotator
 from common.annotations.record import annotate_and_record
+from common.annotations.scan_dataset import ScanDataset
 from common.annotations.segments import NothingAnnotated, annotation_from_segments
 from common.annotations.store import AnnotationStore
-from common.annotations.streams import ScanDataset, TwoStreamSampler
+from common.annotations.streams import TwoStreamSampler
 from common.annotations.submission import submit_annotation
 from common.annotations.trust import ScanTrust, TrustEntry
 
