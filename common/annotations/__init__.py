@@ -1,7 +1,7 @@
 """What people and models have drawn on scans: annotators, the store and the ledger, and batches drawn by them."""
 
 from common.annotations.annotation import Annotation, Annotator, Suggestions
-from common.annotations.cross_label import cross_label, middle_slices
+from common.annotations.cross_label import complete_slices, cross_label, middle_slices
 from common.annotations.dense import annotate_densely, first_labelled
 from common.annotations.folder import AnnotationsPending, FolderAnnotator
 from common.annotations.ledger import Ledger, LedgerEntry
@@ -36,6 +36,7 @@ __all__ = [
     "annotate_densely",
     "annotation_from_segments",
     "check_annotations",
+    "complete_slices",
     "cross_label",
     "first_labelled",
     "listed_scans",
