@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from common.engines import ProbabilityInferer, best_precision
-from common.networks import VNet
+from common.networks import VNet, load_pretrained
 
 
 def main(
@@ -52,7 +52,7 @@ def main(
     volume = volume[:, :, : size[0], : size[1], : size[2]].to(device)
     network = VNet(1, 2, width=width).to(device).eval()
     if checkpoint:
-        network.load_state_dict(torch.load(checkpoint, weights_only=True, map_location=device))
+        load_pretrained(network, checkpoint)
 
     start = time.perf_counter()
     plain = window_by_window(volume, network, roi_size, stride)

@@ -221,14 +221,8 @@ class Collaborator:
         self.python = self.environments.python(self.metadata)
 
     def download(self) -> None:
-        words = [
-            "--name",
-            self.name,
-            "--url",
-            f"{self.address}/{self.archive.name}",
-            "--bundle_dir",
-            self.bundle.parent,
-        ]
+        url = f"{self.address}/{self.archive.name}"
+        words = ["--name", self.name, "--url", url, "--bundle_dir", self.bundle.parent]
         self.call(["-m", "monai.bundle", "download", *words], self.elsewhere)
         self.before = contents(self.bundle)
         with zipfile.ZipFile(self.archive) as content:
@@ -274,14 +268,8 @@ class Collaborator:
         expect(len(list(predictions.glob("*_seg.nii.gz"))), len(list(images.iterdir())), "predictions")
 
     def without_common(self) -> None:
-        words = [
-            "--config_file",
-            "configs/train.json",
-            "--dataset_dir",
-            self.cohort,
-            "--output_dir",
-            self.folder / "none",
-        ]
+        words = ["--config_file", "configs/train.json"]
+        words += ["--dataset_dir", self.cohort, "--output_dir", self.folder / "none"]
         log = self.log()
         done = run([self.python, "-m", "monai.bundle", "run", "training", *words], self.bare, log)
         if not done.returncode or REMEDY not in done.stdout:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from common.files import read_json
 
 MODEL = "model.pt"
+WRAPPER = "module."
 TOLERANCE = 0.05
 """Share by which the spacing of scans may differ from that on which a model was trained."""
 
@@ -98,6 +99,21 @@ def network_sizes(network: nn.Module | Mapping[str, Tensor]) -> dict[str, int]:
                 sizes["window_size"] = (round(len(table) ** (1 / 3)) + 1) // 2
             return sizes
     return {}
+
+
+def without_wrapper(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights by the names that the network itself gives them.
+
+    PyTorch's ``DataParallel`` and ``DistributedDataParallel`` put ``module.`` before the name of every weight.
+
+    Args:
+        weights: Weights by name.
+
+    Returns:
+        The same weights, without ``module.`` if all names begin with it.
+    """
+    wrapped = all(str(name).startswith(WRAPPER) for name in weights)
+    return {name.removeprefix(WRAPPER) if wrapped else name: it for name, it in weights.items()}
 
 
 def _millimetres(spacing: Sequence[float]) -> str:

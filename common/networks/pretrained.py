@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from common.files import read_checkpoint
-from common.networks.model_files import network_sizes
+from common.networks.model_files import network_sizes, without_wrapper
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Fit:
 def load_pretrained(network: nn.Module, path: str | Path, *, partial: bool = False) -> Fit:
     """Loads the weights of a file into a network.
 
-    The file holds a state dict, or one under ``state_dict`` or ``model``; names may begin with ``module.``. With
+    The file holds a state dict, or one under ``state_dict`` or ``model``; all names may begin with ``module.``. With
     ``partial``, the weights of a part of the network are recognised: those of a self-supervised Swin UNETR encoder
     (``model_swinvit.pt``) go to the network's ``swinViT``.
 
@@ -122,7 +122,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path}: expected weights by name, found {type(content).__name__} without any tensor.")
     if bad := [name for name, it in weights.items() if it.is_floating_point() and not it.isfinite().all()]:
         raise ValueError(f"{path}: expected finite weights, found NaN or infinite ones in {len(bad)}, first {bad[0]}.")
-    return {name.removeprefix("module."): it for name, it in weights.items()}
+    return without_wrapper(weights)
 
 
 def _as_in_monai(name: str) -> str:

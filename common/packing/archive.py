@@ -16,12 +16,12 @@ MODE = stat.S_IFREG | 0o644
 UNIX = 3
 
 
-def write_archive(path: Path, files: Mapping[str, Path]) -> None:
+def write_archive(path: Path, files: Mapping[str, Path | bytes]) -> None:
     """Writes a zip file, atomically: sorted names, one date, one set of permissions.
 
     Args:
         path: File to write.
-        files: The files by their names in the zip.
+        files: The files, or their contents, by their names in the zip.
     """
     with replacing(path) as temporary, ZipFile(temporary, "w") as archive:
         for name in sorted(files):
@@ -29,4 +29,5 @@ def write_archive(path: Path, files: Mapping[str, Path]) -> None:
             member.compress_type = ZIP_DEFLATED
             member.create_system = UNIX
             member.external_attr = MODE << 16
-            archive.writestr(member, files[name].read_bytes(), compresslevel=9)
+            content = files[name]
+            archive.writestr(member, content if isinstance(content, bytes) else content.read_bytes(), compresslevel=9)

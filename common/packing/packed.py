@@ -9,6 +9,7 @@ from pathlib import Path
 from common.packing.archive import write_archive
 from common.packing.contents import bundle_contents, bundle_names
 from common.packing.model_info import UNKNOWN_REPOSITORY, write_model_info
+from common.packing.pages import travelling_pages
 from common.packing.sums import write_sums
 from common.packing.tracked import github_repository, uncommitted
 from common.packing.versions import agreed_version
@@ -45,7 +46,8 @@ def pack(names: Sequence[str], output_dir: str | Path, root: Path, *, repository
         names: Names of bundles, or ``all``.
         output_dir: Folder whose ``bundles/`` gets ``NAME_vX.Y.Z.zip``, the wheel, `model_info.json` and `SHA256SUMS`.
         root: The repository's folder.
-        repository: ``OWNER/NAME`` of the repository at GitHub; by default that of the remote ``origin``.
+        repository: ``OWNER/NAME`` of the repository at GitHub, to which links of the bundles' pages lead; by default
+            that of the remote ``origin``.
 
     Raises:
         FileNotFoundError: If there is no such bundle, or a file that it needs is missing.
@@ -63,11 +65,12 @@ def pack(names: Sequence[str], output_dir: str | Path, root: Path, *, repository
     contents = {bundle: bundle_contents(root, bundle) for bundle in bundles}
     folder = Path(output_dir, "bundles")
     wheel = build_wheel(root, folder)
+    repository = repository or github_repository(root) or UNKNOWN_REPOSITORY
+    address = f"https://github.com/{repository}/blob/v{version}"
     zips = []
     for bundle, (files, _) in contents.items():
         zips.append(folder / f"{bundle}_v{version}.zip")
-        write_archive(zips[-1], files)
-    repository = repository or github_repository(root) or UNKNOWN_REPOSITORY
+        write_archive(zips[-1], {**files, **travelling_pages(files, root, address)})
     write_model_info(root, folder, version, repository)
     write_sums(folder)
     left_out = [f"bundles/{bundle}/{name}" for bundle, (_, names) in contents.items() for name in names]

@@ -72,5 +72,9 @@ def next_steps(packed: Packed) -> str:
         f"--version {packed.version} --revision main --private True",
     ]
     if repository == UNKNOWN_REPOSITORY:
-        lines += ["", f"{MODEL_INFO} names no repository yet: run this again with --repository OWNER/NAME."]
+        lines += [
+            "",
+            f"{MODEL_INFO} names no repository yet, and links of the bundles' pages lead nowhere: run this again with "
+            "--repository OWNER/NAME.",
+        ]
     return "\n".join(lines)

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow, ckpt_export, onnx_export
+from monai.bundle import (
+    ConfigParser,
+    ConfigWorkflow,
+    ckpt_export,
+    create_workflow,
+    onnx_export,
+    verify_net_in_out,
+)
 
 from tests.bundles.workflows import ROOT
 
@@ -76,6 +83,37 @@ def test_torchscript_has_the_same_labels(exported, tmp_path):
             logits = network(volume)
             torch.testing.assert_close(script(volume), logits, rtol=0, atol=1e-5)
             assert torch.equal(script(volume).argmax(1), logits.argmax(1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bundle", SETTINGS)
+def test_what_is_shipped_passes_the_checks_in_full(bundle, tmp_path):
+    root, weights = folder(bundle), folder(bundle) / "models" / "model.pt"
+    if not weights.is_file():
+        pytest.skip(f"{weights} is not there")
+    metadata = json.loads((root / "configs" / "metadata.json").read_text())
+    assert metadata["version"] in metadata["changelog"] and (root / "LICENSE").is_file()
+    files = {"meta_file": str(root / "configs" / "metadata.json"), "config_file": str(root / "configs/inference.json")}
+    arguments = files | {"net_id": "network_def", "bundle_root": str(root)}
+    verify_net_in_out(**arguments)
+    ckpt_export(filepath=str(tmp_path / "model.ts"), ckpt_file=str(weights), **arguments)
+    assert isinstance(torch.jit.load(tmp_path / "model.ts"), torch.jit.ScriptModule)
+
+
+@pytest.mark.parametrize("bundle", SETTINGS)
+def test_inference_has_its_properties(bundle, cohort_dir, tmp_path):
+    configs = folder(bundle) / "configs"
+    flow = create_workflow(
+        workflow_type="inference",
+        config_file=str(configs / "inference.json"),
+        meta_file=str(configs / "metadata.json"),
+        logging_file=str(configs / "logging.conf"),
+        bundle_root=str(folder(bundle)),
+        dataset_dir=str(cohort_dir / "images"),
+        output_dir=str(tmp_path),
+        device="cpu",
+    )
+    assert not flow.check_properties()
 
 
 @pytest.mark.slow

@@ -24,6 +24,13 @@ def test_whole(wrap, tmp_path):
     assert all(torch.equal(it, second.state_dict()[name]) for name, it in first.state_dict().items())
 
 
+def test_a_network_with_a_part_called_module(tmp_path):
+    first, second = (nn.ModuleDict({"module": nn.Linear(2, 1), "head": nn.Linear(1, 1)}) for _ in range(2))
+    for state in (first.state_dict(), {f"module.{name}": it for name, it in first.state_dict().items()}):
+        assert load_pretrained(second, saved(tmp_path / "weights.pt", state)).complete
+        assert all(torch.equal(it, second.state_dict()[name]) for name, it in first.state_dict().items())
+
+
 def test_the_self_supervised_encoder_of_a_swin_unetr(tmp_path, caplog):
     torch.manual_seed(0)
     first, second = (SwinUNETR(1, 2, feature_size=12) for _ in range(2))

@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import posixpath
+import re
 import stat
 import time
 from zipfile import ZipFile
@@ -13,6 +15,7 @@ import yaml
 from common.__main__ import main
 from common.packing import pack
 from common.packing.contents import LARGEST
+from tests.bundles.workflows import ROOT
 from tests.packing.repositories import commit, git, write
 
 OWN = ["LICENSE", "configs/inference.json", "configs/logging.conf", "configs/metadata.json", "configs/train.json"]
@@ -64,6 +67,41 @@ def test_the_same_files_give_the_same_bytes(toys, tmp_path):
         for member in archive.infolist():
             assert member.date_time == (1980, 1, 1, 0, 0, 0)
             assert stat.filemode(member.external_attr >> 16) == "-rw-r--r--"
+
+
+def test_links_of_a_page_hold_in_the_zip(toys, tmp_path):
+    page = (
+        "[a](../../../docs/all.md#part), [b](../LICENSE), [c](../../../common/room/module.py), [d](#here)\n"
+        "[e](https://example.org/a.md) [f](../../../docs) [g](../../twin/docs/README.md), not (../x) but ![h](h.png)"
+    )
+    write(toys, {"bundles/toy/docs/README.md": page, "common/room/notes.md": "[i](module.py) [j](../../README.md)"})
+    commit(toys)
+    packed = pack(["toy"], tmp_path / "dist", toys, repository="some/body")
+    web = "https://github.com/some/body/blob/v0.1.0"
+    with ZipFile(packed.zips[0]) as archive:
+        assert archive.read("toy/docs/README.md").decode() == (
+            f"[a]({web}/docs/all.md#part), [b](../LICENSE), [c](../common/room/module.py), [d](#here)\n"
+            f"[e](https://example.org/a.md) [f]({web}/docs) [g]({web}/bundles/twin/docs/README.md), not (../x) but "
+            f"![h]({web}/bundles/toy/docs/h.png)"
+        )
+        assert archive.read("toy/common/room/notes.md").decode() == f"[i](module.py) [j]({web}/README.md)"
+
+
+def test_links_of_our_own_pages_hold_in_the_zips(packed):
+    web = f"https://github.com/somebody/bundles/blob/v{packed.version}/"
+    for path in packed.zips:
+        with ZipFile(path) as archive:
+            pages = [name for name in archive.namelist() if name.endswith(".md")]
+            for page in pages:
+                text = archive.read(page).decode()
+                for link in re.findall(r"\]\(([^)#\s]+)[)#]", text):
+                    if link.startswith(web):
+                        assert (ROOT / link.removeprefix(web)).exists(), link
+                    elif "://" not in link:
+                        inside = posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
+                        assert inside in archive.namelist(), (page, link)
+        bundle = path.name.split("_v")[0]
+        assert f"{bundle}/docs/README.md" in pages
 
 
 def test_sums_and_addresses(toys, tmp_path):

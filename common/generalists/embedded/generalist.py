@@ -13,6 +13,7 @@ from common.engines.precision import autocast, best_precision
 from common.generalists.embedded.crops import CropFrames, paste
 from common.generalists.embedded.prompt_unet import CROP_SIZE, PromptUNet, prompted_crops
 from common.generalists.prompts import Prompts
+from common.networks.model_files import without_wrapper
 
 WEIGHTS = "prompt_unet.pt"
 """File of the shipped weights in `common/generalists/embedded/data`."""
@@ -81,7 +82,7 @@ def load_prompt_unet(weights: str | Path | None = None) -> PromptUNet:
         with source.open("rb") as file:
             state = torch.load(file, map_location="cpu", weights_only=True)
         counters = {name: value for name, value in network.state_dict().items() if not value.is_floating_point()}
-        network.load_state_dict({name: value.float() for name, value in state.items()} | counters)
+        network.load_state_dict({name: value.float() for name, value in without_wrapper(state).items()} | counters)
     except Exception as error:
         raise ValueError(f"{source} must hold the weights of a PromptUNet, but does not load: {error}") from error
     return network.eval().requires_grad_(False)

@@ -20,6 +20,7 @@ from common.checks import check_one_of
 from common.files import digest, read_checkpoint
 from common.generalists.sam.tiny_vit import TinyViT
 from common.generalists.sam.usage import LITE_MEDSAM, MEDSAM, SAM, Usage
+from common.networks.model_files import without_wrapper
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def _read(file: Path) -> dict[str, Any]:
         state = state["model"]
     if not isinstance(state, dict):
         raise ValueError(f"{file}: expected a state dict, found a {type(state).__name__}")
-    return state
+    return without_wrapper(state)
 
 
 def _difference(expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> str:

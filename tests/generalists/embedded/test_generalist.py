@@ -5,6 +5,7 @@ import torch
 
 from common.generalists import EmbeddedGeneralist, Generalist, prompts_from_masks
 from common.generalists.embedded import PromptUNet
+from common.generalists.embedded.generalist import load_prompt_unet
 
 
 def ellipse_slice(size=(70, 90), centre=(30, 50), radii=(14, 22), noise=0.1, seed=0):
@@ -103,3 +104,10 @@ def test_network_is_small_and_any_multiple_of_16():
     network = PromptUNet().eval()
     assert sum(p.numel() for p in network.parameters()) < 1.5e6
     assert network(torch.zeros(2, 4, 32, 48)).shape == (2, 1, 32, 48)
+
+
+def test_weights_of_several_processes(tmp_path):
+    state = load_prompt_unet().state_dict()
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "unet.pt")
+    loaded = load_prompt_unet(tmp_path / "unet.pt").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())

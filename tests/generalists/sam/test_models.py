@@ -59,6 +59,13 @@ def test_checkpoint_goes_in_and_comes_out(mobile_sam: tuple[nn.Module, str]) -> 
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.state_dict().items())
 
 
+def test_a_checkpoint_of_several_processes(mobile_sam: tuple[nn.Module, str], tmp_path) -> None:
+    sam, _ = mobile_sam
+    torch.save({f"module.{name}": value for name, value in sam.state_dict().items()}, tmp_path / "sam.pt")
+    loaded = load_sam("mobile_sam", tmp_path / "sam.pt").state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in sam.state_dict().items())
+
+
 def test_one_slice_through_mobile_sam(mobile_sam: tuple[nn.Module, str]) -> None:
     generalist = open_generalist("mobile_sam", checkpoint=mobile_sam[1], slices_per_pass=16)
     assert isinstance(generalist, SamGeneralist)
