@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from common.files import read_checkpoint, replacing, write_json
 from common.handlers.log import TrainingLog
 from common.handlers.pool import RoundEvents
+from common.networks import without_wrapper
 from common.networks.model_files import settings_file
 
 logger = logging.getLogger(__name__)
@@ -186,7 +187,8 @@ class Checkpoint:
                 "it was written by another version: resume with that version, or use another --output_dir."
             )
         for name, stateful in self.objects.items():
-            stateful.load_state_dict(content["objects"][name])
+            state = content["objects"][name]
+            stateful.load_state_dict(without_wrapper(state) if isinstance(stateful, nn.Module) else state)
         engine.loss_scaler.load_state_dict(content["loss_scaler"])
         iteration = content["iteration"]
         engine.state.iteration = iteration

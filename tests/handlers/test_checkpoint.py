@@ -284,6 +284,15 @@ def test_other_settings_are_refused_one_by_one(tmp_path):
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
+def test_weights_saved_within_the_wrapper_of_several_processes_are_read(tmp_path):
+    path = Run(tmp_path, At(3, stop)).start().path
+    content = torch.load(path, weights_only=True)
+    network = content["objects"]["network"]
+    content["objects"]["network"] = {f"module.{name}": weight for name, weight in network.items()}
+    torch.save(content, path)
+    assert Run(tmp_path).start().weight == WEIGHTS[5]
+
+
 @pytest.mark.parametrize("keep", [0, 200, -1])
 def test_a_damaged_file_is_refused(tmp_path, keep):
     path = Run(tmp_path).start().path
