@@ -95,7 +95,7 @@ class Specialist:
             ValueError: If the weights do not fit, or the image is damaged.
         """
         self._load()
-        _, opened = read_voxels(image, self.channels)
+        _, opened = read_voxels(image, self._parts["channels"])
         data = self._parts["preprocessing"]({"image": str(image)})
         images, inferer = data["image"].as_tensor()[None].to(self.device), self._parts["inferer"]
         network, features = self._parts["network"], None

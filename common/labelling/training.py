@@ -19,7 +19,7 @@ from common.annotations.store import AnnotationStore
 from common.cohort.cohort import write_datalist
 from common.files import read_json, replacing, write_json
 from common.handlers.log import read_log
-from common.networks import model_file, model_settings, settings_file
+from common.networks.model_files import model_file, model_settings, settings_file
 
 STARTS = ("current", "anew")
 """What a training starts from: the current model, or random weights."""
