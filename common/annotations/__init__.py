@@ -8,8 +8,10 @@ from common.annotations.ledger import Ledger, LedgerEntry
 from common.annotations.load import LoadAnnotationsd
 from common.annotations.oracle import OracleAnnotator
 from common.annotations.record import annotate_and_record
+from common.annotations.segments import NothingAnnotated, annotation_from_segments
 from common.annotations.store import AnnotationStore
 from common.annotations.streams import ScanDataset, TwoStreamSampler
+from common.annotations.submission import submit_annotation
 from common.annotations.trust import ScanTrust, TrustEntry
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Ledger",
     "LedgerEntry",
     "LoadAnnotationsd",
+    "NothingAnnotated",
     "OracleAnnotator",
     "ScanDataset",
     "ScanTrust",
@@ -29,7 +32,9 @@ __all__ = [
     "TwoStreamSampler",
     "annotate_and_record",
     "annotate_densely",
+    "annotation_from_segments",
     "cross_label",
     "first_labelled",
     "middle_slices",
+    "submit_annotation",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal
 
 import numpy as np
@@ -54,12 +55,25 @@ def submit_annotation(
         known = ledger.is_labelled(scan.id)
         if known and store.holds(scan.id, annotation.array, annotation.affine):
             return "unchanged"
-        origin = {"round": round, "iteration": iteration, "strategy": strategy, "score": score}
+        entry = LedgerEntry(
+            scan.id,
+            round=round,
+            iteration=iteration,
+            strategy=strategy,
+            score=score,
+            slices=annotation.slices,
+            voxels=annotation.voxels,
+            annotator=annotation.annotator,
+        )
         if known:
-            former = vars(ledger.entry(scan.id))
-            origin = {name: former[name] for name in origin}
-        found = {"slices": annotation.slices, "voxels": annotation.voxels, "annotator": annotation.annotator}
-        entry = LedgerEntry(scan=scan.id, **origin, **found)
+            former = ledger.entry(scan.id)
+            entry = dataclasses.replace(
+                entry,
+                round=former.round,
+                iteration=former.iteration,
+                strategy=former.strategy,
+                score=former.score,
+            )
         keep(annotation, entry, ledger=ledger, store=store)
         return "replaced" if known else "added"
 
