@@ -17,7 +17,6 @@ nox.options.reuse_venv = "yes"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 LABEL_APP = "monailabel_app"
-LABEL_ENVIRONMENT = {"MONAI_LABEL_AUTH_ENABLE": "false"}
 
 
 def install(session: nox.Session, *requirements: str) -> None:
@@ -93,7 +92,7 @@ def label(session: nox.Session) -> None:
     if "--models" in words:
         words[(place := words.index("--models")) : place + 1] = ["--conf", "models"]
     defaults = [] if "--host" in words else ["--host", "127.0.0.1"]
-    session.run("monailabel", "start_server", "--app", LABEL_APP, *defaults, *words, env=LABEL_ENVIRONMENT)
+    session.run("monailabel", "start_server", "--app", LABEL_APP, *defaults, *words)
 
 
 @nox.session

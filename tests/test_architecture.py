@@ -23,6 +23,7 @@ ROOMS = (
     "query",
     "pseudo_labels",
     "handlers",
+    "labelling",
     "metrics",
     "report",
     "packing",

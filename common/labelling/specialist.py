@@ -131,7 +131,7 @@ class Specialist:
         load_pretrained(network, file)
         self._parts = {name: parser.get_parsed_content(name) for name in ("preprocessing", "inferer", "postprocessing")}
         self._parts["network"] = network.to(self.device).eval()
-        self._parts["channels"] = parser.get_parsed_content("channels") if "channels" in parser.config else 1
+        self._parts["channels"] = parser.get_parsed_content("channels") if parser.get("channels") else 1
         with file.open("rb") as content:
             self._identity = hashlib.blake2b(content.read(), digest_size=16).hexdigest()
         self._known = known

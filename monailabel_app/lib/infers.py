@@ -14,11 +14,12 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from common.annotations import middle_slices
 from common.annotations.folder import slice_request
+from common.annotations.segments import ANNOTATED_BACKGROUND
 from common.cohort.volumes import VIEWS, open_nifti, read_voxels, spacing, to_ras
 from common.files import scan_name, write_nifti
 from common.labelling import predrawn, prompted_mask
 from common.labelling.prompted import Plane
-from lib.study import BACKGROUND, Study
+from lib.study import Study
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class CrossLabel(StudyInfer):
 
     def __init__(self, study: Study) -> None:
         names = {name: value for value, name in enumerate(study.segments, start=1)}
-        about = f"The slices to annotate; what is not of a class is `{BACKGROUND}`"
+        about = f"The slices to annotate; what is not of a class is `{ANNOTATED_BACKGROUND}`"
         super().__init__(study, names, kind=InferType.SEGMENTATION, dimension=3, description=about)
 
     def label(self, image: Path, request: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from common.annotations import AnnotationStore, Ledger, annotation_from_segments, submit_annotation
+from common.annotations.segments import ANNOTATED_BACKGROUND
 from common.checks import check_one_of, yes_or_no
 from common.cohort.cohort import Scan
 from common.cohort.volumes import integer_labels, open_nifti, read_voxels, to_ras
@@ -27,8 +28,6 @@ from common.labelling.training import learnt_from
 
 logger = logging.getLogger(__name__)
 
-BACKGROUND = "annotated background"
-"""Segment that tells background from what was not looked at; Slicer drops one that is called `background`."""
 
 DEFAULTS = {
     "models": "fmabs_la",
@@ -104,7 +103,7 @@ class Study:
     @property
     def segments(self) -> list[str]:
         """Names of the segments that annotators draw, in the order of their values from 1."""
-        return [*self.labels.values(), BACKGROUND]
+        return [*self.labels.values(), ANNOTATED_BACKGROUND]
 
     @property
     def images(self) -> dict[str, Path]:
