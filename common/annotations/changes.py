@@ -34,7 +34,8 @@ def changing(ledger: Ledger, store: AnnotationStore) -> Iterator[None]:
             content = read_json(announced)
             entry = LedgerEntry(**content["entry"])
             stored = store.read("annotation", entry.scan)
-            if stored is not None and _digest(stored) == content["digest"]:
+            recorded = _changes(ledger) > content["changes"]
+            if not recorded and stored is not None and _digest(stored) == content["digest"]:
                 _record(entry, ledger)
             announced.unlink()
         yield
@@ -52,17 +53,23 @@ def keep(annotation: Annotation, entry: LedgerEntry, *, ledger: Ledger, store: A
         store: Store of the run.
     """
     announced = _announcement(ledger)
-    write_json(announced, {"entry": entry.plain(), "digest": _digest(annotation.array)})
+    content = {"entry": entry.plain(), "digest": _digest(annotation.array), "changes": _changes(ledger)}
+    write_json(announced, content)
     store.replace(entry.scan, annotation.array, annotation.affine)
     _record(entry, ledger)
     announced.unlink()
 
 
 def _record(entry: LedgerEntry, ledger: Ledger) -> None:
-    if not ledger.is_labelled(entry.scan):
-        ledger.add(entry)
-    elif ledger.entry(entry.scan) != entry:
+    if ledger.is_labelled(entry.scan):
         ledger.replace(entry)
+    else:
+        ledger.add(entry)
+
+
+def _changes(ledger: Ledger) -> int:
+    """How often an entry has been added or replaced."""
+    return len(ledger.entries) + len(ledger.history)
 
 
 def _announcement(ledger: Ledger) -> Path:
