@@ -5,6 +5,7 @@ from common.annotations.cross_label import cross_label, middle_slices
 from common.annotations.dense import annotate_densely, first_labelled
 from common.annotations.folder import AnnotationsPending, FolderAnnotator
 from common.annotations.ledger import Ledger, LedgerEntry
+from common.annotations.listed import check_annotations, listed_scans
 from common.annotations.load import LoadAnnotationsd
 from common.annotations.oracle import OracleAnnotator
 from common.annotations.record import annotate_and_record
@@ -33,8 +34,10 @@ __all__ = [
     "annotate_and_record",
     "annotate_densely",
     "annotation_from_segments",
+    "check_annotations",
     "cross_label",
     "first_labelled",
+    "listed_scans",
     "middle_slices",
     "submit_annotation",
 ]
