@@ -91,7 +91,7 @@ def test_what_is_missing_is_named(images, tmp_path):
 def test_a_broken_image_is_named(tmp_path):
     specialist = Specialist(ROOT / "bundles/fmabs_la", tmp_path, labels={1: "left atrium"})
     flat = save(tmp_path / "flat.nii.gz", np.zeros((6, 7), np.float32))
-    with pytest.raises(ValueError, match="flat.nii.gz"):
+    with pytest.raises(ValueError, match="flat"):
         specialist.predict(flat)
 
 
