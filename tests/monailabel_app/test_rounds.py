@@ -1,4 +1,4 @@
-"""Two rounds over REST: score, next scan, save three slices as Slicer does, train, infer; and what may interrupt them."""
+"""Two rounds over REST: score, next scan, save three slices as Slicer does, train, infer; and what interrupts them."""
 
 from __future__ import annotations
 
