@@ -185,9 +185,8 @@ class Training:
             TrainingStopped: If it was not wanted any more.
             RuntimeError: If another process trains in this run, or the training fails; the message says why.
         """
-        lock = FileLock(self.folder.parent / ".lock")
         try:
-            lock.acquire(timeout=10 * every)
+            lock = FileLock(self.folder.parent / ".lock").acquire(timeout=10 * every)
         except Timeout:
             raise RuntimeError(
                 f"{self.folder.parent}: another training of this run is going on; wait for its end, or stop it."
