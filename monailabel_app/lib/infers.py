@@ -92,8 +92,8 @@ class CrossLabel(StudyInfer):
         if study.predraw or study.requests.get(scan_name(image)) is None:
             try:
                 prediction = study.specialist.predict(image).label
-            except FileNotFoundError as error:
-                note = str(error)
+            except (FileNotFoundError, ValueError) as error:
+                note = f"No prediction to start from: {error}"
         found = prediction is not None and prediction.any()
         middle = middle_slices(to_ras(prediction, opened.affine)[0]) if prediction is not None and found else {}
         wanted = study.requested(scan_name(image), image, middle)

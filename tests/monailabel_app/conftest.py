@@ -15,7 +15,7 @@ from common.prepare import write_phantom
 
 pytest.importorskip("monailabel", reason="MONAI Label is not installed; `nox -s label_tests` installs it")
 
-from tests.monailabel_app.server import Server
+from label_server import Server
 
 
 @dataclass(frozen=True)

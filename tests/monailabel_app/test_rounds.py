@@ -7,13 +7,13 @@ import time
 import numpy as np
 import psutil
 import pytest
+from label_server import voxels
 
 from common.annotations import Ledger
 from common.cohort.volumes import read_voxels
 from common.files import read_json
 from common.handlers.log import read_log
 from tests.monailabel_app.conftest import dice
-from tests.monailabel_app.server import voxels
 
 SMALL = {
     "roi_size": [32, 32, 32],

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import requests
 
-from tests.bundles.workflows import ROOT
+ROOT = Path(__file__).resolve().parents[1]
 
 READY = 120
 """Seconds within which a server must answer."""
