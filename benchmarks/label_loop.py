@@ -3,7 +3,7 @@
     nox -s label -- --install
     .nox/label/bin/python benchmarks/label_loop.py --data FOLDER --labels "anterior,posterior"
 
-FOLDER has NIfTI files in ``images`` and, of the same names, ``labels``, all of about the same spacing. Some scans make up
+FOLDER has NIfTI files in ``images`` and, of the same names, ``labels``, all of about the same spacing. Some make up
 the study; a MONAI Label server is started for it. In each round the annotator takes the next scans, corrects what is
 pre-drawn on the three requested slices, and saves them as 3D Slicer does; then the model is trained, and segments scans
 that are not in the study. The same command resumes an interrupted one.
@@ -26,6 +26,9 @@ from common.annotations import Ledger
 from common.cohort.volumes import read_voxels
 from common.files import read_json, scan_name, write_json
 
+SETTINGS = {"max_iterations": 200, "roi_size": [32, 48, 32]}
+"""Settings of the trainings."""
+
 
 def main(
     data: str,
@@ -38,7 +41,7 @@ def main(
     scans: int = 30,
     held_out: int = 20,
     seed: int = 0,
-    settings: str = '{"max_iterations": 200, "roi_size": [32, 48, 32]}',
+    settings: dict[str, Any] | None = None,
 ) -> None:
     """Runs all rounds, and prints a row of a Markdown table for each.
 
@@ -53,8 +56,9 @@ def main(
         scans: Scans in the study.
         held_out: Scans that the models are measured on.
         seed: Seed of the choice of scans, and of everything in the app.
-        settings: Settings of the trainings, as JSON.
+        settings: Settings of the trainings in place of ``SETTINGS``, as JSON.
     """
+    settings = SETTINGS | (settings or {})
     folder, names = Path(output_dir).resolve(), [name.strip() for name in _words(labels)]
     files = sorted(Path(data, "images").glob("*.nii*"))
     drawn = [files[place] for place in np.random.default_rng(seed).permutation(len(files))[: scans + held_out]]
@@ -71,7 +75,7 @@ def main(
         while len(rows) < rounds:
             _annotate(server, study / "runs" / models, truth, names, strategy, per_round * (len(rows) + 1))
             begin = time.monotonic()
-            status = server.run("/train/", f"/train/{models}", **json.loads(settings))
+            status = server.run("/train/", f"/train/{models}", **settings)
             if status["status"] != "DONE":
                 raise RuntimeError("\n".join(status["details"]))
             seconds = time.monotonic() - begin
@@ -81,7 +85,9 @@ def main(
             print(f"round {len(rows)}: mean Dice {np.mean(scores):.3f}, training {seconds:.0f} s", flush=True)
     finally:
         server.stop()
-    print(f"\nseed {seed}, strategy {strategy}, {held_out} held-out scans, {settings}, {rows[-1]['date']}\n")
+    print(
+        f"\nseed {seed}, strategy {strategy}, {held_out} held-out scans, {json.dumps(settings)}, {rows[-1]['date']}\n"
+    )
     print("| annotated scans | " + " | ".join(f"Dice of {name} [%]" for name in names) + " | training [s] |")
     print("|---|" + "---|" * (len(names) + 1))
     for number, row in enumerate(rows, start=1):
