@@ -72,4 +72,4 @@ def annotate_densely(scans: Sequence[Scan], *, cohort: Cohort, ledger: Ledger, s
         annotate_and_record(scans, annotator=OracleAnnotator(dense=True), ledger=ledger, store=store, strategy="first")
     idist.barrier()
     ledger.reload()
-    check_annotations(scans, cohort=cohort, store=store)
+    check_annotations(cohort, ledger=ledger, store=store)

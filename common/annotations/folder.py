@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from common.annotations.annotation import Annotation, Suggestions
 from common.annotations.cross_label import complete_slices
 from common.annotations.values import check_values, class_names
 from common.cohort.check import grid_text
-from common.cohort.cohort import CohortError, Scan
+from common.cohort.cohort import Scan
 from common.cohort.volumes import VIEWS, integer_labels, open_nifti, read_voxels, same_grid, to_ras
 from common.files import read_json, write_json, write_nifti
 
@@ -129,7 +129,7 @@ class FolderAnnotator:
         """Reads the annotations, or asks for those that are not drawn yet.
 
         Args:
-            scans: Scans to annotate.
+            scans: Scans to annotate; some of those that the round has asked for, if it has asked before.
             round: Number of the round that chose them.
             suggestions: For each scan, the slice to draw on in each view, as an index of the scan's RAS grid; the
                 middle of the volume where there is none. Only the first call for a round heeds them.
@@ -139,36 +139,43 @@ class FolderAnnotator:
             closest to the request if there are several.
 
         Raises:
-            AnnotationsPending: If any scan has no annotation yet, after the request and the templates are written.
-            CohortError: If drawings are not as requested; names all problems.
+            AnnotationsPending: If any scan has no annotation as requested yet, after the request and the templates are
+                written. The message names everything that is wrong with what is drawn.
             ValueError: If the round has asked for other scans.
         """
-        request = self._write_request(scans, round, suggestions or {})
-        wanted = {scan["scan"]: {item["view"]: item["ras_index"] for item in scan["slices"]} for scan in request}
+        request = {scan["scan"]: scan for scan in self._write_request(scans, round, suggestions or {})}
         annotations: dict[str, Annotation] = {}
         wrong: list[str] = []
         for scan in scans:
             try:
-                annotation = self._collect(scan, self.template_path(round, scan.id), wanted[scan.id])
-            except (CohortError, ValueError) as error:
-                wrong += error.problems if isinstance(error, CohortError) else [str(error)]
+                annotation = self._collect(scan, self.template_path(round, scan.id), request[scan.id]["slices"])
+            except ValueError as error:
+                wrong.append(str(error))
                 continue
             if annotation is not None:
                 annotations[scan.id] = annotation
-        if wrong:
-            raise CohortError(wrong)
-        pending = [scan for scan in request if scan["scan"] not in annotations]
+        pending = [request[scan.id] for scan in scans if scan.id not in annotations]
         if pending:
             names = [scan["scan"] for scan in pending]
-            raise AnnotationsPending(names, self.request_path(round), self._message(pending, round))
+            wrong += self._strangers(request, round)
+            raise AnnotationsPending(names, self.request_path(round), self._message(pending, wrong, round))
         return annotations
+
+    def _strangers(self, request: Collection[str], round: int) -> list[str]:
+        """What to say of files beside the templates, which nobody reads."""
+        folder = self.request_path(round).with_suffix("")
+        templates = {self.template_path(round, scan) for scan in request}
+        found = sorted(path for path in folder.iterdir() if path not in templates and not path.name.startswith("."))
+        return [
+            f"{path}: expected drawings in place of the templates alone, found a file beside them." for path in found
+        ]
 
     def _write_request(self, scans: Sequence[Scan], round: int, suggestions: Suggestions) -> list[dict[str, Any]]:
         """Writes the round's request and templates where they are missing; returns the request's scans."""
         path = self.request_path(round)
         former = self.requested(round)
         ids = [scan.id for scan in scans]
-        if former is not None and sorted(former) != sorted(ids):
+        if former is not None and not set(ids) <= set(former):
             raise ValueError(
                 f"{path}: expected a request for {', '.join(ids)}, found one for {', '.join(former)}; resume the run "
                 "that asked for them, or use another folder."
@@ -214,7 +221,7 @@ class FolderAnnotator:
             )
         return content
 
-    def _collect(self, scan: Scan, path: Path, wanted: Mapping[str, int]) -> Annotation | None:
+    def _collect(self, scan: Scan, path: Path, requested: Sequence[Mapping[str, Any]]) -> Annotation | None:
         """The annotation drawn in ``path``; None if nothing is drawn yet."""
         voxels, drawing = read_voxels(path)
         image = open_nifti(scan.image)
@@ -232,17 +239,27 @@ class FolderAnnotator:
         if self.dense and IGNORE_INDEX in values:
             left = int((array == IGNORE_INDEX).sum())
             raise ValueError(f"{path}: expected every voxel to be set, found {left:,} at {IGNORE_INDEX}.")
-        slices = None if IGNORE_INDEX not in values else complete_slices(array, wanted)
+        if IGNORE_INDEX not in values:
+            return Annotation(array, affine, None, self.name)
+        slices = complete_slices(array, {item["view"]: item["ras_index"] for item in requested})
+        missing = [SliceRequest(**item) for item in requested if item["view"] not in slices]
+        if missing:
+            raise ValueError(f"{path}: expected every voxel to be set {_left(missing, array)}.")
         return Annotation(array, affine, slices, self.name)
 
-    def _message(self, pending: Sequence[dict[str, Any]], round: int) -> str:
+    def _message(self, pending: Sequence[dict[str, Any]], wrong: Sequence[str], round: int) -> str:
         count = f"{len(pending)} annotation{'s' * (len(pending) > 1)}"
         how = "all of" if self.dense else "(slices are counted from 0):"
         lines = [f"Round {round} waits for {count}. Please draw {how}"]
+        if wrong:
+            lines = [f"Round {round} cannot take these drawings as they are:", "", *wrong, "", *lines]
         for scan in pending:
             lines += ["", f"{scan['scan']}", f"  image:   {scan['image']}", f"  draw in: {scan['draw_in']}"]
             lines += [f"  {_slice_text(SliceRequest(**item))}" for item in scan["slices"]]
-        rest = f"Leave the rest at {IGNORE_INDEX}. Other slices, or more of them, are welcome too."
+        rest = (
+            f"Leave the rest at {IGNORE_INDEX}. Where a slice shows none of these, take another one of its view; further "
+            "slices are welcome."
+        )
         lines += [
             "",
             f"{'Set' if self.dense else 'On each of these slices set'} every voxel: 0 background, "
@@ -250,6 +267,19 @@ class FolderAnnotator:
             "Save in place, then run the same command again: it continues from here.",
         ]
         return "\n".join(lines)
+
+
+def _left(missing: Sequence[SliceRequest], array: np.ndarray) -> str:
+    """Which slices are not complete, and how many voxels are left on each."""
+    parts = []
+    for item in missing:
+        plane = array.take(item.ras_index, axis=VIEWS[item.view])
+        left = np.count_nonzero(plane == IGNORE_INDEX)
+        parts.append(
+            f"on the {item.view} slice {item.file_index} along the file's {AXES[item.file_axis]} axis (or on another "
+            f"{item.view} one), found {left:,} of {plane.size:,} at {IGNORE_INDEX}"
+        )
+    return "; ".join(parts)
 
 
 def _plain_header(image: nib.Nifti1Image) -> nib.Nifti1Header:

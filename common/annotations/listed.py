@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -38,18 +37,19 @@ def listed_scans(cohort: Cohort, ledger: Ledger) -> list[Scan]:
     return listed
 
 
-def check_annotations(scans: Sequence[Scan], *, cohort: Cohort, store: AnnotationStore) -> None:
-    """Checks that annotated scans have their annotations, and warns of each class that none of them has.
+def check_annotations(cohort: Cohort, *, ledger: Ledger, store: AnnotationStore) -> None:
+    """Checks that the scans that a ledger lists have annotations, and warns of each class that none of them has.
 
     Args:
-        scans: The annotated scans.
-        cohort: Their cohort.
-        store: Store of their annotations.
+        cohort: The cohort.
+        ledger: The ledger.
+        store: Store of the annotations.
 
     Raises:
         FileNotFoundError: If an annotation is missing.
-        ValueError: If an annotation is damaged.
+        ValueError: If the ledger lists no training scan of the cohort, or an annotation is damaged.
     """
+    scans = listed_scans(cohort, ledger)
     present: set[int] = set()
     for scan in scans:
         annotation = store.read("annotation", scan.id)

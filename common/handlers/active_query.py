@@ -27,7 +27,9 @@ class ActiveQueryHandler:
     """Spends an annotation budget: ``initial`` scans at random, then ``per_round`` scans at each round (FM-ABS).
 
     Everything it decides is in the ledger, from which a run that is started again resumes. If an annotator cannot
-    deliver yet, training ends cleanly; the same command resumes it when the annotations are there.
+    deliver yet, training ends cleanly; the same command resumes it when the annotations are there. Scans that were
+    annotated elsewhere, for example in MONAI Label, count: each round fills the ledger up to ``initial`` plus
+    ``per_round`` for each round so far, and asks for nothing where the ledger has as many.
 
     Args:
         pool: The inference over the pool that shows this handler each scan.
@@ -93,13 +95,15 @@ class ActiveQueryHandler:
         engine.add_event_handler(Events.STARTED, self.start)
 
     def start(self, engine: Engine) -> None:
-        """Annotates the random first scans, unless the ledger has them."""
-        if not any(entry.round == 0 for entry in self.ledger.entries):
-            generator = torch.Generator().manual_seed(self.seed)
-            order = torch.randperm(len(self.scans), generator=generator).tolist()
-            identifiers = list(self.scans)
-            chosen = self.annotator.requested(0) or [identifiers[index] for index in order[: self.initial]]
-            self._annotate(engine, chosen, strategy="random")
+        """Annotates the random first scans, unless the ledger has as many."""
+        number = self.initial - self.ledger.budget_used
+        if number < 1:
+            return
+        generator = torch.Generator().manual_seed(self.seed)
+        identifiers = list(self.scans)
+        order = [identifiers[index] for index in torch.randperm(len(identifiers), generator=generator).tolist()]
+        chosen = self._missing(self.annotator.requested(0) or []) or self._missing(order)[:number]
+        self._annotate(engine, chosen, strategy="random")
 
     def begin(self, engine: Engine, number: int) -> None:
         """Begins a round."""
@@ -120,22 +124,27 @@ class ActiveQueryHandler:
 
     def end(self, engine: Engine, number: int) -> None:
         """Chooses scans and has them annotated."""
-        if any(entry.round == number for entry in self.ledger.entries):
-            return
         measures, features = of_all_processes(self._measures), of_all_processes(self._features)
         self._suggestions = of_all_processes(self._suggestions)
         candidates = Candidates(
             measures,
-            number=min(self.per_round, self.budget - self.ledger.budget_used, len(measures)),
+            number=min(self._until(number) - self.ledger.budget_used, len(measures)),
             seed=zlib.crc32(f"{self.seed}/{number}".encode()),
             features=features,
             known=[features[scan] for scan in sorted(features) if self.ledger.is_labelled(scan)],
         )
         if candidates.number < 1:
             return
-        chosen = self.annotator.requested(number) or self.strategy.choose(candidates)
+        chosen = self._missing(self.annotator.requested(number) or []) or self.strategy.choose(candidates)
         scores = {rating.scan: rating.score for rating in self.strategy.rate(candidates)}
         self._annotate(engine, chosen, strategy=self.strategy.name, scores=scores)
+
+    def _until(self, number: int) -> int:
+        """How many scans are annotated when a round is over."""
+        return min(self.initial + number * self.per_round, self.budget)
+
+    def _missing(self, scans: Sequence[str]) -> list[str]:
+        return [scan for scan in scans if not self.ledger.is_labelled(scan)]
 
     def _annotate(
         self, engine: Engine, chosen: Sequence[str], *, strategy: str, scores: Mapping[str, float] | None = None

@@ -190,35 +190,6 @@ def test_ours_trains(small_settings):
             assert (label[annotation != 255] == annotation[annotation != 255]).all()
 
 
-def test_pauses_for_people_and_goes_on(small_settings, cohort_dir):
-    settings = {**small_settings, "annotator": "folder"}
-    output = Path(settings["output_dir"])
-    labels = {scan.id: nib.load(scan.label) for scan in Cohort.open(cohort_dir).training}
-    for number, iteration in enumerate((0, 3, 6)):
-        run("fmabs_la", "train", settings)
-        request = json.loads((output / "requests" / f"round_{number:02d}.json").read_text())
-        assert torch.load(output / "checkpoint.pt", weights_only=True)["iteration"] == iteration
-        assert len(Ledger(output / "ledger.json").entries) == number
-        assert not (output / "model.pt").exists() or iteration > 4
-        for asked in request["scans"]:
-            label = labels[asked["scan"]]
-            truth, drawing = np.asarray(label.dataobj), np.asarray(nib.load(asked["draw_in"]).dataobj).copy()
-            for item in asked["slices"]:
-                at = [slice(None)] * 3
-                at[item["file_axis"]] = item["file_index"]
-                drawing[tuple(at)] = truth[tuple(at)]
-            drawing[truth.shape[0] // 2] = truth[truth.shape[0] // 2]
-            nib.save(nib.Nifti1Image(drawing.astype(np.uint8), label.affine), asked["draw_in"])
-    run("fmabs_la", "train", settings)
-    entries = Ledger(output / "ledger.json").entries
-    assert [(entry.round, entry.iteration, entry.annotator) for entry in entries] == [
-        (0, 0, "folder"),
-        (1, 3, "folder"),
-        (2, 6, "folder"),
-    ]
-    assert torch.load(output / "checkpoint.pt", weights_only=True)["iteration"] == 8
-
-
 def test_propagated_labels_are_kept(small_settings):
     run("fmabs_la", "train", {**small_settings, "propagate": True, "fusion": "mean"})
     output = Path(small_settings["output_dir"])

@@ -14,10 +14,10 @@ from tests.bundles.workflows import refused, run, workflow
 BUNDLES = ("fmabs_la", "fmabs_brats", "sfr_retrain", "sfr_stitch_finetune", "assft_adapt")
 
 SIZES = {
-    "fmabs_la": {"network_def#width": 2, "pseudo_label_rounds": 1},
-    "fmabs_brats": {"network_def#width": 2, "pseudo_label_rounds": 1},
+    "fmabs_la": {"network_def#width": 2, "pseudo_label_rounds": 0},
+    "fmabs_brats": {"network_def#width": 2, "pseudo_label_rounds": 0},
     "sfr_retrain": {"network_def#width": 2, "ramp_up": 4},
-    "sfr_stitch_finetune": {"image_size": 256, "batch_unlabelled": 0},
+    "sfr_stitch_finetune": {"image_size": 192, "batch_unlabelled": 0},
     "assft_adapt": {"encoder": "model.0", "first_round": 2},
 }
 
@@ -135,7 +135,7 @@ def test_our_way_propagates_the_slices_of_all_rounds_before_training(bundle, set
         submit(settings, 0, slices={"axial": 14, "coronal": 15, "sagittal": 13}, round=0),
         submit(settings, 1, slices={"axial": 15, "coronal": 15, "sagittal": 14}, round=5),
     ]
-    run(bundle, "train", settings | {"propagate": True, "pseudo_label_rounds": 0})
+    run(bundle, "train", settings | {"propagate": True})
     store = AnnotationStore(settings["output_dir"])
     for scan, annotation in drawn:
         label = store.read("pseudo_label", scan)
