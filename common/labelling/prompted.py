@@ -11,7 +11,7 @@ import torch
 from common.generalists.generalist import Generalist
 from common.generalists.prompts import Prompts
 
-GUESSED_MM = (4.0, 8.0, 12.0, 16.0, 24.0, 32.0)
+GUESSED_MM = (4.0, 8.0, 16.0, 32.0)
 """Distances from the points to the sides of the boxes that are tried where no box is drawn."""
 
 SURE, POSSIBLE = 0.8, 0.2
