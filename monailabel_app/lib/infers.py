@@ -97,6 +97,7 @@ class CrossLabel(StudyInfer):
         found = prediction is not None and prediction.any()
         middle = middle_slices(to_ras(prediction, opened.affine)[0]) if prediction is not None and found else {}
         wanted = study.requested(scan_name(image), image, middle)
+        study.embed(image, wanted.slices)
         drawn = predrawn(
             opened.shape[:3],
             opened.affine,

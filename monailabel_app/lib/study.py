@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from common.annotations import AnnotationStore, Ledger, annotation_from_segments, submit_annotation
+from common.annotations.folder import slice_request
 from common.annotations.segments import ANNOTATED_BACKGROUND
 from common.checks import check_one_of, yes_or_no
 from common.cohort.cohort import Scan
-from common.cohort.volumes import integer_labels, open_nifti, read_voxels, to_ras
+from common.cohort.volumes import integer_labels, open_nifti, read_voxels, spacing, to_ras
 from common.commands.bundles import find_bundle
 from common.files import NIFTI_SUFFIXES, read_json, scan_name
 from common.generalists import Generalist, open_generalist
-from common.labelling import Request, Requests, Scores, Specialist, Training, round_number, score_scans
+from common.labelling import (
+    Request,
+    Requests,
+    Scores,
+    Specialist,
+    Training,
+    prompted_mask,
+    round_number,
+    score_scans,
+)
 from common.labelling.next_scan import Choice, next_scan
+from common.labelling.prompted import Plane
 from common.labelling.requested import all_views
 from common.labelling.scores import usable_strategies
 from common.labelling.specialist import class_names
@@ -180,6 +193,20 @@ class Study:
             if scan in self.images:
                 self.requests.put(scan, request)
         return request
+
+    def embed(self, image: Path, slices: Mapping[str, int]) -> None:
+        """Lets a SAM embed the requested slices of a scan, in a thread, so that a first point there need not wait."""
+        if self.generalist_name == "embedded":
+            return
+
+        def work() -> None:
+            voxels, opened = read_voxels(image)
+            found = [slice_request(view, index, voxels.shape, opened.affine) for view, index in slices.items()]
+            box = [0, 0, voxels.shape[0], voxels.shape[1], 0, voxels.shape[2]]
+            planes = [Plane(it.file_axis, it.file_index) for it in found]
+            prompted_mask(self.generalist, np.asarray(voxels, np.float32), spacing(opened.affine), planes, box=box)
+
+        threading.Thread(target=work, daemon=True).start()
 
     def submit(self, scan: str, label: Path, info: Mapping[str, Any]) -> dict[str, Any]:
         """Takes in a label that an annotator has saved.
