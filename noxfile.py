@@ -1,5 +1,5 @@
-"""The project's sessions: ``nox -s demo``, ``tests``, ``lint``, ``typecheck``, ``bench``, ``pack``, ``collaborator``,
-``release``.
+"""The project's sessions: ``nox -s demo``, ``tests``, ``lint``, ``typecheck``, ``bench``, ``label``, ``label_tests``,
+``pack``, ``collaborator``, ``release``.
 
 Every session installs the versions in ``constraints.txt``. Arguments after ``--`` are handed on, for instance
 ``nox -s tests -- -m "not slow"``.
@@ -15,6 +15,8 @@ nox.options.sessions = ["tests"]
 nox.options.reuse_venv = "yes"
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+LABEL_APP = "monailabel_app"
 
 
 def install(session: nox.Session, *requirements: str) -> None:
@@ -67,6 +69,37 @@ def bench(session: nox.Session) -> None:
         ["labelling.py"],
     ):
         session.run("python", f"benchmarks/{arguments[0]}", *arguments[1:])
+
+
+def install_monai_label(session: nox.Session) -> None:
+    """Installs MONAI Label, whose own pins contradict one another, from a complete list."""
+    install_project(session, extras="test")
+    session.install("--no-deps", "--requirement", f"{LABEL_APP}/requirements.txt")
+
+
+@nox.session
+def label(session: nox.Session) -> None:
+    """Labels a study with MONAI Label: ``nox -s label -- --studies DIR [--models fmabs_la] [--conf NAME VALUE]``.
+
+    ``--install`` installs it and starts nothing. Other arguments go to ``monailabel start_server``.
+    """
+    install_monai_label(session)
+    words = list(session.posargs)
+    if "--install" in words:
+        return
+    if "--studies" not in words:
+        session.error("name the folder of the study's NIfTI images: nox -s label -- --studies DIR")
+    if "--models" in words:
+        words[(place := words.index("--models")) : place + 1] = ["--conf", "models"]
+    defaults = [] if "--host" in words else ["--host", "127.0.0.1"]
+    session.run("monailabel", "start_server", "--app", LABEL_APP, *defaults, *words)
+
+
+@nox.session
+def label_tests(session: nox.Session) -> None:
+    """Tests of the MONAI Label app: a real server, driven as its clients drive it."""
+    install_monai_label(session)
+    session.run("python", "-m", "pytest", "tests/monailabel_app", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session

@@ -27,6 +27,7 @@ ROOMS = (
     "query",
     "pseudo_labels",
     "handlers",
+    "labelling",
     "metrics",
     "report",
     "packing",
