@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.generalists.sam.fused import convolve_gelu, linear
+from common.generalists.sam.fused import convolve, linear
 
 STRIP = 32
 """Rows whose hidden layer is computed at once: as it is wide, that of a whole image would not be kept in any cache."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the encoder, with what tells how far a pixel of its input can reach in its output.
+
+    Attributes:
+        run: Computes the step's output `[B, D, H', W']` from its input `[B, C, H, W]`.
+        strides: Stride of each convolution of 3 x 3 pixels, which come one after the other.
+        window: Side of the windows, counted from the upper left corner, within which every pixel reaches all others.
+    """
+
+    run: Callable[[Tensor], Tensor]
+    strides: tuple[int, ...] = ()
+    window: int = 1
+
+    def reached(self, rows: int) -> int:
+        """How many of the output's first rows depend on the first `rows` of the input (or columns likewise)."""
+        rows = -(-rows // self.window) * self.window
+        for stride in self.strides:
+            rows = -(-(rows + 1) // stride)
+        return rows
+
+    def needed(self, rows: int) -> int:
+        """How many of the input's first rows decide the first `rows` of the output, which end a window."""
+        for stride in reversed(self.strides):
+            rows = (rows - 1) * stride + 2
+        return rows
+
+    def size(self, rows: int) -> int:
+        """Number of the output's rows, given that of the input."""
+        for stride in self.strides:
+            rows = -(-rows // stride)
+        return rows
 
 
 class TinyViT(nn.Module):
@@ -100,6 +136,12 @@ class TinyViT(nn.Module):
             x = stage(x)
         return self.neck(x)
 
+    def steps(self) -> Iterator[Step]:
+        """All that comes before the neck, for input in the memory format channels last."""
+        yield Step(self.patch_embed, self.patch_embed.strides)
+        for stage in self.layers:
+            yield from stage.steps()
+
 
 class _ConvNorm(nn.Module):
     """A convolution and its batch norm, computed as one convolution when the norm's statistics are fixed.
@@ -125,16 +167,19 @@ class _ConvNorm(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        convolution, norm = self.c, self.bn
+        norm = self.bn
         if norm.training or norm.running_mean is None or norm.running_var is None:
-            normed = norm(convolution(x))
+            normed = norm(self.c(x))
             return F.gelu(normed) if self.gelu else normed
+        return self.fixed()(x)
+
+    def fixed(self) -> Callable[[Tensor], Tensor]:
+        """The layer in evaluation, as one convolution whose weight is computed only once."""
+        norm: Any = self.bn
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-        weight = convolution.weight * scale[:, None, None, None]
+        weight = self.c.weight * scale[:, None, None, None]
         bias = norm.bias - norm.running_mean * scale
-        if self.gelu:
-            return convolve_gelu(x, weight, bias, convolution)
-        return F.conv2d(x, weight, bias, convolution.stride, convolution.padding, groups=convolution.groups)
+        return lambda x: convolve(x, weight, bias, self.c, gelu=self.gelu)
 
 
 class _PatchEmbedding(nn.Module):
@@ -143,6 +188,7 @@ class _PatchEmbedding(nn.Module):
     def __init__(self, in_channels: int, dim: int, patch: int) -> None:
         super().__init__()
         kernel_size, stride = (3, 2) if patch == 4 else (1, 1)
+        self.strides = (2, 2) if patch == 4 else ()
         self.seq = nn.Sequential(
             _ConvNorm(in_channels, dim // 2, kernel_size, stride, gelu=True),
             nn.Identity(),  # the checkpoint counts GELU
@@ -158,13 +204,19 @@ class _Stage(nn.Module):
 
     def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-        self.downsample = downsample
+        self.blocks: Any = nn.ModuleList(blocks)
+        self.downsample: Any = downsample
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(x)
         return x if self.downsample is None else self.downsample(x)
+
+    def steps(self) -> Iterator[Step]:
+        for block in self.blocks:
+            yield from block.steps()
+        if self.downsample is not None:
+            yield Step(self.downsample, (self.downsample.stride,))
 
 
 class _MobileBlock(nn.Module):
@@ -179,10 +231,13 @@ class _MobileBlock(nn.Module):
         nn.init.zeros_(self.conv3.bn.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._rows(x) if self.conv2.bn.training else _in_strips(self._rows, x)
+        if self.conv2.bn.training:
+            return F.gelu(x + self.conv3(self.conv2(self.conv1(x))))
+        widen, mix, narrow = self.conv1.fixed(), self.conv2.fixed(), self.conv3.fixed()
+        return _in_strips(lambda rows: F.gelu(rows + narrow(mix(widen(rows)))), x)
 
-    def _rows(self, x: Tensor) -> Tensor:
-        return F.gelu(x + self.conv3(self.conv2(self.conv1(x))))
+    def steps(self) -> Iterator[Step]:
+        yield Step(self, (1,))
 
 
 class _PatchMerging(nn.Module):
@@ -196,10 +251,13 @@ class _PatchMerging(nn.Module):
         self.conv3 = _ConvNorm(out_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._rows(x) if self.conv2.bn.training else _in_strips(self._rows, x, self.stride)
+        return _in_float32(self._merge, x)
 
-    def _rows(self, x: Tensor) -> Tensor:
-        return _in_float32(lambda rows: self.conv3(self.conv2(self.conv1(rows))), x)
+    def _merge(self, x: Tensor) -> Tensor:
+        if self.conv2.bn.training:
+            return self.conv3(self.conv2(self.conv1(x)))
+        first, mix, last = self.conv1.fixed(), self.conv2.fixed(), self.conv3.fixed()
+        return _in_strips(lambda rows: last(mix(first(rows))), x, self.stride)
 
 
 class _AttentionBlock(nn.Module):
@@ -213,9 +271,18 @@ class _AttentionBlock(nn.Module):
         self.local_conv = _ConvNorm(dim, dim, kernel_size=3, groups=dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self._mix(self._attend_and_add(x))
+
+    def steps(self) -> Iterator[Step]:
+        yield Step(self._attend_and_add, window=self.window)
+        yield Step(self._mix, (1,))
+
+    def _attend_and_add(self, x: Tensor) -> Tensor:
         tokens = x.permute(0, 2, 3, 1)  # a contiguous view, since the memory format is channels last
-        tokens = tokens + self._attend(tokens)
-        tokens = self.local_conv(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return (tokens + self._attend(tokens)).permute(0, 3, 1, 2)
+
+    def _mix(self, x: Tensor) -> Tensor:
+        tokens = self.local_conv(x).permute(0, 2, 3, 1)
         return (tokens + self.mlp(tokens)).permute(0, 3, 1, 2)
 
     def _attend(self, tokens: Tensor) -> Tensor:
