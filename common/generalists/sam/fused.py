@@ -52,6 +52,17 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, layer: nn.Conv2d, *, gelu:
     return _CPU._convolution_pointwise(x.to(dtype), weight.to(dtype), bias.to(dtype), *settings)
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Attention of `[A, B, N, D]` with what is added to the scores, `[A, 1, N, N]`: `[A, B, N, D]`.
+
+    For small windows in bf16, the CPU takes longer to cut one step into pieces than it does for whole scores.
+    """
+    if _one_step(query) != torch.bfloat16:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    scores = torch.add(bias, query @ key.transpose(-1, -2), alpha=query.shape[-1] ** -0.5)
+    return scores.softmax(dim=-1) @ value
+
+
 def _one_step(x: Tensor) -> torch.dtype | None:
     """The type in which one step computes layers of `x`; None if it cannot, or for gradients or an export."""
     if torch.jit.is_tracing() or torch.compiler.is_exporting():

@@ -146,7 +146,9 @@ class SamGeneralist:
         tiles[there.to(self.device)] = scaled
         image = canvas.lay_out(tiles)
         with autocast(self.device, self.precision):
-            embeddings: Tensor = self._padded(image, canvas.covered) if self._padded else self.model.image_encoder(image)
+            embeddings: Tensor = (
+                self._padded(image, canvas.covered) if self._padded else self.model.image_encoder(image)
+            )
         return embeddings.float()
 
     def _prepare(self, slices: Tensor, canvas: Canvas) -> Tensor:

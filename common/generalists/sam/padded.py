@@ -52,7 +52,9 @@ class PaddedEncoder:
         precision = torch.is_autocast_enabled(images.device.type) and torch.get_autocast_dtype(images.device.type)
         outputs = self._kept.setdefault((images.shape[1:], images.dtype, images.device, precision), [])
         while len(outputs) <= number:
-            blank = outputs[-1] if outputs else torch.zeros_like(images[:1]).contiguous(memory_format=torch.channels_last)
+            blank = (
+                outputs[-1] if outputs else torch.zeros_like(images[:1]).contiguous(memory_format=torch.channels_last)
+            )
             outputs.append(self._steps[len(outputs)].run(blank))
         return outputs[number]
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.generalists.sam.fused import convolve, linear
+from common.generalists.sam.fused import attend, convolve, linear
 
 STRIP = 32
 """Rows whose hidden layer is computed at once: as it is wide, that of a whole image would not be kept in any cache."""
@@ -265,40 +265,31 @@ class _AttentionBlock(nn.Module):
 
     def __init__(self, dim: int, heads: int, window: int, expansion: int) -> None:
         super().__init__()
-        self.window = window
         self.attn = _Attention(dim, heads, window)
         self.mlp = _Perceptron(dim, dim * expansion)
         self.local_conv = _ConvNorm(dim, dim, kernel_size=3, groups=dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._mix(self._attend_and_add(x))
+        return self._mix(self._attend(x))
 
     def steps(self) -> Iterator[Step]:
-        yield Step(self._attend_and_add, window=self.window)
+        yield Step(self._attend, window=self.attn.window)
         yield Step(self._mix, (1,))
 
-    def _attend_and_add(self, x: Tensor) -> Tensor:
+    def _attend(self, x: Tensor) -> Tensor:
         tokens = x.permute(0, 2, 3, 1)  # a contiguous view, since the memory format is channels last
-        return (tokens + self._attend(tokens)).permute(0, 3, 1, 2)
+        return (tokens + self.attn(tokens)).permute(0, 3, 1, 2)
 
     def _mix(self, x: Tensor) -> Tensor:
         tokens = self.local_conv(x).permute(0, 2, 3, 1)
         return (tokens + self.mlp(tokens)).permute(0, 3, 1, 2)
 
-    def _attend(self, tokens: Tensor) -> Tensor:
-        """Attention over ``[B, H, W, C]``; zeros fill up the last windows and are attended to as well."""
-        batch, height, width, channels = tokens.shape
-        side = self.window
-        rows, columns = -(-height // side), -(-width // side)
-        filled = F.pad(tokens, (0, 0, 0, columns * side - width, 0, rows * side - height))
-        windows = filled.view(batch, rows, side, columns, side, channels).transpose(2, 3)
-        attended = self.attn(windows.reshape(-1, side * side, channels))
-        attended = attended.view(batch, rows, columns, side, side, channels).transpose(2, 3)
-        return attended.reshape(filled.shape)[:, :height, :width]
-
 
 class _Attention(nn.Module):
-    """Self-attention in a square window, with a bias for each distance of two tokens in rows and columns."""
+    """Self-attention in square windows, with a bias for each distance of two tokens in rows and columns.
+
+    Shapes: From tokens ``[B, H, W, C]`` to ``[B, H, W, C]``; zeros fill up the last windows and are attended to as well.
+    """
 
     attention_bias_idxs: Tensor
 
@@ -307,6 +298,7 @@ class _Attention(nn.Module):
         if dim % heads != 0:
             raise ValueError(f"the channels of a stage must be divisible by its heads, got {dim} and {heads}")
         self.heads = heads
+        self.window = window
         self.norm = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
@@ -314,13 +306,28 @@ class _Attention(nn.Module):
         self.register_buffer("attention_bias_idxs", _offsets(window), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, channels = x.shape
-        # [B, N, heads, 3, C / heads]: the outputs are grouped by head, each with its query, key and value
-        qkv = linear(self.norm(x), self.qkv).view(batch, tokens, self.heads, 3, channels // self.heads)
-        query, key, value = qkv.permute(3, 0, 2, 1, 4).unbind()
+        batch, height, width, channels = x.shape
+        side, heads = self.window, self.heads
+        rows, columns = -(-height // side), -(-width // side)
+        qkv = self._filled_up(linear(self.norm(x), self.qkv), x, rows * side, columns * side)
+        # outputs are grouped by head, each with its query, key and value
+        qkv = qkv.reshape(batch, rows, side, columns, side, heads, 3, channels // heads).permute(6, 5, 0, 1, 3, 2, 4, 7)
+        query, key, value = qkv.reshape(3, heads, batch * rows * columns, side * side, channels // heads).unbind()
         bias = self.attention_biases[:, self.attention_bias_idxs].to(query.dtype)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
-        return linear(attended.transpose(1, 2).reshape(batch, tokens, channels), self.proj)
+        attended = attend(query, key, value, bias[:, None])
+        attended = attended.view(heads, batch, rows, columns, side, side, channels // heads).permute(
+            1, 2, 4, 3, 5, 0, 6
+        )
+        return linear(attended.reshape(batch, rows * side, columns * side, channels)[:, :height, :width], self.proj)
+
+    def _filled_up(self, qkv: Tensor, x: Tensor, height: int, width: int) -> Tensor:
+        """Adds rows and columns of what the layers make of tokens that are zero."""
+        batch, rows, columns, _ = qkv.shape
+        if (rows, columns) == (height, width):
+            return qkv
+        nothing = linear(self.norm(x.new_zeros(1, 1, 1, x.shape[3])), self.qkv)
+        wider = torch.cat([qkv, nothing.expand(batch, rows, width - columns, -1)], dim=2)
+        return torch.cat([wider, nothing.expand(batch, height - rows, width, -1)], dim=1)
 
 
 class _Perceptron(nn.Module):

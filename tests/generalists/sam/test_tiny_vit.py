@@ -7,7 +7,7 @@ from reference_sam import MOBILE_SAM, tiny_vit
 from torch import nn
 
 from common.generalists.sam import tiny_vit as tiny_vit_module
-from common.generalists.sam.fused import convolve_gelu, linear
+from common.generalists.sam.fused import attend, convolve, linear
 from common.generalists.sam.tiny_vit import TinyViT
 
 SMALL = {"dims": (16, 24, 32, 320), "depths": (1, 2, 1, 1), "heads": (1, 2, 4, 10), "windows": (7, 7, 14, 7)}
@@ -191,7 +191,7 @@ def test_one_step_equals_the_layers(bf16):
     with torch.inference_mode():
         expected = F.gelu(convolution(x)), F.gelu(layer(x)), layer(x)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            convolved = convolve_gelu(x, convolution.weight, convolution.bias, convolution)
+            convolved = convolve(x, convolution.weight, convolution.bias, convolution, gelu=True)
             found = convolved, linear(x, layer, gelu=True), linear(x, layer)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == (torch.bfloat16 if bf16 else torch.float32) and ours.shape == theirs.shape
