@@ -17,8 +17,8 @@ class PromptDecoder:
 
     A prompt's few tokens and an embedding's thousands of pixels attend to each other. The published code projects every
     pixel to queries, keys and values of each head; here the projections are applied to the tokens instead, since
-    `q · (W x) = (Wᵀ q) · x` and `Σ p (W x) = W Σ p x`. The transposed convolutions are computed as linear layers of the
-    pixels, and masks that are not asked for are left out. Results differ from the published decoder's by rounding alone.
+    `q · (W x) = (Wᵀ q) · x` and `Σ p (W x) = W Σ p x`. The transposed convolutions are computed as linear layers of
+    the pixels, and masks that are not asked for are left out. Results differ from the published decoder's by rounding.
 
     Args:
         decoder: A `segment_anything.modeling.MaskDecoder` in float32, whose weights do not change any more.
@@ -98,7 +98,7 @@ def _attend_to_each_other(layer: Any, queries: Tensor, tokens: Tensor) -> Tensor
 
 
 def _attend_to_pixels(attention: Any, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """What tokens `[P, N, C]` get from pixels `[P, T, C]`. The bias of the keys shifts all scores alike, so is unused."""
+    """What tokens `[P, N, C]` get from pixels `[P, T, C]`; the keys' bias shifts all scores alike, and is left out."""
     asked = _heads(attention, attention.q_proj(queries))
     asked = torch.einsum("pnhd,hdc->pnhc", asked, _weight(attention, attention.k_proj)).flatten(1, 2)
     shares = (asked.to(keys.dtype) @ keys.transpose(1, 2)).softmax(dim=-1)

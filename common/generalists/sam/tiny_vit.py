@@ -139,7 +139,8 @@ class TinyViT(nn.Module):
     def steps(self) -> Iterator[Step]:
         """All that comes before the neck, for input in the memory format channels last."""
         yield Step(self.patch_embed, self.patch_embed.strides)
-        for stage in self.layers:
+        stages: Any = self.layers
+        for stage in stages:
             yield from stage.steps()
 
 
@@ -288,7 +289,9 @@ class _AttentionBlock(nn.Module):
 class _Attention(nn.Module):
     """Self-attention in square windows, with a bias for each distance of two tokens in rows and columns.
 
-    Shapes: From tokens ``[B, H, W, C]`` to ``[B, H, W, C]``; zeros fill up the last windows and are attended to as well.
+    Zeros fill up the last windows, and are attended to as well.
+
+    Shapes: From tokens ``[B, H, W, C]`` to ``[B, H, W, C]``.
     """
 
     attention_bias_idxs: Tensor

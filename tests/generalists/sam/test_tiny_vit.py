@@ -198,6 +198,17 @@ def test_one_step_equals_the_layers(bf16):
         torch.testing.assert_close(ours.float(), theirs, rtol=0, atol=0.03 if bf16 else 1e-6)
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+def test_attention_is_that_of_pytorch(bf16):
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 2, 5, 9, 4, generator=generator).unbind()
+    bias = torch.randn(2, 1, 9, 9, generator=generator)
+    with torch.inference_mode():
+        expected = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        found = attend(*(it.to(torch.bfloat16 if bf16 else torch.float32) for it in (query, key, value, bias)))
+    torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.03 if bf16 else 1e-6)
+
+
 def test_evaluation_follows_new_weights():
     network = small(seed=0)
     with torch.inference_mode():
