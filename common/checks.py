@@ -14,7 +14,7 @@ from torch import nn
 logger = logging.getLogger(__name__)
 
 ANNOTATORS = ("oracle", "folder")
-"""Who can annotate: the cohort's own labels, or people by way of a folder."""
+"""Who can be asked to annotate: the cohort's own labels, or people by way of a folder."""
 
 COMPANIONS = ("mean_teacher", "uamt", "cps", "ict", "none")
 """What else a re-training can learn from unlabelled scans, see :mod:`common.losses.companions`."""

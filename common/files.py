@@ -56,7 +56,11 @@ def write_json(path: str | Path, content: Any) -> None:
     Raises:
         ValueError: If a number is NaN or infinite, which JSON does not know.
     """
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text file in UTF-8, atomically; it is on disk when this returns."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

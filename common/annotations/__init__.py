@@ -5,11 +5,15 @@ from common.annotations.cross_label import cross_label, middle_slices
 from common.annotations.dense import annotate_densely, first_labelled
 from common.annotations.folder import AnnotationsPending, FolderAnnotator
 from common.annotations.ledger import Ledger, LedgerEntry
+from common.annotations.listed import check_annotations, listed_scans
 from common.annotations.load import LoadAnnotationsd
 from common.annotations.oracle import OracleAnnotator
 from common.annotations.record import annotate_and_record
+from common.annotations.scan_dataset import ScanDataset
+from common.annotations.segments import NothingAnnotated, annotation_from_segments
 from common.annotations.store import AnnotationStore
-from common.annotations.streams import ScanDataset, TwoStreamSampler
+from common.annotations.streams import TwoStreamSampler
+from common.annotations.submission import submit_annotation
 from common.annotations.trust import ScanTrust, TrustEntry
 
 __all__ = [
@@ -21,6 +25,7 @@ __all__ = [
     "Ledger",
     "LedgerEntry",
     "LoadAnnotationsd",
+    "NothingAnnotated",
     "OracleAnnotator",
     "ScanDataset",
     "ScanTrust",
@@ -29,7 +34,11 @@ __all__ = [
     "TwoStreamSampler",
     "annotate_and_record",
     "annotate_densely",
+    "annotation_from_segments",
+    "check_annotations",
     "cross_label",
     "first_labelled",
+    "listed_scans",
     "middle_slices",
+    "submit_annotation",
 ]

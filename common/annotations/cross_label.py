@@ -77,6 +77,22 @@ def cross_label(
     return annotation
 
 
+def complete_slices(annotation: NDArray[np.uint8], wanted: Mapping[str, int]) -> dict[str, int]:
+    """For each view, the completely annotated slice closest to the wanted one; views without any are left out.
+
+    Args:
+        annotation: Annotation ``[H, W, D]`` in RAS orientation, 255 where nothing is annotated.
+        wanted: Index of a slice by view; the middle of the volume where there is none.
+    """
+    annotated = annotation != IGNORE_INDEX
+    slices = {}
+    for view, axis in VIEWS.items():
+        complete = np.flatnonzero(annotated.all(axis=tuple(other for other in range(3) if other != axis)))
+        if complete.size:
+            slices[view] = int(complete[np.argmin(abs(complete - wanted.get(view, annotation.shape[axis] // 2)))])
+    return slices
+
+
 def _require_3d(label: NDArray[np.generic]) -> None:
     if label.ndim != 3:
         raise ValueError(f"label must be [H, W, D], got an array of shape {label.shape}.")

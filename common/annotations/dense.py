@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import ignite.distributed as idist
-import numpy as np
 
 from common.annotations.ledger import Ledger
+from common.annotations.listed import check_annotations
 from common.annotations.oracle import OracleAnnotator
 from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Cohort, Scan
-
-logger = logging.getLogger(__name__)
 
 
 def first_labelled(cohort: Cohort, number: int | None = None, *, leave_unlabelled: bool = False) -> list[Scan]:
@@ -75,10 +72,4 @@ def annotate_densely(scans: Sequence[Scan], *, cohort: Cohort, ledger: Ledger, s
         annotate_and_record(scans, annotator=OracleAnnotator(dense=True), ledger=ledger, store=store, strategy="first")
     idist.barrier()
     ledger.reload()
-    labels = [store.read("annotation", scan) for scan in wanted]
-    present = {int(index) for label in labels if label is not None for index in np.unique(label)}
-    for index, name in cohort.labels.items():
-        if index not in present:
-            logger.warning("NO LABELLED SCAN HAS ANY %s (class %d): it cannot be learnt.", name, index)
-    rest = len(cohort.training) - len(wanted)
-    logger.info("%d training scans are labelled densely (%s), %d are not.", len(wanted), ", ".join(wanted), rest)
+    check_annotations(cohort, ledger=ledger, store=store)

@@ -13,6 +13,8 @@ from nibabel.orientations import io_orientation
 
 from common import IGNORE_INDEX
 from common.annotations.annotation import Annotation, Suggestions
+from common.annotations.cross_label import complete_slices
+from common.annotations.values import check_values, class_names
 from common.cohort.check import grid_text
 from common.cohort.cohort import CohortError, Scan
 from common.cohort.volumes import VIEWS, integer_labels, open_nifti, read_voxels, same_grid, to_ras
@@ -226,19 +228,11 @@ class FolderAnnotator:
         values = np.unique(array).tolist()
         if values == [IGNORE_INDEX]:
             return None
-        allowed = f"0 background, {_names(self.labels)} and {IGNORE_INDEX} not annotated"
-        unknown = [value for value in values if value not in (0, *self.labels, IGNORE_INDEX)]
-        if unknown:
-            raise ValueError(f"{path}: expected {allowed}, found {', '.join(map(str, unknown[:5]))}.")
-        if 0 not in values or not any(value in self.labels for value in values):
-            present = "only background" if 0 in values else "no background"
-            raise ValueError(
-                f"{path}: expected background (0) and foreground ({_names(self.labels)}), found {present}."
-            )
+        check_values(array, self.labels, what=str(path))
         if self.dense and IGNORE_INDEX in values:
             left = int((array == IGNORE_INDEX).sum())
             raise ValueError(f"{path}: expected every voxel to be set, found {left:,} at {IGNORE_INDEX}.")
-        slices = None if IGNORE_INDEX not in values else _complete_slices(array, wanted)
+        slices = None if IGNORE_INDEX not in values else complete_slices(array, wanted)
         return Annotation(array, affine, slices, self.name)
 
     def _message(self, pending: Sequence[dict[str, Any]], round: int) -> str:
@@ -252,21 +246,10 @@ class FolderAnnotator:
         lines += [
             "",
             f"{'Set' if self.dense else 'On each of these slices set'} every voxel: 0 background, "
-            f"{_names(self.labels)}. {'' if self.dense else rest}".rstrip(),
+            f"{class_names(self.labels)}. {'' if self.dense else rest}".rstrip(),
             "Save in place, then run the same command again: it continues from here.",
         ]
         return "\n".join(lines)
-
-
-def _complete_slices(array: np.ndarray, wanted: Mapping[str, int]) -> dict[str, int]:
-    """For each view, the completely annotated slice closest to the wanted one; views without any are left out."""
-    annotated = array != IGNORE_INDEX
-    slices = {}
-    for view, axis in VIEWS.items():
-        complete = np.flatnonzero(annotated.all(axis=tuple(other for other in range(3) if other != axis)))
-        if complete.size:
-            slices[view] = int(complete[np.argmin(abs(complete - wanted.get(view, array.shape[axis] // 2)))])
-    return slices
 
 
 def _plain_header(image: nib.Nifti1Image) -> nib.Nifti1Header:
@@ -274,10 +257,6 @@ def _plain_header(image: nib.Nifti1Image) -> nib.Nifti1Header:
     header.set_data_dtype(np.uint8)
     header["cal_min"] = header["cal_max"] = 0
     return header
-
-
-def _names(labels: Mapping[int, str]) -> str:
-    return ", ".join(f"{value} {name}" for value, name in labels.items())
 
 
 def _slice_text(item: SliceRequest) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from common.annotations.annotation import Annotator, Suggestions
+from common.annotations.changes import changing
 from common.annotations.ledger import Ledger, LedgerEntry
 from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Scan
@@ -24,6 +25,8 @@ def annotate_and_record(
 ) -> None:
     """Has scans annotated, stores their annotations and adds an entry for each to the ledger.
 
+    Scans that the ledger lists when the annotations are there stay as they are: somebody else has annotated them.
+
     Args:
         scans: Scans to annotate.
         annotator: Who annotates them.
@@ -39,18 +42,20 @@ def annotate_and_record(
         AnnotationsPending: If the annotator cannot deliver yet; nothing is stored or recorded then.
     """
     annotations = annotator.annotate(scans, round=round, suggestions=suggestions)
-    for scan, annotation in annotations.items():
-        store.write("annotation", scan, annotation.array, annotation.affine)
-    ledger.add(
-        LedgerEntry(
-            scan=scan,
-            round=round,
-            iteration=iteration,
-            strategy=strategy,
-            score=None if scores is None else scores.get(scan),
-            slices=annotation.slices,
-            voxels=annotation.voxels,
-            annotator=annotation.annotator,
+    with changing(ledger, store):
+        missing = {scan: it for scan, it in annotations.items() if not ledger.is_labelled(scan)}
+        for scan, annotation in missing.items():
+            store.replace(scan, annotation.array, annotation.affine)
+        ledger.add(
+            LedgerEntry(
+                scan=scan,
+                round=round,
+                iteration=iteration,
+                strategy=strategy,
+                score=None if scores is None else scores.get(scan),
+                slices=annotation.slices,
+                voxels=annotation.voxels,
+                annotator=annotation.annotator,
+            )
+            for scan, annotation in missing.items()
         )
-        for scan, annotation in annotations.items()
-    )

@@ -28,7 +28,8 @@ def each_scan(
         network: The network that will see the images; it is set to evaluation mode.
         device: Device that the images are moved to.
         what: Text before the progress bar.
-        scans: Ids of the scans, in the order in which they are visited; all scans of the dataset by default.
+        scans: Ids of the scans, in the order in which they are visited; those that the dataset lacks are left out. All
+            scans of the dataset by default.
         share: Whether the processes share the scans out, and wait for each other at the end. By default every process
             visits all of them.
         progress: Whether to show a progress bar.
@@ -38,7 +39,7 @@ def each_scan(
     """
     network.eval()
     positions = {item["scan"]: position for position, item in enumerate(dataset.data)}
-    wanted = list(positions) if scans is None else list(scans)
+    wanted = list(positions) if scans is None else [scan for scan in scans if scan in positions]
     if share:
         wanted = wanted[idist.get_rank() :: idist.get_world_size()]
     for scan in tqdm(wanted, desc=what, unit="scan", disable=not progress):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from ignite.engine import Engine, Events
 
-from common.annotations.ledger import Ledger
+from common.annotations.cross_label import complete_slices
+from common.annotations.ledger import Ledger, LedgerEntry
 from common.annotations.store import AnnotationStore
 from common.cohort.volumes import scan_spacing
 from common.handlers.pool import PoolInference, PoolScan, prompt_seed
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 class PropagatedLabels:
     """Labels an annotated scan once, when it is annotated, from the expert's slices; this is ours, not FM-ABS's.
+
+    Scans without a completely annotated slice, and those with a dense label, are left out.
 
     Prompts from an expert's mask are better than those of an early teacher.
 
@@ -53,9 +57,9 @@ class PropagatedLabels:
         engine.add_event_handler(Events.STARTED, self.start)
 
     def start(self, engine: Engine) -> None:
-        """Propagates the first annotations."""
+        """Propagates annotations that were made before the training."""
         if not engine.should_terminate:
-            self._propagate(0, [scan for scan in self._annotated(0) if not self.store.has("pseudo_label", scan)])
+            self._propagate(it for it in self.ledger.entries if not self.store.has("pseudo_label", it.scan))
 
     def begin(self, engine: Engine, number: int) -> None:
         """Does nothing before the scans of a round are annotated."""
@@ -65,20 +69,22 @@ class PropagatedLabels:
 
     def end(self, engine: Engine, number: int) -> None:
         """Propagates the round's annotations."""
-        self._propagate(number, self._annotated(number))
+        self._propagate(entry for entry in self.ledger.entries if entry.round == number)
 
-    def _annotated(self, number: int) -> list[str]:
-        return [entry.scan for entry in self.ledger.entries if entry.round == number and entry.slices is not None]
-
-    def _propagate(self, number: int, scans: list[str]) -> None:
-        """Labels annotated scans from their annotations; processes share the scans out."""
-        for scan, image in self.pool.scans("propagation", scans):
+    def _propagate(self, entries: Iterable[LedgerEntry]) -> None:
+        """Labels scans that have complete slices from these alone; processes share the scans out."""
+        rounds = {entry.scan: entry.round for entry in entries if entry.slices is not None}
+        complete = [scan for scan in rounds if complete_slices(self._annotation(scan), {})]
+        for scan, image in self.pool.scans("propagation", complete):
             affine = image.affine.cpu().numpy()
             label = self.propagation(
                 image.as_tensor()[0],
-                np.asarray(self.store.read("annotation", scan)),
+                self._annotation(scan),
                 spacing=scan_spacing(affine),
-                seed=prompt_seed(self.seed, round=number, scan=scan),
+                seed=prompt_seed(self.seed, round=rounds[scan], scan=scan),
                 num_classes=self.num_classes,
             )
             self.store.write("pseudo_label", scan, label.cpu().numpy(), affine)
+
+    def _annotation(self, scan: str) -> np.ndarray:
+        return np.asarray(self.store.read("annotation", scan))

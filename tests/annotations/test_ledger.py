@@ -99,6 +99,45 @@ def test_entries_that_make_no_sense(changes):
         entry(**changes)
 
 
+def test_a_replaced_entry_keeps_its_place_and_the_former_one_is_history(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.add([entry("a"), entry("b"), entry("c")])
+    first, second = entry("b", voxels=57, annotator="ann"), entry("b", voxels=58, slices=None)
+    former = ledger.entry("b")
+    ledger.replace(first)
+    ledger.replace(second)
+    again = Ledger(tmp_path)
+    assert again.entries == ledger.entries == [ledger.entry("a"), second, ledger.entry("c")]
+    assert again.history == ledger.history == [former, first]
+    assert again.budget_used == 3 and again.is_labelled("b")
+    ledger.add_trust(trust_entry(1, d=True))
+    ledger.add(entry("d"))
+    assert Ledger(tmp_path).history == [former, first]
+    assert list(json.loads((tmp_path / "ledger.json").read_text())) == ["version", "entries", "history", "selections"]
+
+
+def test_only_what_is_annotated_can_be_replaced(tmp_path):
+    ledger = Ledger(tmp_path)
+    with pytest.raises(KeyError, match=r"ledger\.json: expected an annotation of a, found none"):
+        ledger.replace(entry("a"))
+    assert not ledger.path.exists()
+
+
+def test_the_file_has_one_line_for_each_scan_and_is_read_as_it_was_written_before(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.add([entry("a"), entry("b")])
+    lines = ledger.path.read_text().splitlines()
+    assert len(lines) == 7 and [json.loads(line.rstrip(","))["scan"] for line in lines[3:5]] == ["a", "b"]
+    ledger.path.write_text(json.dumps(json.loads(ledger.path.read_text()), indent=2))
+    assert Ledger(tmp_path).entries == ledger.entries
+
+
+def test_a_damaged_history_is_named(tmp_path):
+    (tmp_path / "ledger.json").write_text('{"version": 1, "entries": [], "history": [{"scan": "a"}]}')
+    with pytest.raises(ValueError, match=r"ledger\.json: expected `history` with scan, round"):
+        Ledger(tmp_path)
+
+
 @given(names=st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=6), split=st.integers(0, 6))
 def test_any_names_in_any_order_come_back(tmp_path_factory, names, split):
     folder = tmp_path_factory.mktemp("ledger")

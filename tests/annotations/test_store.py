@@ -5,6 +5,7 @@ import pytest
 
 from common.annotations import AnnotationStore
 from common.cohort import read_ras
+from tests.samples import states
 
 AFFINE = np.array([[0.625, 0, 0, -3], [0, 0.625, 0, 4], [0, 0, 1.25, 5], [0, 0, 0, 1.0]])
 ARRAY = np.random.default_rng(0).integers(0, 3, (4, 5, 6), dtype=np.uint8)
@@ -40,6 +41,41 @@ def test_an_annotation_is_never_overwritten(tmp_path):
     with pytest.raises(FileExistsError, match="never overwritten"):
         store.write("annotation", "a", ARRAY, np.eye(4))
     assert np.array_equal(store.read("annotation", "a"), ARRAY)
+
+
+def test_a_corrected_annotation_takes_the_place_and_the_former_ones_are_kept(tmp_path):
+    store = AnnotationStore(tmp_path)
+    assert store.replace("a", ARRAY, AFFINE)
+    reading = store.read("annotation", "a")
+    assert store.replace("a", ARRAY + 1, AFFINE) and store.replace("a", ARRAY + 2, AFFINE)
+    assert np.array_equal(reading, ARRAY), "who reads the former one keeps it"
+    before = states(tmp_path)
+    assert not store.replace("a", ARRAY + 2, AFFINE)
+    assert states(tmp_path) == before and sorted(before) == [
+        "annotation/a.nii",
+        "annotation/history/a.1.nii",
+        "annotation/history/a.2.nii",
+    ]
+    assert np.array_equal(store.read("annotation", "a"), ARRAY + 2)
+    for number in (1, 2):
+        assert np.array_equal(read_ras(tmp_path / f"annotation/history/a.{number}.nii")[0], ARRAY + number - 1)
+    store.replace("a", ARRAY, AFFINE)
+    assert np.array_equal(read_ras(tmp_path / "annotation/history/a.3.nii")[0], ARRAY + 2)
+    with pytest.raises(ValueError, match="3D array of uint8"):
+        store.replace("a", ARRAY[0], AFFINE)
+
+
+def test_a_full_disk_leaves_the_former_annotation(tmp_path, monkeypatch):
+    store = AnnotationStore(tmp_path)
+    store.replace("a", ARRAY, AFFINE)
+    with monkeypatch.context() as patch:
+        patch.setattr("nibabel.save", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
+        for _ in range(2):
+            with pytest.raises(OSError, match="No space left"):
+                store.replace("a", ARRAY + 1, AFFINE)
+    assert np.array_equal(store.read("annotation", "a"), ARRAY)
+    store.replace("a", ARRAY + 1, AFFINE)
+    assert sorted(states(tmp_path)) == ["annotation/a.nii", "annotation/history/a.1.nii"]
 
 
 def test_a_pseudo_label_is_replaced_and_old_readers_keep_theirs(tmp_path):

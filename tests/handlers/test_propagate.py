@@ -39,6 +39,14 @@ class Filled:
         return torch.from_numpy(np.where(annotation == 255, 1, annotation))
 
 
+LATER = [
+    SimpleNamespace(scan="b", round=1, slices={"sagittal": 1}),
+    SimpleNamespace(scan="c", round=1, slices=None),
+    SimpleNamespace(scan="d", round=1, slices={"sagittal": 2}),
+]
+"""What a round adds: a slice, a dense label, and a slice that is not complete."""
+
+
 @pytest.fixture
 def handler(tmp_path):
     store = AnnotationStore(tmp_path)
@@ -46,10 +54,9 @@ def handler(tmp_path):
         annotation = np.full((4, 4, 4), 255, np.uint8)
         annotation[place] = 0
         store.write("annotation", scan, annotation, AFFINE)
-    entries = [
-        SimpleNamespace(scan=scan, round=number, slices=slices)
-        for scan, number, slices in (("a", 0, {"axial": 1}), ("b", 1, {"axial": 1}), ("c", 1, None))
-    ]
+    annotation[:, 0] = 255
+    store.write("annotation", "d", annotation, AFFINE)
+    entries = [SimpleNamespace(scan="a", round=0, slices={"sagittal": 0})]
     pool = Pool()
     made = PropagatedLabels(
         pool, propagation=Filled(), ledger=SimpleNamespace(entries=entries), store=store, num_classes=2, seed=5
@@ -65,6 +72,7 @@ def engine(stopped=False):
 def test_each_scan_when_it_is_annotated_but_for_dense_labels(handler):
     handler.start(engine())
     assert handler.store.has("pseudo_label", "a") and not handler.store.has("pseudo_label", "b")
+    handler.ledger.entries += LATER
     label = np.array(handler.store.read("pseudo_label", "a"))
     assert (label[0] == 0).all() and (label[1:] == 1).all()
     handler.begin(engine(), 1)
@@ -83,3 +91,15 @@ def test_a_resumed_run_does_not_repeat_the_first_scans_nor_do_anything_while_it_
     handler.start(engine())
     handler.start(engine())
     assert handler.pool.asked == [["a"], []]
+
+
+def test_annotations_of_another_run_are_propagated_before_training_with_the_prompts_of_their_rounds(handler):
+    handler.start(engine())
+    handler.ledger.entries += LATER
+    handler.end(engine(), 1)
+    expected = handler.propagation.given
+    for scan in "ab":
+        handler.store.remove_pseudo_label(scan)
+    handler.propagation.given = []
+    handler.start(engine())
+    assert handler.pool.asked[-1] == ["a", "b"] and handler.propagation.given == expected
