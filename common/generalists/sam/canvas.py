@@ -80,6 +80,12 @@ class Canvas:
         scaled = F.interpolate(slices[:, None], self.scaled, mode=mode, align_corners=False, antialias=True)
         return scaled[:, 0].round().clamp(0, 255)
 
+    @property
+    def covered(self) -> tuple[int, int]:
+        """Numbers of rows and columns of the square beyond which there is padding alone."""
+        before = (self.grid - 1) * self.tile
+        return before + self.scaled[0], before + self.scaled[1]
+
     def lay_out(self, scaled: Tensor) -> Tensor:
         """Lays consecutive scaled slices `[S, channels, h, w]` on canvases `[N, channels, side, side]`."""
         number, channels, rows, columns = scaled.shape

@@ -23,22 +23,44 @@ def linear(x: Tensor, layer: nn.Linear, *, gelu: bool = False) -> Tensor:
 
     A layer that computes more than its weight and bias, such as one with LoRA, is called as it is.
     """
-    dtype = _one_step(x) if type(layer) is nn.Linear else None
-    if dtype is None:
-        return F.gelu(layer(x)) if gelu else layer(x)
-    after = _GELU if gelu else _NOTHING
-    found: Tensor = _CPU._linear_pointwise(x.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype), *after)
-    return found
+    if type(layer) is nn.Linear:
+        return affine(x, layer.weight, layer.bias, gelu=gelu)
+    return F.gelu(layer(x)) if gelu else layer(x)
 
 
-def convolve_gelu(x: Tensor, weight: Tensor, bias: Tensor, layer: nn.Conv2d) -> Tensor:
-    """GELU of a convolution of `x` `[B, in, H, W]` with the given weight and bias and the layer's other settings."""
+def affine(x: Tensor, weight: Tensor, bias: Tensor, *, gelu: bool = False) -> Tensor:
+    """What `linear` does, for a given weight `[out, in]` and bias `[out]`."""
     dtype = _one_step(x)
     if dtype is None:
-        return F.gelu(F.conv2d(x, weight, bias, layer.stride, layer.padding, groups=layer.groups))
-    settings = (layer.padding, layer.stride, layer.dilation, layer.groups)
-    found: Tensor = _CPU._convolution_pointwise(x.to(dtype), weight.to(dtype), bias.to(dtype), *settings, *_GELU)
-    return found
+        found = F.linear(x, weight, bias)
+        return F.gelu(found) if gelu else found
+    return _CPU._linear_pointwise(x.to(dtype), weight.to(dtype), bias.to(dtype), *(_GELU if gelu else _NOTHING))
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, layer: nn.Conv2d, *, gelu: bool = False) -> Tensor:
+    """A convolution of `x` `[B, in, H, W]` with the given weight and bias and the layer's other settings.
+
+    In one step, one of single pixels is computed as a linear layer, which is faster in the memory format channels last.
+    """
+    dtype = _one_step(x)
+    if dtype is None:
+        found = F.conv2d(x, weight, bias, layer.stride, layer.padding, groups=layer.groups)
+        return F.gelu(found) if gelu else found
+    if weight.shape[2:] == (1, 1) and layer.stride == (1, 1) and layer.groups == 1:
+        return affine(x.permute(0, 2, 3, 1), weight[:, :, 0, 0], bias, gelu=gelu).permute(0, 3, 1, 2)
+    settings = (layer.padding, layer.stride, layer.dilation, layer.groups, *(_GELU if gelu else _NOTHING))
+    return _CPU._convolution_pointwise(x.to(dtype), weight.to(dtype), bias.to(dtype), *settings)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Attention of `[A, B, N, D]` with what is added to the scores, `[A, 1, N, N]`: `[A, B, N, D]`.
+
+    For small windows in bf16, the CPU takes longer to cut one step into pieces than it does for whole scores.
+    """
+    if _one_step(query) != torch.bfloat16:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    scores = torch.add(bias, query @ key.transpose(-1, -2), alpha=query.shape[-1] ** -0.5)
+    return scores.softmax(dim=-1) @ value
 
 
 def _one_step(x: Tensor) -> torch.dtype | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -16,8 +15,11 @@ from common.files import digest
 from common.generalists.checks import require_finite
 from common.generalists.prompts import Prompts
 from common.generalists.sam.canvas import Canvas
+from common.generalists.sam.decoder import PromptDecoder
 from common.generalists.sam.embeddings import EmbeddingCache
 from common.generalists.sam.models import state_digest
+from common.generalists.sam.padded import PaddedEncoder
+from common.generalists.sam.tiny_vit import TinyViT
 from common.generalists.sam.usage import SAM, Usage
 
 PREPARATION = "1"
@@ -70,13 +72,13 @@ class SamGeneralist:
         self.precision = precision or best_precision(self.device)
         autocast(self.device, self.precision)
         self.model: Any = model.to(self.device).eval().requires_grad_(False)
-        # The whole decoder is converted, since under autocast it would spend much of its time on conversions.
-        self._decoder_type = PRECISIONS[self.precision] or torch.float32
-        self._decoder: Any = deepcopy(self.model.mask_decoder).to(self._decoder_type)
+        encoder = self.model.image_encoder
+        self._padded = PaddedEncoder(encoder) if isinstance(encoder, TinyViT) and not on_gpu else None
         self.usage = usage or SAM
         self.slices_per_pass = slices_per_pass
         prompt_encoder: Any = model.prompt_encoder
-        self._positions = prompt_encoder.get_dense_pe().to(self._decoder_type)
+        dtype = PRECISIONS[self.precision] or torch.float32
+        self._decoder = PromptDecoder(self.model.mask_decoder, prompt_encoder.get_dense_pe(), dtype)
         self.side = int(prompt_encoder.input_image_size[0])
         self._embedding_shape = (prompt_encoder.embed_dim, *prompt_encoder.image_embedding_size)
         self._token = self.side // self._embedding_shape[1]
@@ -142,8 +144,11 @@ class SamGeneralist:
         scaled = self._prepare(images[index[there].to(images.device)].to(self.device, torch.float32), canvas)
         tiles = scaled.new_zeros(len(index), *scaled.shape[1:])
         tiles[there.to(self.device)] = scaled
+        image = canvas.lay_out(tiles)
         with autocast(self.device, self.precision):
-            embeddings: Tensor = self.model.image_encoder(canvas.lay_out(tiles))
+            embeddings: Tensor = (
+                self._padded(image, canvas.covered) if self._padded else self.model.image_encoder(image)
+            )
         return embeddings.float()
 
     def _prepare(self, slices: Tensor, canvas: Canvas) -> Tensor:
@@ -167,16 +172,7 @@ class SamGeneralist:
             places = canvas.move(prompts.points, prompts.slice_index).gather(1, order[..., None].expand(-1, -1, 2))
             points = (places[:, :number].to(self.device), labels.to(self.device)) if number else None
         sparse, dense = self.model.prompt_encoder(points=points, boxes=boxes, masks=None)
-        # The decoder repeats one image's embedding for all prompts and adds each prompt's dense embedding. Given zero
-        # as the former and the sum as the latter, every prompt may lie on an image of its own.
-        images = (embeddings + dense).to(self._decoder_type)
-        masks, quality = self._decoder(
-            image_embeddings=torch.zeros_like(images[:1]),
-            image_pe=self._positions,
-            sparse_prompt_embeddings=sparse.to(self._decoder_type),
-            dense_prompt_embeddings=images,
-            multimask_output=self.usage.best_of_three,
-        )
+        masks, quality = self._decoder(embeddings + dense, sparse, several=self.usage.best_of_three)
         best = masks[torch.arange(len(masks), device=masks.device), quality.argmax(dim=1)]
         return canvas.cut(best.float(), prompts.slice_index)
 

@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from common.generalists.sam.fused import convolve_gelu, linear
+from common.generalists.sam.fused import attend, convolve, linear
 
 STRIP = 32
 """Rows whose hidden layer is computed at once: as it is wide, that of a whole image would not be kept in any cache."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the encoder, with what tells how far a pixel of its input can reach in its output.
+
+    Attributes:
+        run: Computes the step's output `[B, D, H', W']` from its input `[B, C, H, W]`.
+        strides: Stride of each convolution of 3 x 3 pixels, which come one after the other.
+        window: Side of the windows, counted from the upper left corner, within which every pixel reaches all others.
+    """
+
+    run: Callable[[Tensor], Tensor]
+    strides: tuple[int, ...] = ()
+    window: int = 1
+
+    def reached(self, rows: int) -> int:
+        """How many of the output's first rows depend on the first `rows` of the input (or columns likewise)."""
+        rows = -(-rows // self.window) * self.window
+        for stride in self.strides:
+            rows = -(-(rows + 1) // stride)
+        return rows
+
+    def needed(self, rows: int) -> int:
+        """How many of the input's first rows decide the first `rows` of the output, which end a window."""
+        for stride in reversed(self.strides):
+            rows = (rows - 1) * stride + 2
+        return rows
+
+    def size(self, rows: int) -> int:
+        """Number of the output's rows, given that of the input."""
+        for stride in self.strides:
+            rows = -(-rows // stride)
+        return rows
 
 
 class TinyViT(nn.Module):
@@ -100,6 +136,13 @@ class TinyViT(nn.Module):
             x = stage(x)
         return self.neck(x)
 
+    def steps(self) -> Iterator[Step]:
+        """All that comes before the neck, for input in the memory format channels last."""
+        yield Step(self.patch_embed, self.patch_embed.strides)
+        stages: Any = self.layers
+        for stage in stages:
+            yield from stage.steps()
+
 
 class _ConvNorm(nn.Module):
     """A convolution and its batch norm, computed as one convolution when the norm's statistics are fixed.
@@ -125,16 +168,19 @@ class _ConvNorm(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        convolution, norm = self.c, self.bn
+        norm = self.bn
         if norm.training or norm.running_mean is None or norm.running_var is None:
-            normed = norm(convolution(x))
+            normed = norm(self.c(x))
             return F.gelu(normed) if self.gelu else normed
+        return self.fixed()(x)
+
+    def fixed(self) -> Callable[[Tensor], Tensor]:
+        """The layer in evaluation, as one convolution whose weight is computed only once."""
+        norm: Any = self.bn
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-        weight = convolution.weight * scale[:, None, None, None]
+        weight = self.c.weight * scale[:, None, None, None]
         bias = norm.bias - norm.running_mean * scale
-        if self.gelu:
-            return convolve_gelu(x, weight, bias, convolution)
-        return F.conv2d(x, weight, bias, convolution.stride, convolution.padding, groups=convolution.groups)
+        return lambda x: convolve(x, weight, bias, self.c, gelu=self.gelu)
 
 
 class _PatchEmbedding(nn.Module):
@@ -143,6 +189,7 @@ class _PatchEmbedding(nn.Module):
     def __init__(self, in_channels: int, dim: int, patch: int) -> None:
         super().__init__()
         kernel_size, stride = (3, 2) if patch == 4 else (1, 1)
+        self.strides = (2, 2) if patch == 4 else ()
         self.seq = nn.Sequential(
             _ConvNorm(in_channels, dim // 2, kernel_size, stride, gelu=True),
             nn.Identity(),  # the checkpoint counts GELU
@@ -158,13 +205,19 @@ class _Stage(nn.Module):
 
     def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-        self.downsample = downsample
+        self.blocks: Any = nn.ModuleList(blocks)
+        self.downsample: Any = downsample
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(x)
         return x if self.downsample is None else self.downsample(x)
+
+    def steps(self) -> Iterator[Step]:
+        for block in self.blocks:
+            yield from block.steps()
+        if self.downsample is not None:
+            yield Step(self.downsample, (self.downsample.stride,))
 
 
 class _MobileBlock(nn.Module):
@@ -179,10 +232,13 @@ class _MobileBlock(nn.Module):
         nn.init.zeros_(self.conv3.bn.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._rows(x) if self.conv2.bn.training else _in_strips(self._rows, x)
+        if self.conv2.bn.training:
+            return F.gelu(x + self.conv3(self.conv2(self.conv1(x))))
+        widen, mix, narrow = self.conv1.fixed(), self.conv2.fixed(), self.conv3.fixed()
+        return _in_strips(lambda rows: F.gelu(rows + narrow(mix(widen(rows)))), x)
 
-    def _rows(self, x: Tensor) -> Tensor:
-        return F.gelu(x + self.conv3(self.conv2(self.conv1(x))))
+    def steps(self) -> Iterator[Step]:
+        yield Step(self, (1,))
 
 
 class _PatchMerging(nn.Module):
@@ -196,10 +252,13 @@ class _PatchMerging(nn.Module):
         self.conv3 = _ConvNorm(out_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._rows(x) if self.conv2.bn.training else _in_strips(self._rows, x, self.stride)
+        return _in_float32(self._merge, x)
 
-    def _rows(self, x: Tensor) -> Tensor:
-        return _in_float32(lambda rows: self.conv3(self.conv2(self.conv1(rows))), x)
+    def _merge(self, x: Tensor) -> Tensor:
+        if self.conv2.bn.training:
+            return self.conv3(self.conv2(self.conv1(x)))
+        first, mix, last = self.conv1.fixed(), self.conv2.fixed(), self.conv3.fixed()
+        return _in_strips(lambda rows: last(mix(first(rows))), x, self.stride)
 
 
 class _AttentionBlock(nn.Module):
@@ -207,31 +266,33 @@ class _AttentionBlock(nn.Module):
 
     def __init__(self, dim: int, heads: int, window: int, expansion: int) -> None:
         super().__init__()
-        self.window = window
         self.attn = _Attention(dim, heads, window)
         self.mlp = _Perceptron(dim, dim * expansion)
         self.local_conv = _ConvNorm(dim, dim, kernel_size=3, groups=dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = x.permute(0, 2, 3, 1)  # a contiguous view, since the memory format is channels last
-        tokens = tokens + self._attend(tokens)
-        tokens = self.local_conv(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return (tokens + self.mlp(tokens)).permute(0, 3, 1, 2)
+        return self._mix(self._attend(x))
 
-    def _attend(self, tokens: Tensor) -> Tensor:
-        """Attention over ``[B, H, W, C]``; zeros fill up the last windows and are attended to as well."""
-        batch, height, width, channels = tokens.shape
-        side = self.window
-        rows, columns = -(-height // side), -(-width // side)
-        filled = F.pad(tokens, (0, 0, 0, columns * side - width, 0, rows * side - height))
-        windows = filled.view(batch, rows, side, columns, side, channels).transpose(2, 3)
-        attended = self.attn(windows.reshape(-1, side * side, channels))
-        attended = attended.view(batch, rows, columns, side, side, channels).transpose(2, 3)
-        return attended.reshape(filled.shape)[:, :height, :width]
+    def steps(self) -> Iterator[Step]:
+        yield Step(self._attend, window=self.attn.window)
+        yield Step(self._mix, (1,))
+
+    def _attend(self, x: Tensor) -> Tensor:
+        tokens = x.permute(0, 2, 3, 1)  # a contiguous view, since the memory format is channels last
+        return (tokens + self.attn(tokens)).permute(0, 3, 1, 2)
+
+    def _mix(self, x: Tensor) -> Tensor:
+        tokens = self.local_conv(x).permute(0, 2, 3, 1)
+        return (tokens + self.mlp(tokens)).permute(0, 3, 1, 2)
 
 
 class _Attention(nn.Module):
-    """Self-attention in a square window, with a bias for each distance of two tokens in rows and columns."""
+    """Self-attention in square windows, with a bias for each distance of two tokens in rows and columns.
+
+    Zeros fill up the last windows, and are attended to as well.
+
+    Shapes: From tokens ``[B, H, W, C]`` to ``[B, H, W, C]``.
+    """
 
     attention_bias_idxs: Tensor
 
@@ -240,6 +301,7 @@ class _Attention(nn.Module):
         if dim % heads != 0:
             raise ValueError(f"the channels of a stage must be divisible by its heads, got {dim} and {heads}")
         self.heads = heads
+        self.window = window
         self.norm = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
@@ -247,13 +309,28 @@ class _Attention(nn.Module):
         self.register_buffer("attention_bias_idxs", _offsets(window), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, channels = x.shape
-        # [B, N, heads, 3, C / heads]: the outputs are grouped by head, each with its query, key and value
-        qkv = linear(self.norm(x), self.qkv).view(batch, tokens, self.heads, 3, channels // self.heads)
-        query, key, value = qkv.permute(3, 0, 2, 1, 4).unbind()
+        batch, height, width, channels = x.shape
+        side, heads = self.window, self.heads
+        rows, columns = -(-height // side), -(-width // side)
+        qkv = self._filled_up(linear(self.norm(x), self.qkv), x, rows * side, columns * side)
+        # outputs are grouped by head, each with its query, key and value
+        qkv = qkv.reshape(batch, rows, side, columns, side, heads, 3, channels // heads).permute(6, 5, 0, 1, 3, 2, 4, 7)
+        query, key, value = qkv.reshape(3, heads, batch * rows * columns, side * side, channels // heads).unbind()
         bias = self.attention_biases[:, self.attention_bias_idxs].to(query.dtype)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
-        return linear(attended.transpose(1, 2).reshape(batch, tokens, channels), self.proj)
+        attended = attend(query, key, value, bias[:, None])
+        attended = attended.view(heads, batch, rows, columns, side, side, channels // heads).permute(
+            1, 2, 4, 3, 5, 0, 6
+        )
+        return linear(attended.reshape(batch, rows * side, columns * side, channels)[:, :height, :width], self.proj)
+
+    def _filled_up(self, qkv: Tensor, x: Tensor, height: int, width: int) -> Tensor:
+        """Adds rows and columns of what the layers make of tokens that are zero."""
+        batch, rows, columns, _ = qkv.shape
+        if (rows, columns) == (height, width):
+            return qkv
+        nothing = linear(self.norm(x.new_zeros(1, 1, 1, x.shape[3])), self.qkv)
+        wider = torch.cat([qkv, nothing.expand(batch, rows, width - columns, -1)], dim=2)
+        return torch.cat([wider, nothing.expand(batch, height - rows, width, -1)], dim=1)
 
 
 class _Perceptron(nn.Module):

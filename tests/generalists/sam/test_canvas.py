@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from common.generalists import Prompts, SamGeneralist
+from common.generalists.sam import generalist
 from common.generalists.sam.canvas import Canvas
 from common.generalists.sam.usage import LITE_MEDSAM, MEDSAM, SAM, Usage
 
@@ -19,7 +20,7 @@ class Transparent(nn.Module):
         self.register_buffer("pixel_std", torch.full((3, 1, 1), 60.0))
         self.passes = 0
         self.prompt_encoder = TransparentPrompts(side)
-        self.mask_decoder = TransparentDecoder()
+        self.mask_decoder = nn.Identity()
 
     def image_encoder(self, image):
         self.passes += len(image)
@@ -40,16 +41,24 @@ class TransparentPrompts:
         return torch.zeros(1)
 
 
-class TransparentDecoder(nn.Module):
-    def forward(self, image_embeddings, image_pe, sparse_prompt_embeddings, dense_prompt_embeddings, multimask_output):
-        image = dense_prompt_embeddings[:, 0] + image_embeddings[:, 0]
+class TransparentDecoder:
+    def __init__(self, *_):
+        pass
+
+    def __call__(self, images, prompts, *, several):
+        image = images[:, 0]
         centre = 4 * torch.arange(image.shape[-1]) + 2
-        left, top, right, bottom, x, y = sparse_prompt_embeddings[:, :, None].unbind(1)
+        left, top, right, bottom, x, y = prompts[:, :, None].unbind(1)
         columns = (centre >= left) & (centre <= right)
         rows = (centre >= top) & (centre <= bottom)
         mask = torch.where(rows[:, :, None] & columns[:, None], image + 0.001 * (x - left + y - top)[..., None], -5)
-        number = 3 if multimask_output else 1
+        number = 3 if several else 1
         return mask[:, None].expand(-1, number, -1, -1), torch.rand(len(mask), number)
+
+
+@pytest.fixture(autouse=True)
+def _transparent_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generalist, "PromptDecoder", TransparentDecoder)
 
 
 def random_images_and_prompts(

@@ -7,7 +7,7 @@ from reference_sam import MOBILE_SAM, tiny_vit
 from torch import nn
 
 from common.generalists.sam import tiny_vit as tiny_vit_module
-from common.generalists.sam.fused import convolve_gelu, linear
+from common.generalists.sam.fused import attend, convolve, linear
 from common.generalists.sam.tiny_vit import TinyViT
 
 SMALL = {"dims": (16, 24, 32, 320), "depths": (1, 2, 1, 1), "heads": (1, 2, 4, 10), "windows": (7, 7, 14, 7)}
@@ -191,11 +191,22 @@ def test_one_step_equals_the_layers(bf16):
     with torch.inference_mode():
         expected = F.gelu(convolution(x)), F.gelu(layer(x)), layer(x)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            convolved = convolve_gelu(x, convolution.weight, convolution.bias, convolution)
+            convolved = convolve(x, convolution.weight, convolution.bias, convolution, gelu=True)
             found = convolved, linear(x, layer, gelu=True), linear(x, layer)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == (torch.bfloat16 if bf16 else torch.float32) and ours.shape == theirs.shape
         torch.testing.assert_close(ours.float(), theirs, rtol=0, atol=0.03 if bf16 else 1e-6)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_attention_is_that_of_pytorch(bf16):
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 2, 5, 9, 4, generator=generator).unbind()
+    bias = torch.randn(2, 1, 9, 9, generator=generator)
+    with torch.inference_mode():
+        expected = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        found = attend(*(it.to(torch.bfloat16 if bf16 else torch.float32) for it in (query, key, value, bias)))
+    torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.03 if bf16 else 1e-6)
 
 
 def test_evaluation_follows_new_weights():
