@@ -19,6 +19,9 @@ from common.settings.setting import Setting
 MULTI_GPU = "multi_gpu_"
 """Beginning of the names of configs for several processes."""
 
+STAGE = "_settings"
+"""End of the names of ids that hold settings for another stage of the bundle."""
+
 STRUCTURES = ("network_def", "optimizer", "lr_scheduler", "teacher", "train", "evaluated_network")
 """Ids of a training's config, besides the settings, that change what is trained."""
 
@@ -46,7 +49,7 @@ def check(config_file: str | Path) -> None:
     """
     path, parser = Path(config_file), _parser()
     own = _own(path)
-    check_config(parser, own, known=_ids(path), where=str(path))
+    check_config(parser, _with_stages(own, path.parent), known=_ids(path), where=str(path))
     schema = {name: setting for name, setting in _schema(path).items() if name in parser}
     plain = {name: parser[name] for name in schema if not computed(parser[name])}
     page = path.parents[1] / "docs" / "README.md"
@@ -122,6 +125,13 @@ def _own(path: Path) -> dict[str, Any]:
     parser.resolve_macro_and_relative_ids()
     own: dict[str, Any] = parser.get()
     return own
+
+
+def _with_stages(own: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A config with all that its ``STAGE_settings``, which go to another stage, may have."""
+    files = {name: folder / f"{name.removesuffix(STAGE)}.json" for name in own if name.endswith(STAGE)}
+    stages = {name: ConfigParser.load_config_file(str(file)) for name, file in files.items() if file.is_file()}
+    return own | {name: content | own[name] for name, content in stages.items()}
 
 
 def _ids(path: Path) -> set[str]:

@@ -13,6 +13,7 @@ from common.annotations import Ledger
 from common.cohort import Cohort
 from common.files import read_checkpoint
 from common.handlers import read_log
+from common.run_folder import _held
 from tests.bundles.adaptation import NAME, NETWORK
 from tests.bundles.run_workflows import run_job
 from tests.bundles.test_configs import BUNDLES
@@ -107,6 +108,7 @@ def begin(bundle, settings, folder):
     flow.parser.get_parsed_content("train#trainer").add_event_handler(Events.ITERATION_STARTED(once=3), stop)
     with refused(Stop):
         flow.run()
+    _held.pop(folder.resolve()).release()  # as if the process had ended
 
 
 @pytest.fixture(scope="module")

@@ -96,3 +96,10 @@ def test_ids_that_nothing_reads(given, hint):
         check(**given)
     with refused(ValueError, hint):
         check(**given)
+
+
+def test_settings_for_another_stage():
+    """`train.json` of the adaptation hands them on."""
+    check("assft_adapt", **{"pretrain_settings#warm_up": 1, "query_settings#shortlist": 0.5})
+    with refused(ValueError, "pretrain_settings#warmup (did you mean warm_up"):
+        check("assft_adapt", **{"pretrain_settings#warmup": 1})
