@@ -27,6 +27,7 @@ from reference_sam import MOBILE_SAM, LiteMedSamPredictor, as_rgb, lite_medsam, 
 from scans import labelled_scans
 from torch import Tensor
 
+from common.checks import yes_or_no
 from common.cohort.volumes import VIEWS
 from common.generalists import MultiViewLabeler, SamGeneralist, prompts_from_masks
 from common.generalists.sam import EmbeddingCache
@@ -44,6 +45,7 @@ def main(
     checkpoint: str | None = None,
     half: bool = False,
     repeats: int = 1,
+    shares: bool = False,
 ) -> None:
     """Prints the seconds and memory of each variant, and how many times as long the plain loop takes.
 
@@ -61,6 +63,7 @@ def main(
         checkpoint: File of its weights; by default they are random.
         half: Whether the scan is halved in resolution first.
         repeats: How often each variant and the plain loop are run, in turns.
+        shares: Whether to print, instead of all else, which share of the first round's time PyTorch's operators take.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -76,6 +79,9 @@ def main(
     def ours(settings: dict[str, Any]) -> list[Tensor]:
         return label(SamGeneralist(model, device, usage=usage, **settings), image, masks, scan.spacing)
 
+    if yes_or_no("shares", shares):
+        print_shares(lambda: ours({}))
+        return
     found, seconds = {}, {}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
@@ -102,6 +108,18 @@ def main(
             f"{name:32} {taken:8.1f} s {plain / taken:8.1f} x"
             + (same_pixels(found[name], expected, masks) if checkpoint else "")
         )
+
+
+def print_shares(way: Callable[[], Any]) -> None:
+    """Prints the operators that take more than a hundredth of the time of what is run, which is run once before."""
+    way()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        way()
+    operators = sorted(profile.key_averages(), key=lambda each: each.self_cpu_time_total, reverse=True)
+    total = sum(each.self_cpu_time_total for each in operators)
+    for each in operators:
+        if each.self_cpu_time_total > total / 100:
+            print(f"{each.key:60} {100 * each.self_cpu_time_total / total:5.1f} %")
 
 
 def timed(way: Callable[[], Any], device: str) -> tuple[Any, float]:

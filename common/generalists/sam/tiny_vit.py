@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from common.generalists.sam.fused import attend, convolve, linear
@@ -309,19 +310,17 @@ class _Attention(nn.Module):
         self.register_buffer("attention_bias_idxs", _offsets(window), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, height, width, channels = x.shape
+        height, width = x.shape[1:3]
         side, heads = self.window, self.heads
         rows, columns = -(-height // side), -(-width // side)
         qkv = self._filled_up(linear(self.norm(x), self.qkv), x, rows * side, columns * side)
         # outputs are grouped by head, each with its query, key and value
-        qkv = qkv.reshape(batch, rows, side, columns, side, heads, 3, channels // heads).permute(6, 5, 0, 1, 3, 2, 4, 7)
-        query, key, value = qkv.reshape(3, heads, batch * rows * columns, side * side, channels // heads).unbind()
+        apart = rearrange(qkv, "b (r y) (c x) (h k d) -> k h (b r c) (y x) d", y=side, x=side, h=heads, k=3)
+        query, key, value = apart.unbind()
         bias = self.attention_biases[:, self.attention_bias_idxs].to(query.dtype)
-        attended = attend(query, key, value, bias[:, None])
-        attended = attended.view(heads, batch, rows, columns, side, side, channels // heads).permute(
-            1, 2, 4, 3, 5, 0, 6
-        )
-        return linear(attended.reshape(batch, rows * side, columns * side, channels)[:, :height, :width], self.proj)
+        windows = attend(query, key, value, bias[:, None])
+        attended = rearrange(windows, "h (b r c) (y x) d -> b (r y) (c x) (h d)", r=rows, c=columns, y=side)
+        return linear(attended[:, :height, :width], self.proj)
 
     def _filled_up(self, qkv: Tensor, x: Tensor, height: int, width: int) -> Tensor:
         """Adds rows and columns of what the layers make of tokens that are zero."""
