@@ -4,60 +4,41 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from cyclopts import App, Parameter, Token
+from cyclopts import App, Parameter
 
+from common.commands.options import (
+    AnyPath,
+    Count,
+    Millimetres,
+    Percentiles,
+    Positive,
+    Probability,
+    Seed,
+    Share,
+    Sides,
+    Splits,
+    Text,
+)
 from common.commands.publish import fetch_bundle, pack, release
+from common.refusals import shown_in_full
 
 if TYPE_CHECKING:
     from common.cohort import Cohort
 
 
-def _whole(_: Any, words: Sequence[Token]) -> int:
-    """A whole number; by itself cyclopts takes 2.5 for 2."""
-    try:
-        return int(words[0].value)
-    except ValueError:
-        raise ValueError(f"must be a whole number, got {words[0].value!r}.") from None
-
-
-def _several(kind: Callable[[str], Any], expected: str) -> Callable[[Any, Sequence[Token]], list[Any]]:
-    """A converter for numbers of a kind between commas; ``expected`` says what they are, for the error's message."""
-
-    def numbers(_: Any, words: Sequence[Token]) -> list[Any]:
-        try:
-            return [kind(number) for number in words[0].value.strip("[]()").split(",")]
-        except ValueError:
-            raise ValueError(f"must be {expected}, got {words[0].value!r}.") from None
-
-    return numbers
-
-
-def _sides(_: Any, words: Sequence[Token]) -> int | list[int]:
-    """One whole number, or several between commas."""
-    sides = _several(int, "one whole number, or three as in [64,64,32]")(_, words)
-    return sides[0] if len(sides) == 1 else sides
-
-
-Whole = Annotated[int, Parameter(converter=_whole)]
-Sides = Annotated[int | list[int], Parameter(converter=_sides, n_tokens=1, json_list=False)]
-Counts = Annotated[
-    list[int],
-    Parameter(converter=_several(int, "whole numbers as in 250,25,60"), n_tokens=1, json_list=False),
-]
-Percentiles = Annotated[
-    list[float],
-    Parameter(converter=_several(float, "two numbers as in 0,99.9"), n_tokens=1, json_list=False),
-]
-
 FLAGS = ("--crop", "--plus", "--selective")
 """Options that may stand alone, or before true or false."""
 
+DEBUG = "--debug"
+"""Word that any command takes: its errors keep their traceback."""
+
 app = App(
     name="python -m common",
-    help="Label-efficient 3D medical image segmentation. COMMAND --help explains a command and its options.",
+    help="Label-efficient 3D medical image segmentation. COMMAND --help explains a command and its options; --debug "
+    "shows where in the code a command failed.",
     default_parameter=Parameter(name_transform=lambda name: name, negative=""),
     error_formatter=lambda error: f"Error: {error}",
     result_action="return_value",
@@ -75,23 +56,23 @@ app.command(release)
 
 @app.command
 def assft(
-    output_dir: str,
-    dataset_dir: str | None = None,
-    pretrained: str | None = None,
-    budget: Whole = 4,
-    query: str = "assft",
-    annotator: str = "oracle",
-    seed: Whole = 0,
+    output_dir: AnyPath,
+    dataset_dir: AnyPath | None = None,
+    pretrained: AnyPath | None = None,
+    budget: Positive = 4,
+    query: Text = "assft",
+    annotator: Text = "oracle",
+    seed: Seed = 0,
     selective: bool = True,
-    pretrain: str | None = None,
-    querying: str | None = None,
-    train: str | None = None,
+    pretrain: AnyPath | None = None,
+    querying: AnyPath | None = None,
+    train: AnyPath | None = None,
 ) -> None:
     """Choose the scans worth labelling with a pre-trained network, fine-tune it on them, and evaluate it.
 
     Args:
-        output_dir: Folder that gets the files of all stages; the same command again resumes where it stopped.
-        dataset_dir: Folder of a cohort; made-up scans by default.
+        output_dir: AnyPath that gets the files of all stages; the same command again resumes where it stopped.
+        dataset_dir: AnyPath of a cohort; made-up scans by default.
         pretrained: File of weights, or a name of `weights list`; by default a network is pre-trained on made-up scans.
         budget: Number of scans that are labelled.
         query: Strategy that chooses them: assft, or one of the FM-ABS bundles such as her, coreset or random.
@@ -118,11 +99,11 @@ def assft(
 
 
 @app.command
-def demo(output_dir: str = "runs/demo", seed: Whole = 0) -> None:
+def demo(output_dir: AnyPath = "runs/demo", seed: Seed = 0) -> None:
     """Run FM-ABS beside supervised training on made-up scans, in minutes on two CPU cores.
 
     Args:
-        output_dir: Folder that gets report.html, metrics.json, the scans and a folder per method; the same command
+        output_dir: AnyPath that gets report.html, metrics.json, the scans and a folder per method; the same command
             again resumes.
         seed: Seed of the scans and of both trainings.
     """
@@ -134,18 +115,18 @@ def demo(output_dir: str = "runs/demo", seed: Whole = 0) -> None:
 
 @app.command
 def phantom(
-    target: str,
-    scans: Whole = 12,
+    target: AnyPath,
+    scans: Positive = 12,
     size: Sides = 64,
-    seed: Whole = 0,
-    validation: Whole | None = None,
-    test: Whole | None = None,
-    domain: str = "target",
+    seed: Seed = 0,
+    validation: Count | None = None,
+    test: Count | None = None,
+    domain: Text = "target",
 ) -> None:
     """Write a cohort of made-up scans: something like a heart in MRI, with the left atrium as the class.
 
     Args:
-        target: Folder of the cohort.
+        target: AnyPath of the cohort.
         scans: Number of scans, all splits together.
         size: Voxels along each axis: one number, or three as in [64,64,32].
         seed: Seed of the cohort; the same seed gives the same scans.
@@ -159,12 +140,12 @@ def phantom(
 
 
 @prepare.command
-def la(source: str, target: str, spacing: float | None = None, validation: Whole = 16) -> None:
+def la(source: AnyPath, target: AnyPath, spacing: Millimetres | None = None, validation: Count = 16) -> None:
     """Convert the left-atrium benchmark's h5 files.
 
     Args:
-        source: Folder with train.list and CASE/mri_norm2.h5.
-        target: Folder of the cohort.
+        source: AnyPath with train.list and CASE/mri_norm2.h5.
+        target: AnyPath of the cohort.
         spacing: Voxel size to resample to, in millimetres (1.25 halves the resolution); their own 0.625 by default.
         validation: Number of the list's last cases that are for validation; 0 for the official 80 and 20 (test.list).
     """
@@ -175,22 +156,22 @@ def la(source: str, target: str, spacing: float | None = None, validation: Whole
 
 @prepare.command
 def brats(
-    source: str,
-    target: str,
-    spacing: float | None = None,
-    validation: Whole | None = None,
-    modality: str = "flair",
+    source: AnyPath,
+    target: AnyPath,
+    spacing: Millimetres | None = None,
+    validation: Count | None = None,
+    modality: Text = "flair",
     crop: bool = False,
     clip: Percentiles | None = None,
-    split: Counts | None = None,
-    lists: str | None = None,
-    seed: Whole = 0,
+    split: Splits | None = None,
+    lists: Text | None = None,
+    seed: Seed = 0,
 ) -> None:
     """Convert BraTS folders of 2013 to 2023, with the whole tumour as the one class.
 
     Args:
-        source: Folder with a folder per patient, such as BraTS19_2013_0_1, directly or in folders such as HGG and LGG.
-        target: Folder of the cohort.
+        source: AnyPath with a folder per patient, such as BraTS19_2013_0_1, directly or in folders such as HGG and LGG.
+        target: AnyPath of the cohort.
         spacing: Voxel size to resample to, in millimetres; the scans' own by default.
         validation: Number of the last patients by name that are for validation; 1 by default.
         modality: flair, t1, t1ce or t2.
@@ -220,21 +201,21 @@ def brats(
 
 @prepare.command
 def nifti(
-    images: str,
-    target: str,
-    labels: str | None = None,
-    spacing: float | None = None,
-    validation: Whole = 0,
-    test: Whole = 0,
-    classes: str = "foreground",
-    name: str | None = None,
+    images: AnyPath,
+    target: AnyPath,
+    labels: AnyPath | None = None,
+    spacing: Millimetres | None = None,
+    validation: Count = 0,
+    test: Count = 0,
+    classes: Text = "foreground",
+    name: Text | None = None,
 ) -> None:
     """Convert your own NIfTI files.
 
     Args:
-        images: Folder with one .nii or .nii.gz file per scan.
-        target: Folder of the cohort.
-        labels: Folder with labels under the images' file names; scans without one stay unlabelled.
+        images: AnyPath with one .nii or .nii.gz file per scan.
+        target: AnyPath of the cohort.
+        labels: AnyPath with labels under the images' file names; scans without one stay unlabelled.
         spacing: Voxel size to resample to, in millimetres; the scans' own by default.
         validation: Number of the labelled scans that are for validation.
         test: Number of scans that are for testing.
@@ -247,12 +228,12 @@ def nifti(
 
 
 @app.command
-def report(output_dir: str, dataset_dir: str | None = None, picture: str | None = None) -> None:
+def report(output_dir: AnyPath, dataset_dir: AnyPath | None = None, picture: AnyPath | None = None) -> None:
     """Write a page that tells what a run did, or several runs on one cohort: OUTPUT_DIR/report.html.
 
     Args:
-        output_dir: Folder of a run, or the folder above several runs.
-        dataset_dir: Folder of the cohort, for the pictures; by default cohort or phantom in the run's folder, or the
+        output_dir: AnyPath of a run, or the folder above several runs.
+        dataset_dir: AnyPath of the cohort, for the pictures; by default cohort or phantom in the run's folder, or the
             one that assft or sfr was given.
         picture: PNG file that gets the page's main picture, if wanted.
     """
@@ -263,23 +244,23 @@ def report(output_dir: str, dataset_dir: str | None = None, picture: str | None 
 
 @app.command
 def sfr(
-    output_dir: str,
-    dataset_dir: str | None = None,
-    labelled: Whole | None = None,
+    output_dir: AnyPath,
+    dataset_dir: AnyPath | None = None,
+    labelled: Positive | None = None,
     plus: bool = False,
-    sam: str = "small",
-    share: float = 0.5,
-    threshold: float = 0.8,
-    seed: Whole = 0,
-    finetune: str | None = None,
-    pseudo_label: str | None = None,
-    retrain: str | None = None,
+    sam: Text = "small",
+    share: Share = 0.5,
+    threshold: Probability = 0.8,
+    seed: Seed = 0,
+    finetune: AnyPath | None = None,
+    pseudo_label: AnyPath | None = None,
+    retrain: AnyPath | None = None,
 ) -> None:
     """Fine-tune SAM on stitched slices, label the other scans, train a 3D network on all of them, and evaluate it.
 
     Args:
-        output_dir: Folder that gets a folder per stage; the same command again resumes where it stopped.
-        dataset_dir: Folder of a cohort; made-up scans by default.
+        output_dir: AnyPath that gets a folder per stage; the same command again resumes where it stopped.
+        dataset_dir: AnyPath of a cohort; made-up scans by default.
         labelled: Number of training scans whose labels are used, the first ones of the cohort; all that have a label by
             default.
         plus: Our variant of SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their
@@ -324,7 +305,7 @@ def list_weights() -> None:
 
 
 @weights.command
-def fetch(name: str, url: str | None = None) -> None:
+def fetch(name: Text, url: Text | None = None) -> None:
     """Download weights, or resume an interrupted download, check them, and print where they are.
 
     Args:
@@ -337,7 +318,7 @@ def fetch(name: str, url: str | None = None) -> None:
 
 
 @weights.command(name="path")
-def path_of_weights(name: str) -> None:
+def path_of_weights(name: Text) -> None:
     """Print where a file of weights is or would be.
 
     Args:
@@ -370,15 +351,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Words of the command line, without the program's name; those of this process by default.
     """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    traceback = DEBUG in given or shown_in_full()
     words: list[str] = []
-    for word in sys.argv[1:] if arguments is None else arguments:
+    for word in given:
         if words and words[-1] in FLAGS and not word.startswith("-"):
             words[-1] += f"={word}"  # the only form in which cyclopts takes a word for a flag
-        else:
+        elif word != DEBUG:
             words.append(word)
     try:
         app(words)
-    except (ValueError, FileNotFoundError, FileExistsError, ImportError, RuntimeError) as error:
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        if traceback:
+            raise
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
         print("\nStopped; the same command resumes from here.", file=sys.stderr)

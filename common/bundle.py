@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+from common.refusals import show_refusals_alone
 
 MODULES = {
     "annotations": "common.annotations",
@@ -20,13 +21,15 @@ MODULES = {
     "cohorts": "common.cohort",
     "engines": "common.engines",
     "generalists": "common.generalists",
+    "handlers": "common.handlers",
     "networks": "common.networks",
     "one_shot": "common.query.one_shot",
-    "overrides": "common.commands.overrides",
     "pseudo_labels": "common.pseudo_labels",
     "queries": "common.query",
+    "resume": "common.resume",
     "run_folders": "common.run_folder",
     "sam": "common.generalists.sam",
+    "settings": "common.settings.config",
     "stages": "common.commands.prior_stages",
     "weights": "common.weights",
 }
@@ -45,6 +48,7 @@ class Modules:
     """
 
     def __init__(self, bundle_root: str | Path) -> None:
+        show_refusals_alone()
         root = Path(bundle_root)
         if not (root / "configs" / "metadata.json").is_file():
             raise FileNotFoundError(

@@ -11,16 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from common.settings import Setting, check_values
+
 logger = logging.getLogger(__name__)
-
-ANNOTATORS = ("oracle", "folder")
-"""Who can be asked to annotate: the cohort's own labels, or people by way of a folder."""
-
-COMPANIONS = ("mean_teacher", "uamt", "cps", "ict", "none")
-"""What else a re-training can learn from unlabelled scans, see :mod:`common.losses.companions`."""
-
-PSEUDO_LABELS = ("precomputed", "online")
-"""Where a re-training's pseudo-labels come from: files made before, or a network at every iteration."""
 
 
 def check_one_of(name: str, given: str, known: Iterable[str]) -> None:
@@ -53,20 +46,7 @@ def yes_or_no(name: str, given: object) -> bool:
         >>> yes_or_no("propagate", "false"), yes_or_no("propagate", 1)
         (False, True)
     """
-    found = {"true": True, "1": True, "false": False, "0": False}.get(str(given).strip().lower())
-    if found is None:
-        raise ValueError(f"{name} must be True or False (or 1 or 0), got {given!r}.")
-    return found
-
-
-def check_roi_size(roi_size: Sequence[int], divisor: int = 16) -> None:
-    """Refuses patches that the specialist cannot take.
-
-    Raises:
-        ValueError: Naming the setting, what was expected and what was found.
-    """
-    if len(roi_size) != 3 or any(size < divisor or size % divisor for size in roi_size):
-        raise ValueError(f"roi_size must be three sizes divisible by {divisor}, got {list(roi_size)}.")
+    return bool(check_values({name: Setting(type="yes_or_no")}, {name: given})[name])
 
 
 def check_largest_volumes(largest_volumes: int | None) -> None:
@@ -77,19 +57,6 @@ def check_largest_volumes(largest_volumes: int | None) -> None:
     """
     if largest_volumes is not None and (type(largest_volumes) is not int or largest_volumes < 1):
         raise ValueError(f"largest_volumes must be a whole number of at least 1 (or None), got {largest_volumes!r}.")
-
-
-def check_copy_paste(share: float) -> None:
-    """Refuses boxes that :class:`common.transforms.SwapBoxes` cannot exchange.
-
-    Args:
-        share: Side of the boxes as a share of the patch's side, below 1; 0 for no boxes.
-
-    Raises:
-        ValueError: If the share is out of its range.
-    """
-    if not 0 <= share < 1:
-        raise ValueError(f"copy_paste must be at least 0 and below 1, got {share}.")
 
 
 def check_window(network: nn.Module, roi_size: Sequence[int], channels: int) -> None:
@@ -137,8 +104,9 @@ def check_retraining(
     """Refuses settings of SFR's re-training that do not fit each other, and warns loudly if there are no pseudo-labels.
 
     Args:
-        semi_supervised: One of ``COMPANIONS``.
-        pseudo_labels: One of ``PSEUDO_LABELS``.
+        semi_supervised: Companion loss for unlabelled scans, see :mod:`common.losses.companions`.
+        pseudo_labels: Where the pseudo-labels come from: ``precomputed`` files, or ``online``, a network at every
+            iteration.
         pseudo_label_dir: Folder of the pseudo-labels made before, or None.
         online_network: The network that makes them at every iteration, or None.
         batch_unlabelled: Number of patches of unlabelled scans per batch.
@@ -146,8 +114,6 @@ def check_retraining(
     Raises:
         ValueError: Naming the setting, what was expected and what was found.
     """
-    check_one_of("semi_supervised", semi_supervised, COMPANIONS)
-    check_one_of("pseudo_labels", pseudo_labels, PSEUDO_LABELS)
     if semi_supervised == "ict" and batch_unlabelled < 2:
         raise ValueError(f"batch_unlabelled must be at least 2 to be mixed (ict), got {batch_unlabelled}.")
     if pseudo_labels == "online":

@@ -65,7 +65,7 @@ def inference(bundle, *words, cwd):
 
 def test_from_elsewhere_a_bundle_uses_its_own_copy(travelled):
     done = inference(travelled / "with", "--typo", "3", cwd=travelled)
-    assert done.returncode != 0 and "has no setting for --typo" in done.stderr
+    assert done.returncode != 0 and "has no setting for typo" in done.stderr
 
 
 def test_a_bundle_without_the_package_names_the_remedy(travelled):

@@ -11,7 +11,6 @@ from common.checks import (
     check_checkpoint,
     check_largest_volumes,
     check_one_of,
-    check_roi_size,
     check_window,
     yes_or_no,
 )
@@ -39,12 +38,6 @@ def test_neither_yes_nor_no(given):
         ValueError, match=r"propagate must be True or False \(or 1 or 0\), got " + re.escape(repr(given))
     ):
         yes_or_no("propagate", given)
-
-
-@pytest.mark.parametrize("size", [(48, 48), (48, 40, 32), (0, 16, 16)])
-def test_bad_roi_size(size):
-    with pytest.raises(ValueError, match="roi_size must be three sizes divisible by 16"):
-        check_roi_size(size)
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, True, "1"])

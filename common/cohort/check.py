@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,16 @@ import numpy as np
 from tqdm import tqdm
 
 from common.cohort.cohort import Cohort, CohortError, Scan
+from common.cohort.duplicates import duplicate_problems
 from common.cohort.volumes import read_voxels, same_grid, spacing, to_ras
+
+logger = logging.getLogger(__name__)
+
+LARGEST = 1e18
+"""Greatest size of an intensity: normalisation squares them, in float32."""
+
+LONGEST_NAME = 220
+"""Bytes of the longest id of a scan: file systems take names of 255, and the run's files add to the id."""
 
 SPACING_TOLERANCE = 0.1
 """Share by which a scan's spacing may differ from the cohort's median."""
@@ -35,9 +45,10 @@ def problems(cohort: Cohort, *, channels: int = 1, simulated: bool = False, prog
     """Everything that is wrong with a cohort's files, one line per problem: the file, what was expected and found.
 
     Problems are files that are missing, truncated or not NIfTI; images that are not 3D, have another number of
-    channels, or hold NaN or infinite values; labels on another grid than the image, without foreground, or with values
-    other than the declared classes; scans that need a label and have none; scans whose spacing differs from that of
-    the others. Only one volume at a time is in memory.
+    channels, or hold NaN, infinite or too large values; labels on another grid than the image, without foreground, or
+    with values other than the declared classes; scans that need a label and have none; scans whose spacing differs from
+    that of the others; one image in two splits; ids too long for the names of files. Only one volume at a time is in
+    memory. An image whose voxels are all equal is warned of.
 
     Args:
         cohort: The cohort to check.
@@ -50,6 +61,7 @@ def problems(cohort: Cohort, *, channels: int = 1, simulated: bool = False, prog
     needed = {scan.id for scan in cohort.validation + (cohort.training if simulated else ())}
     for scan in tqdm(cohort.scans, desc="check", unit="scan", disable=not progress):
         grid = _Grid()
+        found += name_problems(scan.id, scan.image)
         found += _attempt(_image_problems, scan.image, grid, channels)
         if scan.label is not None:
             found += _attempt(_label_problems, scan.label, grid, scan, cohort)
@@ -60,7 +72,18 @@ def problems(cohort: Cohort, *, channels: int = 1, simulated: bool = False, prog
             )
         if grid.shape:
             grids[scan.id] = grid
-    return found + _spacing_problems(cohort, grids)
+    return found + _spacing_problems(cohort, grids) + duplicate_problems(cohort)
+
+
+def name_problems(scan_id: str, image: Path) -> list[str]:
+    """What is wrong with the id of a scan, after which the files of a run are named."""
+    size = len(scan_id.encode())
+    if size <= LONGEST_NAME:
+        return []
+    return [
+        f"{image}: expected a file name of at most {LONGEST_NAME} bytes without its ending, found {size}; rename it, "
+        "since the files of a run are named after it."
+    ]
 
 
 def image_problems(path: Path, *, channels: int = 1) -> list[str]:
@@ -77,20 +100,26 @@ class _Grid:
 def _attempt(look, *arguments) -> list[str]:  # type: ignore[no-untyped-def]
     try:
         return look(*arguments)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         return [str(error)]
 
 
 def _image_problems(path: Path, grid: _Grid, channels: int) -> list[str]:
     voxels, image = read_voxels(path, channels)
     grid.shape, grid.affine = voxels.shape[:3], image.affine
-    if voxels.dtype.kind not in "biuf":
-        return [f"{path}: expected one number per voxel, found data of type {voxels.dtype}."]
     wrong = int(np.count_nonzero(~np.isfinite(voxels))) if voxels.dtype.kind == "f" else 0
     if wrong:
         return [
             f"{path}: expected finite intensities, found {wrong} NaN or infinite voxels; repair or remove the scan."
         ]
+    least, greatest = float(voxels.min()), float(voxels.max())
+    if max(-least, greatest) > LARGEST:
+        return [
+            f"{path}: expected intensities of at most {LARGEST:g} in size, which can be normalised in float32, found "
+            f"{least:g} to {greatest:g}; rescale or remove the scan."
+        ]
+    if least == greatest:
+        logger.warning("%s: ALL VOXELS ARE %g: nothing can be seen in this image; look at it.", path, least)
     return []
 
 

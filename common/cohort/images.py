@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from nibabel.orientations import io_orientation
 
-from common.cohort.check import image_problems
+from common.cohort.check import image_problems, name_problems
 from common.cohort.cohort import DATALIST, Cohort, CohortError, Scan
 from common.cohort.volumes import open_nifti, spacing
 from common.files import scan_name
@@ -25,13 +25,18 @@ def check_images(folder: str | Path, *, channels: int = 1) -> None:
         CohortError: If anything is wrong with the files; names all problems.
         FileNotFoundError, ValueError: As raised by :func:`images`.
     """
-    found = [line for item in images(folder) for line in image_problems(Path(item["image"]), channels=channels)]
+    found = []
+    for item in images(folder):
+        path = Path(item["image"])
+        found += name_problems(item["scan"], path) + image_problems(path, channels=channels)
     if found:
         raise CohortError(found)
 
 
 def images(folder: str | Path) -> list[dict[str, str]]:
     """Items ``{"scan": id, "image": path}`` of a cohort's test scans (of all, if it has none) or of all NIfTI files.
+
+    Hidden files, whose names begin with a dot, are left out.
 
     Raises:
         FileNotFoundError: If the folder does not exist or holds no NIfTI file.
@@ -41,7 +46,7 @@ def images(folder: str | Path) -> list[dict[str, str]]:
     if (folder / DATALIST).is_file():
         cohort = Cohort.open(folder)
         return [{"scan": scan.id, "image": str(scan.image)} for scan in cohort.test or cohort.scans]
-    files = sorted(path for path in folder.glob("*") if path.name.endswith((".nii", ".nii.gz")))
+    files = sorted(path for path in folder.glob("[!.]*") if path.name.endswith((".nii", ".nii.gz")))
     if not files:
         raise FileNotFoundError(f"{folder}: expected a cohort's folder or NIfTI files (.nii, .nii.gz), found none.")
     names = [scan_name(path) for path in files]

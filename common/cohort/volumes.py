@@ -14,20 +14,36 @@ VIEWS: dict[str, int] = {"axial": 2, "coronal": 1, "sagittal": 0}
 """Array axis along which a view's slices are counted, for a scan in RAS orientation (``Orientationd("RAS")``)."""
 
 
+SUPPORTED = "a NIfTI file (NIfTI-1 or NIfTI-2, .nii or .nii.gz)"
+"""The files that images, labels and annotations may be."""
+
+
 def open_nifti(path: str | Path) -> nib.Nifti1Image:
-    """Opens a NIfTI file without reading its voxels.
+    """Opens a NIfTI file, of version 1 or 2, without reading its voxels.
 
     Raises:
         FileNotFoundError: If the file does not exist.
         ValueError: If it is not a NIfTI file.
     """
     path = Path(path)
-    if not path.is_file():
+    if not exists(path):
         raise FileNotFoundError(f"{path}: no such file.")
     try:
-        return nib.Nifti1Image.from_filename(path)
+        image = nib.load(path)
     except Exception as error:  # nibabel lets through whatever gzip, zlib and its header code raise
-        raise ValueError(f"{path}: expected a NIfTI file, found one that does not open ({_reason(error)}).") from error
+        found = f"one that does not open ({_reason(error)})"
+        raise ValueError(f"{path}: expected {SUPPORTED}, found {found}; convert or copy it again.") from error
+    if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 is a subclass
+        raise ValueError(f"{path}: expected {SUPPORTED}, found {type(image).__name__}; convert it.")
+    return image
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file; not if the file system cannot have one of this name."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read_voxels(path: str | Path, channels: int = 1) -> tuple[np.ndarray, nib.Nifti1Image]:
@@ -41,7 +57,8 @@ def read_voxels(path: str | Path, channels: int = 1) -> tuple[np.ndarray, nib.Ni
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not NIfTI, is truncated, is not 3D, has other channels, or its affine is singular.
+        ValueError: If it is not NIfTI, is truncated, is not 3D, has other channels or colours, or its affine is
+            singular.
     """
     image = open_nifti(path)
     shape = image.shape
@@ -62,6 +79,9 @@ def read_voxels(path: str | Path, channels: int = 1) -> tuple[np.ndarray, nib.Ni
             f"{path}: expected a complete NIfTI file, found a truncated or damaged one "
             f"({_reason(error)}); copy it again."
         ) from error
+    if voxels.dtype.kind not in "biuf":
+        kind = "colours" if voxels.dtype.names else str(voxels.dtype)
+        raise ValueError(f"{path}: expected one number per voxel, found {kind}; save a grey image or a label map.")
     return voxels, image
 
 

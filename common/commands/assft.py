@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from common.annotations import Ledger
-from common.checks import ANNOTATORS, check_one_of
-from common.cohort import check_cohort
-from common.commands.bundles import check_stage, known_settings
+from common.cohort import Cohort, check_cohort
+from common.commands.bundles import check_shared, check_stage, known_settings
 from common.commands.prior_stages import MADE_UP, PRETRAINED
 from common.commands.stages import Steps, run_stage, say
 from common.files import claim, read_json, write_json
 from common.prepare import open_cohort
-from common.query import strategy
 from common.query.one_shot import check_budget
 from common.weights import weights_file
 
@@ -92,6 +90,8 @@ def assft(
         "train": train or {},
     }
     _check(settings)
+    if settings["dataset_dir"]:
+        check_budget(budget, Cohort.open(settings["dataset_dir"]).training, Ledger(output_dir))
     begun = (free for file, free in STILL_FREE if (Path(output_dir) / file).exists())
     folder = claim(output_dir, settings, free=next(begun, settings.keys() - {"made by"})).resolve()
     cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))
@@ -163,5 +163,4 @@ def _check(settings: dict[str, Any]) -> None:
         raise ValueError(
             f"pretrain must be empty where pretrained is given, got settings of {', '.join(settings['pretrain'])}."
         )
-    strategy(settings["query"], rounds=False)
-    check_one_of("annotator", settings["annotator"], ANNOTATORS)
+    check_shared(BUNDLE, "query", {name: settings[name] for name in ("budget", "query", "annotator", "seed")})

@@ -9,11 +9,9 @@ from typing import Any
 from monai.bundle import ConfigWorkflow
 
 import common
-from common.commands.overrides import check_settings
 from common.files import read_json
-
-OVERLAYS = {"evaluate": ("train", "evaluate")}
-"""Configs that are no workflow by themselves: what they change is read after the config that comes first."""
+from common.settings.ids import check_names
+from common.settings.schema import LAYERS, check_values, computed, read_schema
 
 SHIPPED = "shipped"
 """Folder of the installed package that holds the configs of all bundles; ``setup.py`` fills it."""
@@ -43,7 +41,7 @@ def config_files(bundle: Path, config: str) -> list[Path]:
         bundle: The bundle's folder.
         config: Name of the stage's own file without ``.json``.
     """
-    return [bundle / "configs" / f"{name}.json" for name in OVERLAYS.get(config, (config,))]
+    return [bundle / "configs" / f"{name}.json" for name in LAYERS.get(config, (config,))]
 
 
 def known_settings(bundle: str, config: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,7 +51,7 @@ def known_settings(bundle: str, config: str, settings: Mapping[str, Any]) -> dic
 
 
 def check_stage(bundle: str, config: str, settings: Mapping[str, Any], *, owned: Collection[str] = ()) -> None:
-    """Refuses settings, by id, that a stage of the bundle does not have, or that are the command's own.
+    """Refuses settings, by id, that a stage of the bundle does not have or would refuse, or that are the command's own.
 
     Args:
         bundle: The bundle's name.
@@ -63,11 +61,23 @@ def check_stage(bundle: str, config: str, settings: Mapping[str, Any], *, owned:
 
     Raises:
         FileNotFoundError: If there is no such bundle.
-        ValueError: Naming each wrong setting, and the nearest ids that there are.
+        ValueError: Naming each wrong setting, and what was expected.
     """
     if twice := [name for name in settings if name in owned]:
         raise ValueError(f"settings of {config}.json must not have {', '.join(twice)}, which the command itself sets.")
-    check_settings(settings, _ids(bundle, config), where=f"{bundle}/configs/{config}.json")
+    check_names(settings, _ids(bundle, config), where=f"{bundle}/configs/{config}.json")
+    check_shared(bundle, config, settings)
+
+
+def check_shared(bundle: str, config: str, settings: Mapping[str, Any]) -> None:
+    """Refuses values that a stage of the bundle would refuse; settings that it does not have are left to others.
+
+    Raises:
+        FileNotFoundError: If there is no such bundle.
+        ValueError: Naming each wrong setting, and what was expected.
+    """
+    schema = read_schema(find_bundle(bundle) / "configs", config)
+    check_values(schema, {name: value for name, value in settings.items() if not computed(value)})
 
 
 def run_workflow(bundle: Path, configs: Sequence[str | Path], settings: Mapping[str, Any]) -> None:

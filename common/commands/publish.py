@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import common
+from common.commands.options import AnyPath, Text
 
 ROOT = Path(common.__file__).resolve().parents[1]
-"""Folder of the repository, if the package is used from there."""
+"""AnyPath of the repository, if the package is used from there."""
 
 
-def pack(*names: str, output_dir: str = "dist", repository: str | None = None) -> None:
+def pack(*names: str, output_dir: AnyPath = "dist", repository: Text | None = None) -> None:
     """Pack bundles into zip files, with the wheel, model_info.json and SHA256SUMS beside them.
 
     Args:
         names: Names of bundles, or all.
-        output_dir: Folder whose bundles/ gets the files.
+        output_dir: AnyPath whose bundles/ gets the files.
         repository: OWNER/NAME of the repository at GitHub that will have the files, for model_info.json; by default
             that of the remote origin.
     """
@@ -32,11 +33,11 @@ def pack(*names: str, output_dir: str = "dist", repository: str | None = None) -
         print(f"{path.stat().st_size:>12,} bytes  {path}")
 
 
-def release(output_dir: str = "dist", repository: str | None = None, tag: str | None = None) -> None:
+def release(output_dir: AnyPath = "dist", repository: Text | None = None, tag: Text | None = None) -> None:
     """Pack all bundles into a new folder, check everything, and print how to publish them.
 
     Args:
-        output_dir: Folder whose bundles/ gets the files; it must not exist yet.
+        output_dir: AnyPath whose bundles/ gets the files; it must not exist yet.
         repository: OWNER/NAME of the repository at GitHub that will have the files; by default that of the remote
             origin.
         tag: The tag that the release will have, to be sure that it is that of the version.
@@ -52,12 +53,12 @@ def release(output_dir: str = "dist", repository: str | None = None, tag: str | 
     print(next_steps(packed))
 
 
-def fetch_bundle(source: str, bundle_dir: str = ".", sha256: str | None = None) -> None:
+def fetch_bundle(source: Text, bundle_dir: AnyPath = ".", sha256: Text | None = None) -> None:
     """Download a bundle's zip (or take one that is here), check it, and unpack it into a new folder.
 
     Args:
         source: Address or file of NAME_vX.Y.Z.zip.
-        bundle_dir: Folder that gets the folder NAME.
+        bundle_dir: AnyPath that gets the folder NAME.
         sha256: SHA-256 of the zip; by default that in the file SHA256SUMS beside it.
     """
     from common.packing import fetch_bundle as run

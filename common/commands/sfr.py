@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from common.commands.bundles import check_stage, known_settings
+from common.cohort import Cohort
+from common.commands.bundles import check_shared, check_stage, known_settings
 from common.commands.stages import Steps, run_stage, say
 from common.files import claim, read_json
 from common.prepare import open_cohort
@@ -67,18 +68,18 @@ def sfr(
         "pseudo_label": pseudo_label or {},
         "retrain": retrain or {},
     }
+    given = {"labelled": labelled, "share": share, "threshold": threshold, "seed": seed}
+    check_shared("sfr_stitch_finetune", "train", given)
     check_stage("sfr_stitch_finetune", "train", settings["finetune"], owned=OWNED)
     check_stage("sfr_stitch_finetune", "pseudo_label", settings["pseudo_label"], owned=OWNED)
     check_stage("sfr_retrain", "train", settings["retrain"], owned=OWNED)
-    folder = claim(output_dir, settings).resolve()
     if dataset_dir is None and labelled is None:
         labelled = 4
+    if settings["dataset_dir"]:
+        _check_labelled(Cohort.open(settings["dataset_dir"]), labelled)
+    folder = claim(output_dir, settings).resolve()
     cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))
-    known = sum(scan.label is not None for scan in cohort.training)
-    if min(known, labelled or known) == len(cohort.training):
-        raise ValueError(
-            f"{cohort.folder}: expected unlabelled training scans, found labels of all {known}; use fewer (labelled)."
-        )
+    _check_labelled(cohort, labelled)
     shared = {"dataset_dir": str(cohort.folder), "labelled": labelled, "seed": seed}
     steps = Steps(folder / "progress.json")
 
@@ -109,6 +110,14 @@ def sfr(
     metrics: dict[str, Any] = read_json(network / "evaluation" / "metrics.json")
     say(f"Dice {100 * metrics['mean']['dice']['mean']:.1f} % on {metrics['scans']} scans: {network / 'evaluation'}")
     return metrics
+
+
+def _check_labelled(cohort: Cohort, labelled: int | None) -> None:
+    known = sum(scan.label is not None for scan in cohort.training)
+    if min(known, labelled or known) == len(cohort.training):
+        raise ValueError(
+            f"{cohort.folder}: expected unlabelled training scans, found labels of all {known}; use fewer (labelled)."
+        )
 
 
 def _finetune(steps: Steps, output: Path, settings: dict[str, Any], labelling: dict[str, Any]) -> tuple[Path, Path]:

@@ -12,11 +12,11 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from traceback import walk_tb
 from typing import Any
 
 from common.commands.bundles import run_workflow
 from common.files import write_json
+from common.refusals import reason
 
 
 class Warnings(logging.Handler):
@@ -62,15 +62,9 @@ def end_with_parent() -> None:
 
 
 def explain(error: BaseException) -> str:
-    """What went wrong: the error that MONAI's own errors, which name an expression of the config, were raised from."""
-    while error.__cause__ is not None and _raised_in_monai(error):
-        error = error.__cause__
-    return f"{type(error).__name__}: {error}"
-
-
-def _raised_in_monai(error: BaseException) -> bool:
-    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    return bool(frames) and frames[-1].f_globals.get("__name__", "").startswith("monai.")
+    """What went wrong, in the words of the error that MONAI's own were raised from."""
+    found = reason(error)
+    return f"{type(found).__name__}: {found}"
 
 
 if __name__ == "__main__":

@@ -200,7 +200,11 @@ class SemiSupervisedTrainer(Trainer):
         output["loss"] = loss.detach()
         numbers = dict(zip(output, torch.stack(list(output.values())).tolist(), strict=True))
         if not math.isfinite(numbers["loss"]):
-            raise FloatingPointError(f"expected a finite loss, found {numbers} in iteration {iteration + 1}.")
+            scans = ", ".join(map(str, batchdata.get("scan", ()))) or "unknown names"
+            raise FloatingPointError(
+                f"expected a finite loss, found {numbers} in iteration {iteration + 1}, with the scans {scans}; look "
+                "at them, or lower the learning rate, or use fp32."
+            )
         return numbers
 
 

@@ -1,6 +1,6 @@
 """Ignite handlers: rounds over the pool, pseudo-labels, queries, checkpoints and the log."""
 
-from common.handlers.active_query import ActiveQueryHandler
+from common.handlers.active_query import ActiveQueryHandler, check_budget
 from common.handlers.checkpoint import BestModel, Checkpoint
 from common.handlers.log import TrainingLog, read_log
 from common.handlers.pool import PoolInference, PoolScan, RoundEvents
@@ -23,5 +23,6 @@ __all__ = [
     "SpreadRounds",
     "TrainingLog",
     "annotated_dice",
+    "check_budget",
     "read_log",
 ]

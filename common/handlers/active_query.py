@@ -23,6 +23,23 @@ from common.query import Candidates, Strategy
 logger = logging.getLogger(__name__)
 
 
+def check_budget(budget: int, scans: Sequence[Scan]) -> None:
+    """Refuses a budget that the pool cannot spend.
+
+    Args:
+        budget: Number of scans that may be annotated in all.
+        scans: The training scans.
+
+    Raises:
+        ValueError: Naming the setting, what was expected and what was found.
+    """
+    if not 1 <= budget <= len(scans):
+        raise ValueError(
+            f"budget must be at most the number of training scans, {len(scans)}, and at least 1, got {budget}; lower "
+            "it, or add scans to the datalist."
+        )
+
+
 class ActiveQueryHandler:
     """Spends an annotation budget: ``initial`` scans at random, then ``per_round`` scans at each round (FM-ABS).
 
@@ -59,11 +76,9 @@ class ActiveQueryHandler:
         per_round: int,
         seed: int = 0,
     ) -> None:
-        if not 1 <= initial <= budget <= len(scans):
-            raise ValueError(
-                f"expected 1 <= initial <= budget <= scans of the pool, "
-                f"got initial {initial}, budget {budget} and {len(scans)} scans."
-            )
+        check_budget(budget, scans)
+        if not 1 <= initial <= budget:
+            raise ValueError(f"the scans annotated before training must be 1 to the budget, {budget}, got {initial}.")
         if per_round < 1:
             raise ValueError(f"per_round must be at least 1, got {per_round}.")
         if strategy.needs_features and not pool.features:

@@ -16,7 +16,7 @@ from tests.bundles.workflows import run
 @pytest.fixture
 def settings(small_settings):
     """Training alone: one scan, no round."""
-    return {**small_settings, "max_iterations": 4, "val_interval": 2, "round_interval": 100, "budget": 1}
+    return {**small_settings, "max_iterations": 4, "val_interval": 2, "budget": 1}
 
 
 def evaluated(settings, split):

@@ -6,41 +6,38 @@ import re
 import pytest
 from fire.parser import DefaultParseValue
 
+from common.settings import read_schema
 from tests.bundles.workflows import ROOT, refused, workflow
 
-FILES = sorted(path for path in (ROOT / "bundles").glob("*/configs/*.json") if path.name != "metadata.json")
+FILES = sorted((ROOT / "bundles").glob("*/configs/*.json"))
+FILES = [path for path in FILES if path.name not in ("metadata.json", "settings.json")]
 CONTENTS = {(path.parents[1].name, path.stem): json.loads(path.read_text()) for path in FILES}
 STAGES = [key for key, content in CONTENTS.items() if "bundle_root" in content]
 """Configs that are read alone; the others are read after a training's."""
-
-
-def base(bundle, name):
-    """The config whose switches a config's settings must be among."""
-    content = CONTENTS[bundle, name]
-    return content if "bundle_root" in content else CONTENTS[bundle, "train"]
 
 
 def on_or_off(content):
     return {key for key, value in content.items() if isinstance(value, bool)}
 
 
-def switches(content):
-    return content.get("switches", {}).keys()
+def switches(bundle, stage):
+    schema = read_schema(ROOT / "bundles" / bundle / "configs", stage)
+    return {name for name, setting in schema.items() if setting.type == "yes_or_no"}
 
 
-SWITCHES = [(*key, it) for key in STAGES for it in sorted(on_or_off(CONTENTS[key]) | switches(CONTENTS[key]))]
+SWITCHES = [(*key, it) for key in STAGES for it in sorted(on_or_off(CONTENTS[key]) | switches(*key))]
 
 
 @pytest.mark.parametrize(("bundle", "name"), CONTENTS)
 def test_every_such_setting_is_a_switch_and_is_read_as_one(bundle, name):
-    content, known = CONTENTS[bundle, name], switches(base(bundle, name))
+    content = CONTENTS[bundle, name]
+    known = switches(bundle, name if (bundle, name) in STAGES else "train")
     assert on_or_off(content) <= known
-    read = content.get("switches", {})
-    assert all(f"checks.yes_or_no('{key}', @{key})" in expression for key, expression in read.items())
-    assert read.keys() <= content.keys()
-    elsewhere = json.dumps({key: value for key, value in content.items() if key != "switches"})
-    assert not [key for key in known if re.search(rf"@{key}\b", elsewhere)]
-    assert set(re.findall(r"@switches#(\w+)", elsewhere)) <= known
+    text = json.dumps(content)
+    assert not [key for key in known if re.search(rf"@{key}\b", text)]
+    assert set(re.findall(r"@switches\['(\w+)'\]", text)) <= known
+    if known and (bundle, name) in STAGES:
+        assert f"settings.switches(@bundle_root + '/configs/{name}.json')" in content["switches"]
 
 
 def resolved(bundle, stage, name, given):

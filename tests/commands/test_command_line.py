@@ -39,8 +39,8 @@ def test_an_unknown_argument_stops_a_command_before_it_runs(tmp_path, capsys):
 def test_bad_input_is_a_message_not_a_traceback(tmp_path):
     with pytest.raises(SystemExit, match=r"Error: .*train\.list: no such file"):
         main(["prepare", "la", "--source", str(tmp_path), "--target", str(tmp_path / "t")])
-    with pytest.raises(SystemExit, match="Error: size must be"):
-        main(["phantom", "--target", str(tmp_path / "p"), "--size", "5"])
+    with pytest.raises(SystemExit, match="Error: scans must leave one for training"):
+        main(["phantom", "--target", str(tmp_path / "p"), "--scans", "3", "--test", "3"])
 
 
 def test_settings_of_a_stage_are_a_json_file(tmp_path):
@@ -72,13 +72,22 @@ def test_words_are_of_the_kind_that_an_argument_is(word, selective, monkeypatch)
     ("words", "message"),
     [
         (["assft", "--output_dir", "x", "--selective", "nope"], '--selective: unable to convert "nope" into bool'),
-        (["assft", "--output_dir", "x", "--budget", "two"], "--budget: must be a whole number, got 'two'"),
-        (["assft", "--output_dir", "x", "--budget", "2.5"], "--budget: must be a whole number, got '2.5'"),
-        (["sfr", "--output_dir", "x", "--seed", "True"], "--seed: must be a whole number, got 'True'"),
-        (["sfr", "--output_dir", "x", "--share", "half"], '--share: unable to convert "half" into float'),
+        (
+            ["assft", "--output_dir", "x", "--budget", "two"],
+            "--budget: must be a whole number of at least 1, got 'two'",
+        ),
+        (["assft", "--output_dir", "x", "--budget", "2.5"], "--budget: must be a whole number of at least 1, got 2.5"),
+        (
+            ["sfr", "--output_dir", "x", "--seed", "True"],
+            "--seed: must be a whole number from 0 to 4294967295, got True",
+        ),
+        (
+            ["sfr", "--output_dir", "x", "--share", "half"],
+            "--share: must be a number above 0 and of at most 1, got 'half'",
+        ),
         (
             ["phantom", "--target", "x", "--size", "[64,a]"],
-            "--size: must be one whole number, or three as in [64,",
+            "--size: must be one whole number of at least 16, or three as in [64,",
         ),
         (["assft"], "--output_dir requires an argument"),
         (["sfr", "x", "--labeled", "2"], "Unknown option: --labeled. Did you mean --labelled?"),

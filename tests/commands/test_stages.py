@@ -9,7 +9,7 @@ import sys
 import pytest
 from monai.bundle import ConfigParser
 
-from common.checks import check_roi_size
+from common.checks import check_largest_volumes
 from common.commands.stage_process import explain, main
 from common.commands.stages import Steps, run_bundle, run_stage
 from tests.bundles.workflows import ROOT
@@ -103,11 +103,14 @@ def damaged(path):
     [
         ({"it": "$fail('a.pt')"}, "ValueError: a.pt: expected weights, found a damaged file."),
         ({"it": {"_target_": "$fail", "path": "a.pt"}}, "ValueError: a.pt: expected weights, found a damaged file."),
-        ({"it": "$check([1, 2])"}, "ValueError: roi_size must be three sizes divisible by 16, got [1, 2]."),
+        (
+            {"it": "$check(0)"},
+            "ValueError: largest_volumes must be a whole number of at least 1 (or None), got 0.",
+        ),
     ],
 )
 def test_what_went_wrong_is_told_in_the_projects_own_words(content, words):
-    parser = ConfigParser(content, globals={"fail": damaged, "check": check_roi_size})
+    parser = ConfigParser(content, globals={"fail": damaged, "check": check_largest_volumes})
     with pytest.raises(RuntimeError, match="Failed to") as caught:
         parser.get_parsed_content("it")
     assert explain(caught.value) == words

@@ -163,8 +163,9 @@ def test_bf16_learns_as_float32_does():
 
 
 def test_a_loss_that_is_not_finite_ends_the_training():
-    broken = [{**batch, "image": batch["image"] * torch.nan} for batch in batches(2)]
-    with pytest.raises(FloatingPointError, match=r"expected a finite loss, found .*'loss': nan.* in iteration 1\."):
+    broken = [{**batch, "image": batch["image"] * torch.nan, "scan": ["a", "b"]} for batch in batches(2)]
+    message = r"expected a finite loss, found .*'loss': nan.* in iteration 1, with the scans a, b;"
+    with pytest.raises(FloatingPointError, match=message):
         trainer_with(train_data_loader=broken).run()
 
 

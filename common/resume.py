@@ -1,0 +1,148 @@
+"""What a run that is started in the folder of a former one must have in common with it, checked before it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+
+from common.annotations import AnnotationStore, Ledger
+from common.cohort.cohort import Cohort
+from common.cohort.fingerprint import fingerprint, first_difference
+from common.files import read_json, write_json
+
+COHORT = "cohort.json"
+"""File of a run's folder that tells its cohort from others."""
+
+ANOTHER = "use another --output_dir"
+
+
+def check_resume(
+    folder: str | Path, *, settings: Mapping[str, Any], cohort: Cohort, ledger: Ledger, store: AnnotationStore
+) -> None:
+    """Refuses to resume a run with other settings, another cohort, or without its annotations; a new run passes.
+
+    To be called last before a training: all that it writes is the fingerprint of the cohort.
+
+    Args:
+        folder: Folder of the run.
+        settings: What must not change, see :func:`common.settings.config.agreed`.
+        cohort: The cohort.
+        ledger: The run's ledger.
+        store: The run's annotations.
+
+    Raises:
+        FileNotFoundError: If the ledger or an annotation is missing.
+        ValueError: Naming what was then and what is now.
+    """
+    checkpoint = Path(folder) / "checkpoint.pt"
+    check_checkpoint_settings(checkpoint, settings)
+    check_ledger(ledger, scans=[scan.id for scan in cohort.training], store=store, begun=checkpoint.exists())
+    check_same_cohort(folder, cohort, begun=checkpoint.exists() or bool(ledger.entries))
+
+
+def check_checkpoint_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
+    """Refuses a checkpoint of other settings; nothing is checked where there is none.
+
+    Args:
+        path: File of the checkpoint.
+        settings: What must not change, by name.
+
+    Raises:
+        ValueError: If the file is no checkpoint of a training, or one of other settings; names them all.
+    """
+    path = Path(path)
+    if not path.exists():
+        return
+    expected = f"{path}: expected the checkpoint of a training"
+    try:
+        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except Exception as error:  # for a damaged file, torch raises whatever zip and pickle raise
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f"{expected}, found a file that cannot be read ({reason}); delete it to start from scratch, or {ANOTHER}."
+        ) from error
+    former = content.get("settings") if isinstance(content, dict) else None
+    if not isinstance(former, dict):
+        names = ", ".join(map(str, list(content)[:3])) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"{expected}, found a file without its settings ({names}); {ANOTHER}, or move the file away.")
+    if missing := [name for name in settings if name not in former]:
+        raise ValueError(
+            f"{expected} that says {', '.join(missing)}, found one of an earlier version, which does not; resume with "
+            f"the version that wrote it, or {ANOTHER}."
+        )
+    found = [change for name in settings for change in _changed(name, former, settings)]
+    changed = [f"{name}: {then!r} then, {now!r} now" for name, then, now in found]
+    if changed:
+        raise ValueError(
+            f"{expected} with these settings, found one with others ({'; '.join(changed)}); use the former settings, "
+            f"or {ANOTHER}."
+        )
+
+
+def check_ledger(ledger: Ledger, *, scans: Sequence[str], store: AnnotationStore, begun: bool) -> None:
+    """Refuses to go on without annotations that a run has had.
+
+    Args:
+        ledger: The run's ledger.
+        scans: Ids of the training scans.
+        store: The run's annotations.
+        begun: Whether the run has a checkpoint, hence must have a ledger.
+
+    Raises:
+        FileNotFoundError: If the ledger is missing, or an annotation that it lists.
+        ValueError: If it lists a scan that is no training scan.
+    """
+    if begun and not ledger.entries:
+        raise FileNotFoundError(
+            f"{ledger.path}: expected the ledger of the run whose checkpoint is here, found no entry; bring the file "
+            f"back, or {ANOTHER}."
+        )
+    known = set(scans)
+    if unknown := [scan for scan in ledger.labelled if scan not in known]:
+        raise ValueError(
+            f"{ledger.path}: expected the ids of training scans, found {', '.join(map(repr, unknown))}, annotated but "
+            f"not among the {len(known)} training scans of the datalist; bring them back, or {ANOTHER}."
+        )
+    if missing := [store.path("annotation", scan) for scan in ledger.labelled if not store.has("annotation", scan)]:
+        raise FileNotFoundError(
+            f"{', '.join(map(str, missing))}: expected the annotations that {ledger.path} lists, found no such file; "
+            f"bring them back, or {ANOTHER}."
+        )
+
+
+def check_same_cohort(folder: str | Path, cohort: Cohort, *, begun: bool) -> None:
+    """Refuses another cohort than that of the run in this folder, and keeps the fingerprint of a new run's.
+
+    Args:
+        folder: Folder of the run.
+        cohort: The cohort.
+        begun: Whether anything has been annotated or trained in the folder; otherwise another cohort takes its place.
+
+    Raises:
+        ValueError: Naming the first scan that differs.
+    """
+    path = Path(folder) / COHORT
+    now = fingerprint(cohort)
+    former = read_json(path) if path.is_file() else None
+    if begun and former is not None:
+        if difference := first_difference(former, now):
+            raise ValueError(
+                f"{path}: expected the cohort of the run in this folder, found another in {cohort.folder}: "
+                f"{difference}; give the former --dataset_dir, or {ANOTHER}."
+            )
+    elif former != now and idist.get_rank() == 0:
+        write_json(path, now)
+
+
+def _changed(name: str, former: Mapping[str, Any], settings: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """A setting that has changed, or the changed ones of several, each with its value then and now."""
+    then, now = former[name], settings[name]
+    if isinstance(then, dict) and isinstance(now, dict):
+        own = "the bundle's own"
+        pairs = {key: (then.get(key, own), now.get(key, own)) for key in then | now}
+        return [(key, *pair) for key, pair in pairs.items() if pair[0] != pair[1]]
+    return [] if then == now else [(name, then, now)]

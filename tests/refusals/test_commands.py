@@ -1,0 +1,77 @@
+"""Options of ``python -m common`` that are refused, and that nothing has been written."""
+
+import pytest
+
+from common.__main__ import main
+
+SEED = "must be a whole number from 0 to 4294967295"
+OUT = ["--output_dir", "out"]
+CASES = [
+    (["sfr", *OUT, "--share", "2"], "--share: must be a number above 0 and of at most 1, got 2."),
+    (["sfr", *OUT, "--share", "0"], "--share: must be a number above 0 and of at most 1, got 0."),
+    (["sfr", *OUT, "--share", "nan"], "--share: must be a number above 0 and of at most 1, got 'nan'."),
+    (["sfr", *OUT, "--threshold", "7"], "--threshold: must be a number from 0 to 1, got 7."),
+    (["sfr", *OUT, "--threshold", "-0.5"], "--threshold: must be a number from 0 to 1, got -0.5."),
+    (["sfr", *OUT, "--seed", "-1"], f"--seed: {SEED}, got -1."),
+    (["sfr", *OUT, "--labelled", "0"], "--labelled: must be a whole number of at least 1, got 0."),
+    (["sfr", *OUT, "--labelled", "1.5"], "--labelled: must be a whole number of at least 1, got 1.5."),
+    (["sfr", *OUT, "--sam", "huge"], "sam must be one of small, mobile_sam"),
+    (["sfr", "--output_dir", ""], "--output_dir: must be a path, got ''."),
+    (["sfr", *OUT, "--dataset_dir", ""], "--dataset_dir: must be a path, got ''."),
+    (["sfr", *OUT, "--dataset_dir", "nowhere"], "nowhere: expected a cohort's folder, found none."),
+    (["sfr", *OUT, "--finetune", "nowhere.json"], "nowhere.json: no such file."),
+    (["assft", *OUT, "--budget", "0"], "--budget: must be a whole number of at least 1, got 0."),
+    (["assft", *OUT, "--budget", "2.5"], "--budget: must be a whole number of at least 1, got 2.5."),
+    (["assft", *OUT, "--seed", "-1"], f"--seed: {SEED}, got -1."),
+    (["assft", *OUT, "--query", "best"], "query must be one of assft, her"),
+    (["assft", *OUT, "--annotator", "me"], "annotator must be one of oracle, folder, got 'me'."),
+    (["assft", *OUT, "--selective", "no way"], '--selective: unable to convert "no way" into bool'),
+    (["assft", *OUT, "--pretrained", "nowhere.pt"], "nowhere.pt: expected the weights of a pre-trained network"),
+    (["assft", "--output_dir", " "], "--output_dir: must be a path, got ' '."),
+    (["demo", "--output_dir", ""], "--output_dir: must be a path, got ''."),
+    (["demo", *OUT, "--seed", "-3"], f"--seed: {SEED}, got -3."),
+    (["demo", *OUT, "--seed", "x"], f"--seed: {SEED}, got 'x'."),
+    (["phantom", "--target", ""], "--target: must be a path, got ''."),
+    (["phantom", "--target", "out", "--scans", "0"], "--scans: must be a whole number of at least 1, got 0."),
+    (["phantom", "--target", "out", "--size", "8"], "--size: must be one whole number of at least 16, or three"),
+    (["phantom", "--target", "out", "--size", "[64,64]"], "--size: must be one whole number of at least 16, or three"),
+    (["phantom", "--target", "out", "--validation", "-1"], "--validation: must be a whole number of at least 0"),
+    (["phantom", "--target", "out", "--test", "99"], "scans must leave one for training"),
+    (["phantom", "--target", "out", "--domain", "moon"], "domain must be one of"),
+    (["prepare", "la", "--source", "", "--target", "out"], "--source: must be a path, got ''."),
+    (["prepare", "la", "--source", "nowhere", "--target", "out"], "train.list: no such file"),
+    (["prepare", "la", "x", "out", "--spacing", "0"], "--spacing: must be a number above 0, got 0."),
+    (["prepare", "brats", "x", "out", "--spacing", "-1"], "--spacing: must be a number above 0, got -1."),
+    (["prepare", "brats", "x", "out", "--clip", "0"], "--clip: must be two numbers from 0 to 100"),
+    (["prepare", "brats", "x", "out", "--clip", "99,1"], "none smaller than the one before"),
+    (["prepare", "brats", "x", "out", "--split", "250,25"], "--split: must be three whole numbers of at least 0"),
+    (["prepare", "nifti", "nowhere", "out"], "nowhere"),
+    (["prepare", "nifti", "x", "out", "--spacing", "inf"], "--spacing: must be a number above 0, got 'inf'."),
+    (["prepare", "nifti", "x", "out", "--test", "1.0"], "--test: must be a whole number of at least 0, got 1.0."),
+    (["report", "--output_dir", ""], "--output_dir: must be a path, got ''."),
+    (["report", "--output_dir", "nowhere"], "nowhere"),
+    (["pack", "all", "--output_dir", ""], "--output_dir: must be a path, got ''."),
+    (["release", "--output_dir", ""], "--output_dir: must be a path, got ''."),
+    (["fetch_bundle", "nowhere.zip", "--bundle_dir", ""], "--bundle_dir: must be a path, got ''."),
+    (["fetch_bundle", "nowhere.zip"], "nowhere.zip"),
+    (["weights", "path", "nothing"], "nothing"),
+    (["weights", "path", ""], "must be a text, got ''."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "message"), CASES, ids=lambda value: " ".join(value) if type(value) is list else "")
+def test_an_option_is_refused_without_a_traceback(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    printed = capsys.readouterr().err if caught.value.code == 2 else str(caught.value.code)
+    assert message in " ".join(printed.split()) and printed.startswith("Error: ")
+    assert "Traceback" not in printed and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("way", ["word", "variable"])
+def test_a_traceback_if_it_is_asked_for(way, tmp_path, monkeypatch):
+    words = ["sfr", "--output_dir", str(tmp_path / "out"), "--dataset_dir", str(tmp_path / "nowhere")]
+    monkeypatch.setenv("COMMON_DEBUG", "0" if way == "word" else "1")
+    with pytest.raises(FileNotFoundError, match="expected a cohort's folder"):
+        main([*words, "--debug"] if way == "word" else words)
