@@ -65,8 +65,8 @@ def assft(
     """Choose the scans worth labelling with a pre-trained network, fine-tune it on them, and evaluate it.
 
     Args:
-        output_dir: AnyPath that gets the files of all stages; the same command again resumes where it stopped.
-        dataset_dir: AnyPath of a cohort; made-up scans by default.
+        output_dir: Folder that gets the files of all stages; the same command again resumes where it stopped.
+        dataset_dir: Folder of a cohort; made-up scans by default.
         pretrained: File of weights, or a name of `weights list`; by default a network is pre-trained on made-up scans.
         budget: Number of scans that are labelled.
         query: Strategy that chooses them: assft, or one of the FM-ABS bundles such as her, coreset or random.
@@ -97,7 +97,7 @@ def demo(output_dir: AnyPath = "runs/demo", seed: Seed = 0) -> None:
     """Run FM-ABS beside supervised training on made-up scans, in minutes on two CPU cores.
 
     Args:
-        output_dir: AnyPath that gets report.html, metrics.json, the scans and a folder per method; the same command
+        output_dir: Folder that gets report.html, metrics.json, the scans and a folder per method; the same command
             again resumes.
         seed: Seed of the scans and of both trainings.
     """
@@ -120,7 +120,7 @@ def phantom(
     """Write a cohort of made-up scans: something like a heart in MRI, with the left atrium as the class.
 
     Args:
-        target: AnyPath of the cohort.
+        target: Folder of the cohort.
         scans: Number of scans, all splits together.
         size: Voxels along each axis: one number, or three as in [64,64,32].
         seed: Seed of the cohort; the same seed gives the same scans.
@@ -138,8 +138,8 @@ def report(output_dir: AnyPath, dataset_dir: AnyPath | None = None, picture: Any
     """Write a page that tells what a run did, or several runs on one cohort: OUTPUT_DIR/report.html.
 
     Args:
-        output_dir: AnyPath of a run, or the folder above several runs.
-        dataset_dir: AnyPath of the cohort, for the pictures; by default cohort or phantom in the run's folder, or the
+        output_dir: Folder of a run, or the folder above several runs.
+        dataset_dir: Folder of the cohort, for the pictures; by default cohort or phantom in the run's folder, or the
             one that assft or sfr was given.
         picture: PNG file that gets the page's main picture, if wanted.
     """
@@ -165,8 +165,8 @@ def sfr(
     """Fine-tune SAM on stitched slices, label the other scans, train a 3D network on all of them, and evaluate it.
 
     Args:
-        output_dir: AnyPath that gets a folder per stage; the same command again resumes where it stopped.
-        dataset_dir: AnyPath of a cohort; made-up scans by default.
+        output_dir: Folder that gets a folder per stage; the same command again resumes where it stopped.
+        dataset_dir: Folder of a cohort; made-up scans by default.
         labelled: Number of training scans whose labels are used, the first ones of the cohort; all that have a label by
             default.
         plus: Our variant of SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their
