@@ -35,12 +35,16 @@ class Volumes:
     notes: list[str] = field(default_factory=list)
 
 
-def find_volumes(folder: Path) -> Volumes:
+def find_volumes(folder: Path, *, without: Sequence[Path] = ()) -> Volumes:
     """Finds images by their endings, and DICOM series by what their files hold; hidden files are left alone.
 
     A file's name is its path in the folder without the ending, with ``_`` between folders, where folders that the name
     begins with already are left out: ``a.nii`` and ``a/a.nii`` are ``a``, ``a/b.nii`` is ``a_b``. A DICOM series is
     named after its folder in the same way; where a folder holds several, ``_`` and the number of the series follow.
+
+    Args:
+        folder: The folder.
+        without: Folders within it that are left alone.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -48,6 +52,7 @@ def find_volumes(folder: Path) -> Volumes:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder.")
     volumes = Volumes()
+    others = {path.resolve() for path in without}
 
     def refuse(error: OSError) -> None:
         volumes.unreadable[str(error.filename)] = f"expected a folder that can be read, found {error.strerror}."
@@ -55,7 +60,7 @@ def find_volumes(folder: Path) -> Volumes:
     slices: list[Path] = []
     damaged: dict[Path, str] = {}
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = sorted(name for name in folders if name[0] != ".")
+        folders[:] = sorted(name for name in folders if name[0] != "." and Path(place, name).resolve() not in others)
         for path in (Path(place, name) for name in sorted(names) if name[0] != "."):
             suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
             if suffix is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from common.cohort.cohort import Cohort
 from common.prepare.classes import Classes
 from common.prepare.convert import Conversion, Source, Where, make_cohort
-from common.prepare.find import FORMATS, SEPARATORS, find_volumes
+from common.prepare.find import FORMATS, SEPARATORS, Volumes, find_volumes
 from common.prepare.splits import divide
 
 logger = logging.getLogger(__name__)
@@ -71,9 +71,10 @@ def prepare_folder(
     channels = [ending.lstrip(SEPARATORS) for ending in channels]
     classes = classes if isinstance(classes, Classes) else Classes.named(classes)
     found = _Scans()
-    found.add_images(Path(images), channels, label_ending)
+    others = [Path(place) for place in (images, labels, target) if place is not None]
+    found.add_images(find_volumes(Path(images), without=others), Path(images), channels, label_ending)
     if labels is not None:
-        found.add_labels(Path(labels), label_ending)
+        found.add_labels(find_volumes(Path(labels), without=others), label_ending)
     found.check_labels()
     for note in found.notes:
         logger.warning("%s", note)
@@ -115,8 +116,7 @@ class _Scans:
             Source(name, self.images[name], self.labels.get(name)) for name in self.names if name not in self.problems
         ]
 
-    def add_images(self, folder: Path, channels: Sequence[str], label_ending: str | None) -> None:
-        volumes = find_volumes(folder)
+    def add_images(self, volumes: Volumes, folder: Path, channels: Sequence[str], label_ending: str | None) -> None:
         self.notes += volumes.notes
         parts: dict[str, dict[str, Where]] = defaultdict(dict)
         others = []
@@ -158,8 +158,7 @@ class _Scans:
                 f"{self.labels[scan]}: expected an image of this name, found none; rename the label or remove it."
             )
 
-    def add_labels(self, folder: Path, label_ending: str | None) -> None:
-        volumes = find_volumes(folder)
+    def add_labels(self, volumes: Volumes, label_ending: str | None) -> None:
         self.notes += volumes.notes
         for path, problem in volumes.unreadable.items():
             self.problems[path].append(problem)

@@ -172,6 +172,14 @@ def test_names_of_files_in_folders(tmp_path):
     assert found == {"a": 2, "a_b": 1, "c-1": 1, "1_10": 1, "d_e_f": 1}
 
 
+def test_labels_and_target_may_lie_within_the_images_folder(tmp_path):
+    save(tmp_path / "a.nii", np.arange(60.0).reshape(3, 4, 5))
+    save(tmp_path / "labels/a.nii", np.ones((3, 4, 5), np.uint8))
+    for _ in range(2):
+        cohort = prepare_folder(tmp_path, tmp_path / "cohort", tmp_path / "labels", progress=False)
+        assert ids(cohort.scans) == ["a"] and cohort.scans[0].label is not None
+
+
 def test_everything_that_is_wrong_is_listed_by_scan_and_nothing_written(tmp_path, caplog):
     """One scan of each kind of mistake between two good ones."""
     images, labels, good = tmp_path / "images", tmp_path / "labels", np.arange(60, dtype=np.float32).reshape(3, 4, 5)
