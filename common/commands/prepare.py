@@ -14,6 +14,7 @@ from common.commands.options import (
     Seed,
     Splits,
     Text,
+    VoxelSize,
 )
 
 if TYPE_CHECKING:
@@ -135,6 +136,61 @@ def folder(
             test,
             channels=_words(channels) or (),
             label_ending=label_ending,
+            split=split,
+            lists=_words(lists),
+            seed=seed,
+            classes=Classes.parsed(classes),
+            name=name,
+            skip_bad=skip_bad,
+        )
+    )
+
+
+@prepare.command
+def h5(
+    source: AnyPath,
+    target: AnyPath,
+    voxel: VoxelSize,
+    spacing: Millimetres | None = None,
+    validation: Count | None = None,
+    test: Count | None = None,
+    ending: Text | None = None,
+    split: Splits | None = None,
+    lists: Text | None = None,
+    seed: Seed = 0,
+    classes: Text = "foreground",
+    name: Text | None = None,
+    skip_bad: bool = False,
+) -> None:
+    """Convert h5 files with the arrays image and label, as other benchmarks of semi-supervised learning have them.
+
+    Args:
+        source: Folder of the files, which may lie in folders within it.
+        target: Folder of the cohort.
+        voxel: Distance between the voxels in the files, in millimetres along each axis, as in 1,1,1.
+        spacing: Voxel size to resample to, in millimetres; that of the files by default.
+        validation: Number of scans that are for validation.
+        test: Number of scans that are for testing.
+        ending: Ending of the files' names after the scan's, as in norm for image0001_norm.h5.
+        split: Numbers of scans for training, validation and testing, drawn at random, as in 250,25,60.
+        lists: Files that name the scans for training, validation and testing, as in train.txt,val.txt,test.txt.
+        seed: Seed of the random draw.
+        classes: Names of the classes 1, 2, …, separated by commas; or values and names, as in 2=liver,5+6=spleen.
+        name: Name of the study; the target's by default.
+        skip_bad: Whether to leave out scans with problems instead of writing nothing.
+    """
+    from common.prepare import prepare_h5
+    from common.prepare.classes import Classes
+
+    say(
+        prepare_h5(
+            source,
+            target,
+            voxel,
+            spacing,
+            validation,
+            test,
+            ending=ending,
             split=split,
             lists=_words(lists),
             seed=seed,

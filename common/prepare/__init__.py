@@ -3,6 +3,7 @@
 from common.prepare.brats import prepare_brats
 from common.prepare.decathlon import prepare_decathlon
 from common.prepare.folder import prepare_folder
+from common.prepare.h5_folder import prepare_h5
 from common.prepare.la import prepare_la
 from common.prepare.nnunet import prepare_nnunet
 from common.prepare.nnunet_export import export_nnunet
@@ -17,6 +18,7 @@ __all__ = [
     "prepare_brats",
     "prepare_decathlon",
     "prepare_folder",
+    "prepare_h5",
     "prepare_la",
     "prepare_nnunet",
     "summary",

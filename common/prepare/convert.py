@@ -21,6 +21,7 @@ from common.files import NIFTI_SUFFIXES, claim, write_nifti
 from common.prepare.brain import BrainPreprocessing
 from common.prepare.classes import Classes
 from common.prepare.dicom import DicomSeries
+from common.prepare.h5_files import H5Volume
 from common.prepare.itk_images import itk, read_image
 from common.prepare.resample import resample_image, resample_label
 from common.prepare.splits import Splits
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 MOST_THREADS = 4
 """Number of scans that are converted at a time, at most: each of them is in memory meanwhile."""
 
-Where = Path | DicomSeries
+Where = Path | DicomSeries | H5Volume
 Loaded = tuple[np.ndarray, np.ndarray | None, np.ndarray]
 Result = TypeVar("Result")
 
@@ -60,7 +61,7 @@ class Source:
     def settings(self) -> list[Any]:
         """What the scan is made from, in types that JSON knows."""
         places = [where for where in (*self.images, self.label) if where is not None]
-        return [str(where.resolve()) if isinstance(where, Path) else _name(where) for where in places]
+        return [str(where.resolve()) if isinstance(where, Path) else str(where) for where in places]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Conversion:
                 elif grid is not None:
                     voxels = _on_grid(voxels, affine, where, grid)
                 if is_label:
-                    label = self.classes.mapped(voxels, _name(where))
+                    label = self.classes.mapped(voxels, where)
                 else:
                     _check_intensities(voxels, where)
                     channels.append(voxels)
@@ -111,7 +112,7 @@ class Conversion:
         image = channels[0] if len(channels) == 1 else np.stack(channels, axis=-1)
         first, _, affine = grid
         if self.preprocessing is not None:
-            image, label, affine = self.preprocessing(image, label, affine, _name(first))
+            image, label, affine = self.preprocessing(image, label, affine, str(first))
         return image, label, affine
 
     def problems(self, source: Source) -> list[str]:
@@ -162,7 +163,7 @@ def make_cohort(
     by_id = {source.id: source for source in sources}
     found = {key: list(lines) for key, lines in (problems or {}).items()}
     chosen = [by_id[key] for keys in splits.values() for key in keys if key in by_id and key not in found]
-    if any(not _is_nifti(where) for source in chosen for where in (*source.images, source.label) if where):
+    if any(_needs_itk(where) for source in chosen for where in (*source.images, source.label) if where):
         itk()  # before threads would import it at the same time
     waiting = [source for source in chosen if not _is_there(source, Path(target))]
     wrong = _in_threads(conversion.problems, waiting, "check", progress)
@@ -237,7 +238,7 @@ def _in_threads(do: Callable[[Source], Result], sources: Sequence[Source], what:
 
 
 def _read(where: Where, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(where, DicomSeries):
+    if not isinstance(where, Path):
         return where.read()
     if _is_nifti(where):
         voxels, image = read_voxels(where, channels)
@@ -259,7 +260,7 @@ def _on_grid(
     voxels = apply_orientation(voxels, turn)
     if not same_grid(voxels.shape[:3], affine, shape, wanted):
         raise ValueError(
-            f"{_name(where)}: expected the grid of {_name(first)}, {grid_text(shape, wanted)}, found "
+            f"{where}: expected the grid of {first}, {grid_text(shape, wanted)}, found "
             f"{grid_text(voxels.shape[:3], affine)}; resample it to the image."
         )
     return voxels
@@ -267,17 +268,15 @@ def _on_grid(
 
 def _check_intensities(voxels: np.ndarray, where: Where) -> None:
     if wrong := voxels.size - np.count_nonzero(np.isfinite(voxels)):
-        raise ValueError(f"{_name(where)}: expected finite intensities, found {wrong} NaN or infinite voxels.")
+        raise ValueError(f"{where}: expected finite intensities, found {wrong} NaN or infinite voxels.")
 
 
-def _is_nifti(where: Where) -> bool:
-    return isinstance(where, Path) and where.name.lower().endswith(NIFTI_SUFFIXES)
+def _needs_itk(where: Where) -> bool:
+    return isinstance(where, DicomSeries) or (isinstance(where, Path) and not _is_nifti(where))
 
 
-def _name(where: Where) -> str:
-    if isinstance(where, DicomSeries):
-        return f"{where.folder.resolve()} (series {where.uid})"
-    return str(where)
+def _is_nifti(path: Path) -> bool:
+    return path.name.lower().endswith(NIFTI_SUFFIXES)
 
 
 def _compact(voxels: np.ndarray) -> np.ndarray:

@@ -42,6 +42,9 @@ class DicomSeries:
     kinds: tuple[str, ...]
     problems: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return f"{self.folder.resolve()} (series {self.uid})"
+
     @property
     def folder(self) -> Path:
         """The folder that holds the files."""

@@ -65,7 +65,7 @@ def find_volumes(folder: Path, *, without: Sequence[Path] = ()) -> Volumes:
             suffix = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
             if suffix is not None:
                 name = path.name[: -len(suffix)]
-                volumes.by_name[_name((*path.parent.relative_to(folder).parts, name))].append(path)
+                volumes.by_name[joined((*path.parent.relative_to(folder).parts, name))].append(path)
                 continue
             try:
                 if is_dicom(path):
@@ -93,14 +93,32 @@ def _name_series(series: Sequence[DicomSeries], folder: Path, volumes: Volumes) 
     for one in series:
         by_folder[one.folder].append(one)
     for place, those in by_folder.items():
-        base = _name(place.relative_to(folder).parts) or folder.resolve().name
+        base = joined(place.relative_to(folder).parts) or folder.resolve().name
         for one in those:
             volumes.by_name[base if len(those) == 1 else f"{base}_{one.number or one.uid}"].append(one)
 
 
-def _name(parts: Sequence[str]) -> str:
+def joined(parts: Sequence[str]) -> str:
+    """The name for a path's parts: joined by ``_``, without folders that the rest begins with already.
+
+    Example:
+        >>> joined(["anna", "anna_t1"]), joined(["anna", "head", "t1"])
+        ('anna_t1', 'anna_head_t1')
+    """
     name = ""
     for part in reversed(parts):
         repeats = name == part or name.startswith(tuple(part + mark for mark in SEPARATORS))
         name = name if repeats else "_".join(filter(None, (part, name)))
     return name
+
+
+def without_ending(name: str, ending: str) -> str | None:
+    """The name before an ending and what separates them; None if it has another ending.
+
+    Example:
+        >>> without_ending("anna_t1", "t1"), without_ending("anna_t1", "_t1"), without_ending("anna_t1", "1")
+        ('anna', 'anna', None)
+    """
+    ending = ending.lstrip(SEPARATORS)
+    start = name.removesuffix(ending)
+    return start[:-1] if ending and start != name and start[-1:] in tuple(SEPARATORS) and start[:-1] else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from common.cohort.cohort import Cohort
 from common.prepare.classes import Classes
 from common.prepare.convert import Conversion, Source, Where, make_cohort
-from common.prepare.find import FORMATS, SEPARATORS, Volumes, find_volumes
+from common.prepare.find import FORMATS, SEPARATORS, Volumes, find_volumes, without_ending
 from common.prepare.splits import divide
 
 logger = logging.getLogger(__name__)
@@ -121,11 +121,11 @@ class _Scans:
         parts: dict[str, dict[str, Where]] = defaultdict(dict)
         others = []
         for name, places in volumes.by_name.items():
-            if label_ending and (scan := _without(name, label_ending)):
+            if label_ending and (scan := without_ending(name, label_ending)):
                 self._keep_one(scan, places)
                 self.labels[scan] = places[0]
                 continue
-            match = next(((scan, ending) for ending in channels if (scan := _without(name, ending))), None)
+            match = next(((scan, ending) for ending in channels if (scan := without_ending(name, ending))), None)
             if channels and match is None:
                 others.append(name)
                 continue
@@ -163,7 +163,7 @@ class _Scans:
         for path, problem in volumes.unreadable.items():
             self.problems[path].append(problem)
         for name, places in volumes.by_name.items():
-            scan = _without(name, label_ending) if label_ending else name
+            scan = without_ending(name, label_ending) if label_ending else name
             if scan is None:
                 continue
             self._keep_one(scan, places)
@@ -174,12 +174,3 @@ class _Scans:
             self.problems[scan].append(
                 f"{places[1]}: expected a name of its own, found {places[0]} too; rename or remove one."
             )
-
-
-def _without(name: str, ending: str) -> str | None:
-    """The name before an ending and what separates them; None if it has another ending."""
-    ending = ending.lstrip(SEPARATORS)
-    start = name.removesuffix(ending)
-    if start != name and start[-1:] in tuple(SEPARATORS) and start[:-1]:
-        return start[:-1]
-    return None

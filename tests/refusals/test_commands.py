@@ -50,6 +50,8 @@ CASES = [
     (["prepare", "folder", "x", "out", "--test", "1.0"], "--test: must be a whole number of at least 0, got 1.0."),
     (["prepare", "folder", "x", "out", "--classes", "liver=2"], "classes must be names such as liver,spleen or"),
     (["prepare", "folder", "x", "out", "--skip_bad", "maybe"], '--skip_bad: unable to convert "maybe" into bool'),
+    (["prepare", "h5", "x", "out", "--voxel", "1,1"], "--voxel: must be three numbers above 0"),
+    (["prepare", "h5", "nowhere", "out", "--voxel", "1,1,1"], "nowhere: no such folder."),
     (["prepare", "decathlon", "nowhere", "out"], "dataset.json: no such file."),
     (["prepare", "decathlon", "x", "out", "--split", "1,2"], "--split: must be three whole numbers of at least 0"),
     (["prepare", "nnunet", "nowhere", "out"], "dataset.json: no such file."),
