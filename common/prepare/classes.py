@@ -102,7 +102,7 @@ class Classes:
             whole = np.rint(voxels)
             if (wrong := voxels[~(abs(voxels - whole) <= ROUNDING)]).size:
                 raise ValueError(f"{path}: expected label values that are whole numbers, found {_listed(wrong)}.")
-        present = np.unique(whole)
+        present = _present(whole)
         known = self.values
         if known is None:
             known = dict.fromkeys(present[present > 0].astype(int).tolist(), 1)
@@ -120,6 +120,13 @@ class Classes:
 
     def _name(self, number: int) -> str:
         return self.names.get(number, IGNORE)
+
+
+def _present(whole: np.ndarray) -> np.ndarray:
+    """The values of whole numbers, in order; counting them is several times as fast as sorting voxels."""
+    if whole.size and whole.min() >= 0 and whole.max() < 2**16:
+        return np.flatnonzero(np.bincount(whole.astype(np.uint16).ravel()))
+    return np.unique(whole)
 
 
 def _listed(values: np.ndarray) -> str:

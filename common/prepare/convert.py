@@ -172,8 +172,6 @@ def make_cohort(
     lines = [f"{key}: {line}" for key, lines in sorted(found.items()) for line in lines]
     if lines and not (skip_bad and good):
         raise CohortError(lines)
-    for line in lines:
-        logger.warning("LEFT OUT %s", line)
     record = {
         **settings,
         "spacing": conversion.spacing,
@@ -193,6 +191,8 @@ def make_cohort(
         splits={split: [kept[key] for key in keys if key in kept] for split, keys in splits.items()},
         channels=channels,
     )
+    for line in lines:
+        logger.warning("LEFT OUT %s", line)
     return Cohort.open(folder)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from common.prepare.itk_images import LPS_TO_RAS, Header, read_header, read_image, read_slices
 
@@ -17,6 +18,9 @@ POSITION, ORIENTATION = "0020|0032", "0020|0037"
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 """Class of pictures that no scanner has made, such as screenshots; derived images may be called secondary as well."""
+
+PIXEL_DATA = b"\xe0\x7f\x10\x00"
+"""Tag before the pixels, little endian, which structure sets, reports and the like do not have."""
 
 UNEVEN = 0.1
 """Share of the distance between slices by which a slice may lie elsewhere than where an even stack has it."""
@@ -75,23 +79,30 @@ def is_dicom(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def find_series(files: Iterable[Path]) -> tuple[list[DicomSeries], list[str]]:
+def find_series(
+    files: Sequence[Path], *, progress: bool = False
+) -> tuple[list[DicomSeries], list[str], dict[Path, str]]:
     """Sorts DICOM files into series, one for each folder and SeriesInstanceUID.
 
     Args:
         files: DICOM files of any kind.
+        progress: Whether to show a progress bar.
 
     Returns:
-        The series that are scans, and a line about each series or file that is none: localisers, secondary captures,
-        single slices, and files that hold no image.
+        The series that are scans; a line about each series or file that is none: localisers, secondary captures, single
+        slices, and files that hold no image; and what is wrong with files that hold a damaged one.
     """
     found: dict[tuple[Path, str], dict[Path, Header]] = defaultdict(dict)
     left_out = []
-    for file in files:
+    damaged = {}
+    for file in tqdm(files, desc="DICOM", unit="file", disable=not progress or not files):
         try:
             header = read_header(file, dicom=True)
         except (OSError, ValueError) as error:
-            left_out.append(f"{file}: left out, no image that can be read ({error}).")
+            if isinstance(error, OSError) or PIXEL_DATA in file.read_bytes():
+                damaged[file] = str(error)
+            else:
+                left_out.append(f"{file}: left out, it holds no image.")
             continue
         found[file.parent, header.tags.get(SERIES, "")][file] = header
     series = []
@@ -102,7 +113,7 @@ def find_series(files: Iterable[Path]) -> tuple[list[DicomSeries], list[str]]:
             left_out.append(f"{folder}: series {name} ({len(headers)} files) left out, {reason}.")
         else:
             series.append(_series(uid, headers))
-    return [_told_apart(one, series) for one in series], left_out
+    return [_told_apart(one, series) for one in series], left_out, damaged
 
 
 def _told_apart(one: DicomSeries, series: Sequence[DicomSeries]) -> DicomSeries:
@@ -169,7 +180,7 @@ def _stack_problems(files: Sequence[Path], positions: np.ndarray, normal: np.nda
     heights = positions @ normal
     steps = np.diff(heights)
     apart = steps[steps > 1e-3]
-    usual = float(np.median(apart)) if len(apart) else 0.0
+    usual = float(np.percentile(apart, 50, method="lower")) if len(apart) else 0.0
     if same := [place for place, step in enumerate(steps) if step <= max(1e-3, UNEVEN * usual)]:
         place = same[0]
         return [

@@ -35,7 +35,7 @@ class Volumes:
     notes: list[str] = field(default_factory=list)
 
 
-def find_volumes(folder: Path, *, without: Sequence[Path] = ()) -> Volumes:
+def find_volumes(folder: Path, *, without: Sequence[Path] = (), progress: bool = False) -> Volumes:
     """Finds images by their endings, and DICOM series by what their files hold; hidden files are left alone.
 
     A file's name is its path in the folder without the ending, with ``_`` between folders, where folders that the name
@@ -45,6 +45,7 @@ def find_volumes(folder: Path, *, without: Sequence[Path] = ()) -> Volumes:
     Args:
         folder: The folder.
         without: Folders within it that are left alone.
+        progress: Whether to show a progress bar for DICOM files.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -74,7 +75,8 @@ def find_volumes(folder: Path, *, without: Sequence[Path] = ()) -> Volumes:
                     damaged[path] = f"{path}: expected a DICOM file, found an empty or damaged one; copy it again."
             except OSError as error:
                 damaged[path] = f"{path}: expected a file that can be read, found {error.strerror}."
-    series, left_out = find_series(slices)
+    series, left_out, damaged_slices = find_series(slices, progress=progress)
+    damaged |= damaged_slices
     volumes.notes += left_out
     folders_of_series = {one.folder for one in series}
     volumes.notes += [line for path, line in damaged.items() if path.parent not in folders_of_series]

@@ -72,9 +72,11 @@ def prepare_folder(
     classes = classes if isinstance(classes, Classes) else Classes.named(classes)
     found = _Scans()
     others = [Path(place) for place in (images, labels, target) if place is not None]
-    found.add_images(find_volumes(Path(images), without=others), Path(images), channels, label_ending)
+    found.add_images(
+        find_volumes(Path(images), without=others, progress=progress), Path(images), channels, label_ending
+    )
     if labels is not None:
-        found.add_labels(find_volumes(Path(labels), without=others), label_ending)
+        found.add_labels(find_volumes(Path(labels), without=others, progress=progress), label_ending)
     found.check_labels()
     for note in found.notes:
         logger.warning("%s", note)

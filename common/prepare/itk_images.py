@@ -72,7 +72,9 @@ def read_header(path: str | Path, *, dicom: bool = False) -> Header:
     try:
         io.ReadImageInformation()
     except RuntimeError as error:
-        raise ValueError(f"{path}: expected an image, found {'no ' if dicom else ''}one {_reason(error)}.") from error
+        raise ValueError(
+            f"{path}: expected a complete image, found a truncated or damaged one {_reason(error)}; copy it again."
+        ) from error
     axes = range(io.GetNumberOfDimensions())
     affine = np.eye(4)
     for axis in list(axes)[:3]:

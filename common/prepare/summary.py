@@ -6,17 +6,22 @@ from collections import Counter
 
 import numpy as np
 from nibabel.orientations import io_orientation
+from tqdm import tqdm
 
 from common import IGNORE_INDEX
 from common.cohort.cohort import DATALIST, Cohort
-from common.cohort.volumes import open_nifti, read_voxels, spacing
+from common.cohort.volumes import integer_labels, open_nifti, read_voxels, spacing
 from common.files import read_json
 
 
-def summary(cohort: Cohort) -> str:
+def summary(cohort: Cohort, *, progress: bool = True) -> str:
     """Numbers of scans, their sizes and spacings along the axes of RAS, channels and labels, a line each.
 
     Reads the headers of the images, and the labels.
+
+    Args:
+        cohort: The cohort.
+        progress: Whether to show a progress bar.
 
     Raises:
         FileNotFoundError, ValueError: If a file cannot be read.
@@ -24,15 +29,16 @@ def summary(cohort: Cohort) -> str:
     sizes, spacings = [], []
     voxels: Counter[int] = Counter()
     scans: Counter[int] = Counter()
-    for scan in cohort.scans:
+    for scan in tqdm(cohort.scans, desc="summary", unit="scan", disable=not progress):
         image = open_nifti(scan.image)
         order = np.argsort(io_orientation(image.affine)[:, 0])
         sizes.append(np.array(image.shape[:3])[order])
         spacings.append(spacing(image.affine)[order])
         if scan.label is not None:
-            values, counts = np.unique(read_voxels(scan.label)[0], return_counts=True)
-            scans.update(values.tolist())
-            voxels.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+            counted = np.bincount(integer_labels(read_voxels(scan.label)[0], scan.label).ravel())
+            present = {value: int(count) for value, count in enumerate(counted) if count}
+            scans.update(present.keys())
+            voxels.update(present)
     counts = f"{len(cohort.training)} training, {len(cohort.validation)} validation, {len(cohort.test)} test scans"
     lines = [
         f"{cohort.folder}: {cohort.name}, {counts}.",

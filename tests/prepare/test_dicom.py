@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.prepare.dicom import find_series, is_dicom
+from common.prepare.dicom import PIXEL_DATA, find_series, is_dicom
+from common.prepare.find import find_volumes
 from tests.prepare.dicom_files import SECONDARY, write_slice, write_stack
 from tests.samples import DATA, needs_data
 
@@ -11,7 +12,9 @@ itk = pytest.importorskip("itk")
 
 
 def series_in(folder):
-    return find_series(sorted(path for path in folder.rglob("*") if path.is_file()))
+    found, left_out, damaged = find_series(sorted(path for path in folder.rglob("*") if path.is_file()))
+    assert not damaged
+    return found, left_out
 
 
 def problems_in(folder):
@@ -125,15 +128,25 @@ def test_a_series_in_two_folders(tmp_path):
 
 
 def test_a_truncated_slice(tmp_path):
+    """Also at the end of the stack, where it leaves no gap."""
     write_stack(tmp_path)
-    path = next(tmp_path.glob("*_7.dcm"))
+    path = next(tmp_path.glob("*_10.dcm"))
     path.write_bytes(path.read_bytes()[:-12])
-    found, left_out = series_in(tmp_path)
-    if found[0].files and path in found[0].files:
-        with pytest.raises(ValueError, match="truncated or damaged"):
-            found[0].read()
-    else:
-        assert path.name in left_out[0] and "gaps" in found[0].problems[0]
+    (one,), left_out, damaged = find_series(sorted(tmp_path.iterdir()))
+    assert len(one.files) == 3 and not one.problems and not left_out
+    assert damaged.keys() == {path} and "truncated or damaged" in damaged[path]
+    ((series,),) = find_volumes(tmp_path).by_name.values()
+    with pytest.raises(ValueError, match=r"_10\.dcm: expected a complete image, found a truncated or damaged one"):
+        series.read()
+
+
+def test_a_file_without_an_image(tmp_path):
+    write_stack(tmp_path)
+    path = write_slice(tmp_path / "report", np.zeros((0, 0)), position=None)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(PIXEL_DATA)])
+    _, left_out = series_in(tmp_path)
+    assert left_out == [f"{path}: left out, it holds no image."]
 
 
 def test_what_is_dicom(tmp_path):
