@@ -53,7 +53,7 @@ def brats(
     seed: Seed = 0,
     skip_bad: bool = False,
 ) -> None:
-    """Convert BraTS folders of 2013 to 2023, with the whole tumour as the one class.
+    """Convert BraTS folders of 2012 to 2023, with the whole tumour as the one class.
 
     Args:
         source: Folder with a folder per patient, such as BraTS19_2013_0_1, directly or in folders such as HGG and LGG.

@@ -26,7 +26,7 @@ class Naming:
 
     Args:
         image: Name of an image without .nii or .nii.gz, where ``{patient}`` is the folder's name and ``{modality}`` the
-            year's word for a modality.
+            year's word for a modality; or a pattern of a path with its ending, where ``*`` stands for anything.
         label: Name of the label in the same way.
         words: The year's words for ``MODALITIES``, in that order.
     """
@@ -39,11 +39,13 @@ class Naming:
         """Paths of a patient's images and label; without a file, the path that the compressed file would have."""
         words = [self.words[MODALITIES.index(modality)] for modality in modalities]
         names = [self.image.format(patient=folder.name, modality=word) for word in words]
-        return [_existing(folder / name) for name in (*names, self.label.format(patient=folder.name))]
+        return [_existing(folder, name) for name in (*names, self.label.format(patient=folder.name))]
 
 
 NAMINGS = (
-    # 2013 and 2015, skull-stripped and z-scored
+    # 2012 to 2015 as published, before anything was done to the scans
+    Naming("VSD.Brain*/VSD.Brain*.MR_{modality}.*.mha", "VSD.Brain*/VSD.Brain*.OT.*.mha", ("Flair", "T1", "T1c", "T2")),
+    # 2013 and 2015, z-scored
     Naming("{modality}_subtrMeanDivStd", "OTMultiClass", ("Flair", "T1", "T1c", "T2")),
     # 2017 to 2021
     Naming("{patient}_{modality}", "{patient}_seg", ("flair", "t1", "t1ce", "t2")),
@@ -67,7 +69,7 @@ def prepare_brats(
     skip_bad: bool = False,
     progress: bool = True,
 ) -> Cohort:
-    """Turns the folders of BraTS 2013 to 2023 into a cohort with the whole tumour (every label above 0) as class 1.
+    """Turns the folders of BraTS 2012 to 2023 into a cohort with the whole tumour (every label above 0) as class 1.
 
     Patients' folders may lie in others, such as ``HGG`` and ``LGG``; `NAMINGS` has the names of the files. Patients are
     sorted by name. A second call changes nothing, and resumes one that was interrupted.
@@ -152,13 +154,16 @@ def _patients(source: Path, modalities: Sequence[str]) -> tuple[list[Source], di
             for naming in NAMINGS
         )
         raise FileNotFoundError(
-            f"{source}: expected a folder per patient, named PATIENT, with files of BraTS (.nii.gz or .nii), found "
+            f"{source}: expected a folder per patient, named PATIENT, with files of BraTS (.nii.gz, .nii, .mha), found "
             f"none of: {names}."
         )
     return [patients[name] for name in sorted(patients)], problems
 
 
-def _existing(path: Path) -> Path:
-    """The file of that name with the ending that it has."""
+def _existing(folder: Path, name: str) -> Path:
+    """The file of that name with the ending that it has, or the first one that fits a pattern."""
+    path = folder / name
+    if "*" in name:
+        return min(folder.glob(name), default=path)
     files = [path.with_name(path.name + suffix) for suffix in NIFTI_SUFFIXES]
     return next((file for file in files if file.is_file()), files[0])

@@ -189,6 +189,26 @@ def test_from_the_command_line(tmp_path, capsys):
     assert "must be three whole numbers of at least 0" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize(("mid", "number"), [("", ""), (".54512", ".54512")])
+def test_the_files_of_2012_and_2015_as_published(tmp_path, mid, number):
+    """T1 is not T1c, though its name begins in the same way."""
+    itk = pytest.importorskip("itk")
+    folder = tmp_path / "source/HGG/brats_2013_pat0001_1"
+    names = ["VSD.Brain.XX.O.MR_Flair", "VSD.Brain.XX.O.MR_T1c", "VSD.Brain.XX.O.MR_T1", "VSD.Brain_3more.XX.O.OT"]
+    for value, name in enumerate(names, start=1):
+        array = np.full((4, 5, 6), value, np.int16)
+        array[0] = 0
+        (folder / f"{name}{mid}").mkdir(parents=True)
+        itk.imwrite(itk.image_from_array(array), str(folder / f"{name}{mid}/{name}{number or '.684'}.mha"))
+    cohort = prepare_brats(
+        tmp_path / "source", tmp_path / "target", validation=0, modality=["t1", "flair"], progress=False
+    )
+    (scan,) = cohort.training
+    assert scan.id == "brats_2013_pat0001_1"
+    assert nib.load(scan.image).get_fdata()[0, 0, 1].tolist() == [3, 1]
+    assert np.unique(nib.load(scan.label).dataobj).tolist() == [0, 1]
+
+
 def test_several_modalities_become_channels(tmp_path):
     for word, value in (("t2f", 3), ("t1c", 4)):
         for place in range(2):
