@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cyclopts import App, Parameter
 
@@ -13,24 +13,18 @@ from common.commands.options import (
     AnyPath,
     Count,
     Folder,
-    Millimetres,
-    Percentiles,
     Positive,
     Probability,
     Seed,
     Share,
     Sides,
-    Splits,
     Text,
 )
+from common.commands.prepare import export, prepare, say
 from common.commands.publish import fetch_bundle, pack, release
 from common.refusals import shown_in_full
 
-if TYPE_CHECKING:
-    from common.cohort import Cohort
-
-
-FLAGS = ("--crop", "--plus", "--selective")
+FLAGS = ("--crop", "--plus", "--selective", "--skip_bad")
 """Options that may stand alone, or before true or false."""
 
 DEBUG = "--debug"
@@ -46,9 +40,9 @@ app = App(
     suppress_keyboard_interrupt=False,
     version_flags=(),
 )
-prepare = App(name="prepare", help="Turn other data into a cohort: NIfTI files and a datalist.json.")
 weights = App(name="weights", help="List, download and find public pre-trained weights.")
 app.command(prepare)
+app.command(export)
 app.command(weights)
 app.command(fetch_bundle, name="fetch_bundle")
 app.command(pack)
@@ -73,7 +67,7 @@ def assft(
 
     Args:
         output_dir: Folder that gets the files of all stages; the same command again resumes where it stopped.
-        dataset_dir: AnyPath of a cohort; made-up scans by default.
+        dataset_dir: Folder of a cohort; made-up scans by default.
         pretrained: File of weights, or a name of `weights list`; by default a network is pre-trained on made-up scans.
         budget: Number of scans that are labelled.
         query: Strategy that chooses them: assft, or one of the FM-ABS bundles such as her, coreset or random.
@@ -137,95 +131,7 @@ def phantom(
     """
     from common.prepare import write_phantom
 
-    _say(write_phantom(target, scans, size, seed, validation=validation, test=test, domain=domain, progress=True))
-
-
-@prepare.command
-def la(source: AnyPath, target: Folder, spacing: Millimetres | None = None, validation: Count = 16) -> None:
-    """Convert the left-atrium benchmark's h5 files.
-
-    Args:
-        source: AnyPath with train.list and CASE/mri_norm2.h5.
-        target: Folder of the cohort.
-        spacing: Voxel size to resample to, in millimetres (1.25 halves the resolution); their own 0.625 by default.
-        validation: Number of the list's last cases that are for validation; 0 for the official 80 and 20 (test.list).
-    """
-    from common.prepare import prepare_la
-
-    _say(prepare_la(source, target, spacing, validation))
-
-
-@prepare.command
-def brats(
-    source: AnyPath,
-    target: Folder,
-    spacing: Millimetres | None = None,
-    validation: Count | None = None,
-    modality: Text = "flair",
-    crop: bool = False,
-    clip: Percentiles | None = None,
-    split: Splits | None = None,
-    lists: Text | None = None,
-    seed: Seed = 0,
-) -> None:
-    """Convert BraTS folders of 2013 to 2023, with the whole tumour as the one class.
-
-    Args:
-        source: AnyPath with a folder per patient, such as BraTS19_2013_0_1, directly or in folders such as HGG and LGG.
-        target: Folder of the cohort.
-        spacing: Voxel size to resample to, in millimetres; the scans' own by default.
-        validation: Number of the last patients by name that are for validation; 1 by default.
-        modality: flair, t1, t1ce or t2.
-        crop: Whether to crop scans to the brain's bounding box.
-        clip: Two percentiles of the intensities in the brain, as in 0,99.9, at which these are clipped.
-        split: Numbers of patients for training, validation and testing, drawn at random, as in 250,25,60.
-        lists: Files that name the patients for training, validation and testing, as in train.txt,val.txt,test.txt.
-        seed: Seed of the random draw.
-    """
-    from common.prepare import prepare_brats
-
-    _say(
-        prepare_brats(
-            source,
-            target,
-            spacing,
-            validation,
-            modality=modality,
-            crop=crop,
-            clip=clip,
-            split=split,
-            lists=None if lists is None else lists.split(","),
-            seed=seed,
-        )
-    )
-
-
-@prepare.command
-def nifti(
-    images: AnyPath,
-    target: Folder,
-    labels: AnyPath | None = None,
-    spacing: Millimetres | None = None,
-    validation: Count = 0,
-    test: Count = 0,
-    classes: Text = "foreground",
-    name: Text | None = None,
-) -> None:
-    """Convert your own NIfTI files.
-
-    Args:
-        images: AnyPath with one .nii or .nii.gz file per scan.
-        target: Folder of the cohort.
-        labels: AnyPath with labels under the images' file names; scans without one stay unlabelled.
-        spacing: Voxel size to resample to, in millimetres; the scans' own by default.
-        validation: Number of the labelled scans that are for validation.
-        test: Number of scans that are for testing.
-        classes: Names of the classes 1, 2, …, separated by commas.
-        name: Name of the study; the target's by default.
-    """
-    from common.prepare import prepare_nifti
-
-    _say(prepare_nifti(images, target, labels, spacing, validation, test, classes=classes.split(","), name=name))
+    say(write_phantom(target, scans, size, seed, validation=validation, test=test, domain=domain, progress=True))
 
 
 @app.command
@@ -234,7 +140,7 @@ def report(output_dir: Folder, dataset_dir: AnyPath | None = None, picture: AnyP
 
     Args:
         output_dir: Folder of a run, or the folder above several runs.
-        dataset_dir: AnyPath of the cohort, for the pictures; by default cohort or phantom in the run's folder, or the
+        dataset_dir: Folder of the cohort, for the pictures; by default cohort or phantom in the run's folder, or the
             one that assft or sfr was given.
         picture: PNG file that gets the page's main picture, if wanted.
     """
@@ -261,7 +167,7 @@ def sfr(
 
     Args:
         output_dir: Folder that gets a folder per stage; the same command again resumes where it stopped.
-        dataset_dir: AnyPath of a cohort; made-up scans by default.
+        dataset_dir: Folder of a cohort; made-up scans by default.
         labelled: Number of training scans whose labels are used, the first ones of the cohort; all that have a label by
             default.
         plus: Our variant of SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their
@@ -339,11 +245,6 @@ def _settings(**files: str | None) -> dict[str, Any]:
         if not isinstance(settings[stage], dict):
             raise ValueError(f"{file}: expected settings by name, found {type(settings[stage]).__name__}.")
     return settings
-
-
-def _say(cohort: Cohort) -> None:
-    counts = f"{len(cohort.training)} training, {len(cohort.validation)} validation, {len(cohort.test)} test scans"
-    print(f"{cohort.folder}: {cohort.name}, {counts}.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -151,7 +151,7 @@ def _spacing_problems(cohort: Cohort, grids: dict[str, _Grid]) -> list[str]:
     usual = np.median(list(spacings.values()), axis=0)
     return [
         f"{cohort.scan(scan_id).image}: expected a spacing like the other scans', {_millimetres(usual)}, "
-        f"found {_millimetres(own)}; resample the cohort (python -m common prepare nifti --spacing …)."
+        f"found {_millimetres(own)}; resample the cohort (python -m common prepare folder --spacing …)."
         for scan_id, own in spacings.items()
         if (abs(own / usual - 1) > SPACING_TOLERANCE).any()
     ]

@@ -84,7 +84,7 @@ class Cohort:
             raise FileNotFoundError(f"{folder}: expected a cohort's folder, found none.")
         if not path.is_file():
             raise FileNotFoundError(
-                f"{path}: no such file; a cohort's folder needs one (see `python -m common prepare nifti --help`)."
+                f"{path}: no such file; a cohort's folder needs one (see `python -m common prepare folder --help`)."
             )
         try:
             content = read_json(path)
@@ -138,7 +138,12 @@ class Cohort:
 
 
 def write_datalist(
-    folder: str | Path, *, name: str, labels: dict[int, str], splits: dict[str, list[dict[str, str]]]
+    folder: str | Path,
+    *,
+    name: str,
+    labels: dict[int, str],
+    splits: dict[str, list[dict[str, str]]],
+    channels: Sequence[str] = (),
 ) -> None:
     """Writes ``datalist.json`` of a cohort, atomically; an existing one is kept.
 
@@ -147,11 +152,14 @@ def write_datalist(
         name: Name of the study.
         labels: Name of each class 1..K.
         splits: Items ``{"image": …, "label": …}`` of each split, with paths relative to the folder.
+        channels: Names of the images' channels, which become the Decathlon's ``modality``; none if they are not known.
     """
     path = Path(folder) / DATALIST
     if path.is_file():
         return
     content: dict[str, Any] = {"name": name, "labels": {str(value): text for value, text in labels.items()}}
+    if channels:
+        content["modality"] = {str(place): text for place, text in enumerate(channels)}
     write_json(path, content | {split: splits.get(split, []) for split in SPLITS})
 
 

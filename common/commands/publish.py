@@ -8,7 +8,7 @@ import common
 from common.commands.options import Folder, Text
 
 ROOT = Path(common.__file__).resolve().parents[1]
-"""AnyPath of the repository, if the package is used from there."""
+"""Folder of the repository, if the package is used from there."""
 
 
 def pack(*names: str, output_dir: Folder = "dist", repository: Text | None = None) -> None:

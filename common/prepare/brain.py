@@ -47,7 +47,8 @@ class BrainPreprocessing:
         """The scan, its label and its affine after both steps.
 
         Args:
-            image: Intensities ``[H, W, D]``.
+            image: Intensities ``[H, W, D]`` or, of several channels, ``[H, W, D, C]``. The box is then that of all
+                channels together.
             label: Label map ``[H, W, D]``; None if there is none. Label outside the brain's box is cut off.
             affine: Matrix 4x4 from voxel indices to millimetres. The new one puts every voxel where it was.
             path: File of the image, for messages.
@@ -57,15 +58,18 @@ class BrainPreprocessing:
         """
         if not self.crop and self.clip is None:
             return image, label, affine
+        channels = list(np.moveaxis(image, -1, 0)) if image.ndim == 4 else [image]
         try:
-            brain = brain_mask(image)
+            brains = [brain_mask(channel) for channel in channels]
         except ValueError as error:
             raise CohortError([f"{path}: {error}"]) from error
         if self.clip is not None:
-            low, high = np.percentile(image[brain], self.clip)
-            image = np.where(brain, np.clip(image, low, high), image).astype(np.float32)
+            for place, (channel, brain) in enumerate(zip(channels, brains, strict=True)):
+                low, high = np.percentile(channel[brain], self.clip)
+                channels[place] = np.where(brain, np.clip(channel, low, high), channel).astype(np.float32)
+            image = np.stack(channels, axis=-1) if image.ndim == 4 else channels[0]
         if self.crop:
-            start, end = generate_spatial_bounding_box(brain[None])
+            start, end = generate_spatial_bounding_box(np.any(brains, axis=0)[None])
             window = tuple(map(slice, start, end))
             image = image[window]
             if label is not None:

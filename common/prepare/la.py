@@ -11,6 +11,7 @@ from tqdm import tqdm
 from common.cohort.cohort import Cohort, CohortError, write_datalist
 from common.files import claim
 from common.prepare.convert import write_scan
+from common.prepare.h5_files import h5py
 
 SPACING = 0.625
 """Spacing of the benchmark's scans in mm (Xiong et al., Medical Image Analysis 67, 2021), which h5 files lack."""
@@ -81,11 +82,11 @@ def _read_list(path: Path) -> list[str]:
 
 def _problem(path: Path) -> str | None:
     """What is wrong with an h5 file, as far as that shows without reading the voxels."""
-    h5py = _h5py()
+    library = h5py()
     if not path.is_file():
         return f"{path}: no such file, though its case is listed."
     try:
-        with h5py.File(path) as file:
+        with library.File(path) as file:
             shapes = {name: getattr(file.get(name), "shape", None) for name in ("image", "label")}
     except OSError as error:
         return f"{path}: expected a complete h5 file, found a truncated or damaged one ({error}); copy it again."
@@ -97,7 +98,7 @@ def _problem(path: Path) -> str | None:
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Reads an image as float32 and its label as uint8."""
     try:
-        with _h5py().File(path) as file:
+        with h5py().File(path) as file:
             image, label = file["image"][:].astype(np.float32), file["label"][:]
     except OSError as error:
         raise CohortError(
@@ -113,11 +114,3 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if wrong:
         raise CohortError(wrong)
     return image, label.astype(np.uint8)
-
-
-def _h5py():  # type: ignore[no-untyped-def]
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError("h5py is needed to read the benchmark's files: python -m pip install h5py") from error
-    return h5py

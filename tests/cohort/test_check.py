@@ -107,7 +107,7 @@ def test_a_scan_of_another_spacing_is_named_with_the_remedy(make_cohort):
     save(folder / "labels/scan_2.nii.gz", LABEL, np.diag([1, 1, 1.2, 1]))
     (problem,) = problems(folder)
     assert "scan_2.nii.gz: expected a spacing like the other scans', 1 × 1 × 1 mm, found 1 × 1 × 1.2 mm" in problem
-    assert "prepare nifti --spacing" in problem
+    assert "prepare folder --spacing" in problem
 
 
 def test_spacings_are_compared_in_ras_order(make_cohort):

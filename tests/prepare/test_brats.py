@@ -58,8 +58,8 @@ def test_bad_input(source, tmp_path):
         match=r"with OTMultiClass; PATIENT_flair with PATIENT_seg; PATIENT-t2f with",
     ):
         prepare_brats(tmp_path / "nothing", tmp_path / "target")
-    with pytest.raises(ValueError, match="validation must be 0 to 2"):
-        prepare_brats(source, tmp_path / "target", validation=3)
+    with pytest.raises(ValueError, match="validation must be 0 to 3"):
+        prepare_brats(source, tmp_path / "target", validation=4)
     (source / "pat_2/Flair_subtrMeanDivStd.nii.gz").unlink()
     (source / "pat_3/Flair_subtrMeanDivStd.nii.gz").write_bytes(b"no")
     with pytest.raises(CohortError) as caught:
@@ -80,12 +80,12 @@ NAMES = {
 }
 
 
-def write_patient(folder, image_name, label_name):
+def write_patient(folder, image_name, label_name, darkest=100):
     label = np.zeros((4, 5, 6), np.int16)
     label[1, 2, :5] = range(5)
     image = np.zeros(label.shape, np.int16)
     image[1:3, 1:4, :] = 100
-    image[1, 2, 3] = 200
+    image[1, 1, 0], image[1, 2, 3] = darkest, 200
     save(folder / image_name, image, AFFINE)
     save(folder / label_name, label, AFFINE)
 
@@ -109,9 +109,10 @@ def test_flair_of_2023_is_t2f(tmp_path):
 
 
 def test_crop_clip_and_a_split_together(tmp_path):
-    """The brain is 2x3x6 voxels with 35 times 100 and once 200: the 90th percentile is 100."""
-    for name in ("A", "B", "C", "D"):
-        write_patient(tmp_path / "source" / "HGG" / name, f"{name}_flair.nii", f"{name}_seg.nii")
+    """The brain is 2x3x6 voxels with 34 times 100, once less and once 200: the 90th percentile is 100."""
+    for place, name in enumerate("ABCD"):
+        folder = tmp_path / "source" / "HGG" / name
+        write_patient(folder, f"{name}_flair.nii", f"{name}_seg.nii", darkest=50 + place)
     cohort = prepare_brats(
         tmp_path / "source", tmp_path / "target", crop=True, clip=(0, 90), split=(2, 1, 1), progress=False
     )
@@ -120,7 +121,7 @@ def test_crop_clip_and_a_split_together(tmp_path):
     assert sorted(scan.id for scan in cohort.scans) == ["A", "B", "C", "D"]
     image, label = nib.load(cohort.test[0].image), nib.load(cohort.test[0].label)
     assert image.shape == label.shape == (2, 3, 6)
-    assert np.unique(image.get_fdata()).tolist() == [100]
+    assert np.unique(image.get_fdata())[1:].tolist() == [100]
     assert np.argwhere(label.get_fdata()).tolist() == [[0, 1, place] for place in (1, 2, 3, 4)]
     # Voxel (1, 2, 4) before: x is -1, y is 11 - 2.
     for grid in (image, label):
@@ -144,7 +145,7 @@ def test_lists_of_patients(source, tmp_path, caplog):
 def test_patients_are_divided_in_one_way(source, tmp_path):
     with pytest.raises(ValueError, match="divided in one way, got validation and split; give one of them"):
         prepare_brats(source, tmp_path / "target", validation=1, split=(1, 1, 1))
-    with pytest.raises(ValueError, match="split must add up to the 3 patients that were found, got 250,25,60"):
+    with pytest.raises(ValueError, match="split must add up to the 3 scans that were found, got 250,25,60"):
         prepare_brats(source, tmp_path / "target", split=(250, 25, 60))
     with pytest.raises(ValueError, match=r"modality must be one of flair, t1, t1ce, t2, got 'adc'"):
         prepare_brats(source, tmp_path / "target", modality="adc")
@@ -185,7 +186,49 @@ def test_from_the_command_line(tmp_path, capsys):
     assert nib.load(tmp_path / "b/images/A.nii.gz").shape == (4, 5, 6)
     with pytest.raises(SystemExit):
         main([*words, str(tmp_path / "c"), "--split", "2.5,1,1"])
-    assert "must be whole numbers as in 250,25,60, got '2.5,1,1'" in " ".join(capsys.readouterr().err.split())
+    assert "must be three whole numbers of at least 0" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("mid", "number"), [("", ""), (".54512", ".54512")])
+def test_the_files_of_2012_and_2015_as_published(tmp_path, mid, number):
+    """T1 is not T1c, though its name begins in the same way."""
+    itk = pytest.importorskip("itk")
+    folder = tmp_path / "source/HGG/brats_2013_pat0001_1"
+    names = ["VSD.Brain.XX.O.MR_Flair", "VSD.Brain.XX.O.MR_T1c", "VSD.Brain.XX.O.MR_T1", "VSD.Brain_3more.XX.O.OT"]
+    for value, name in enumerate(names, start=1):
+        array = np.full((4, 5, 6), value, np.int16)
+        array[0] = 0
+        (folder / f"{name}{mid}").mkdir(parents=True)
+        itk.imwrite(itk.image_from_array(array), str(folder / f"{name}{mid}/{name}{number or '.684'}.mha"))
+    cohort = prepare_brats(
+        tmp_path / "source", tmp_path / "target", validation=0, modality=["t1", "flair"], progress=False
+    )
+    (scan,) = cohort.training
+    assert scan.id == "brats_2013_pat0001_1"
+    assert nib.load(scan.image).get_fdata()[0, 0, 1].tolist() == [3, 1]
+    assert np.unique(nib.load(scan.label).dataobj).tolist() == [0, 1]
+
+
+def test_several_modalities_become_channels(tmp_path):
+    for word, value in (("t2f", 3), ("t1c", 4)):
+        for place in range(2):
+            name = f"BraTS-GLI-0000{place}-000"
+            image = np.zeros((4, 5, 6), np.int16)
+            image[1:3, 1:4, 1 + place * (value - 3) :] = value
+            save(tmp_path / "source" / name / f"{name}-{word}.nii.gz", image, AFFINE)
+            save(tmp_path / "source" / name / f"{name}-seg.nii.gz", (image > 0).astype(np.uint8), AFFINE)
+    cohort = prepare_brats(
+        tmp_path / "source", tmp_path / "target", modality=["t1ce", "flair"], crop=True, progress=False
+    )
+    for scan in cohort.scans:
+        image = nib.load(scan.image)
+        assert image.shape == (2, 3, 5, 2) and image.get_fdata()[0, 0, 4].tolist() == [4, 3]
+    check_cohort(cohort, channels=2, progress=False)
+    (tmp_path / "source/BraTS-GLI-00000-000/BraTS-GLI-00000-000-t1c.nii.gz").unlink()
+    with pytest.raises(CohortError, match=r"^BraTS-GLI-00000-000: .*000-t1c.nii.gz: no such file"):
+        prepare_brats(tmp_path / "source", tmp_path / "other", modality=["t1ce", "flair"], progress=False)
+    with pytest.raises(ValueError, match="name each of several once"):
+        prepare_brats(tmp_path / "source", tmp_path / "other", modality=["flair", "FLAIR"], progress=False)
 
 
 @needs_data("brats2015")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.prepare.splits import split_at_random, split_by_lists, split_by_name
+from common.prepare.splits import divide, split_at_random, split_by_count, split_by_lists
 
 PATIENTS = [f"P{number:03d}" for number in range(335)]
 
@@ -15,9 +15,24 @@ def write(folder, **lists):
     return paths
 
 
-def test_by_name():
-    assert split_by_name(["a", "b", "c"], 1) == {"training": ["a", "b"], "validation": ["c"], "test": []}
-    assert split_by_name(["a", "b"], 0)["training"] == ["a", "b"]
+def test_by_count():
+    """Labelled scans are for validation and testing first; without a label, c and e are the last resort for testing."""
+    names, labelled = list("abcde"), list("abd")
+    assert split_by_count(names, labelled, 1, 1) == {"training": ["a", "c", "e"], "validation": ["d"], "test": ["b"]}
+    assert split_by_count(names, labelled, 0, 4) == {"training": ["c"], "validation": [], "test": ["a", "b", "d", "e"]}
+    assert split_by_count(names, labelled, 0, 0)["training"] == names
+    assert split_by_count(names, labelled, 0, 5) == {"training": [], "validation": [], "test": names}
+    with pytest.raises(ValueError, match="validation must be 0 to 3, the number of labelled scans, got 4"):
+        split_by_count(names, labelled, 4, 0)
+    with pytest.raises(ValueError, match=r"test must be 0 to 3, .* got 4"):
+        split_by_count(names, labelled, 2, 4)
+
+
+def test_in_one_way(tmp_path):
+    with pytest.raises(ValueError, match="in one way, got test and lists; give one of them"):
+        divide(["a"], test=1, lists=[tmp_path, tmp_path])
+    assert divide(["a", "b"])["training"] == ["a", "b"]
+    assert divide(["a", "b"], split=(0, 0, 2))["test"] == ["a", "b"]
 
 
 def test_the_papers_numbers_at_random():
@@ -34,9 +49,8 @@ def test_the_papers_numbers_at_random():
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ((250, 25, 61), "split must add up to the 335 patients that were found, got 250,25,61, which makes 336"),
+        ((250, 25, 61), "split must add up to the 335 scans that were found, got 250,25,61, which makes 336"),
         ((250, 85), "must be three numbers"),
-        ((0, 275, 60), "must be three numbers"),
         ((400, -125, 60), "must be three numbers"),
     ],
 )
@@ -53,14 +67,15 @@ def test_lists_keep_their_order_and_may_leave_patients_out(tmp_path):
 
 def test_lists_that_do_not_work_out(tmp_path):
     train, validation = write(tmp_path, train=["a", "b"], val=["b"])
-    with pytest.raises(ValueError, match=r"val\.txt: expected .* once, found b again, who is in .*train\.txt"):
+    with pytest.raises(ValueError, match=r"val\.txt: expected .* once, found b again, which is in .*train\.txt"):
         split_by_lists(["a", "b"], [train, validation])
     validation.write_text("")
-    with pytest.raises(ValueError, match=r"train\.txt: expected names of the 1 patients .*such as a; found b\."):
+    with pytest.raises(ValueError, match=r"train\.txt: expected names of the 1 scans .*such as a; found b\."):
         split_by_lists(["a"], [train, validation])
-    with pytest.raises(ValueError, match=r"val\.txt: expected at least one patient for training"):
-        split_by_lists(["a", "b"], [validation, train])
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt: no such file; .* list of patients for validation"):
+    assert split_by_lists(["a", "b"], [validation, validation, train])["test"] == ["a", "b"]
+    with pytest.raises(ValueError, match=r"val\.txt: expected the name of at least one scan, found none"):
+        split_by_lists(["a", "b"], [validation, validation])
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt: no such file; .* list of scans for validation"):
         split_by_lists(["a"], [validation, tmp_path / "nowhere.txt"])
     for files in ([train], [train] * 4):
         with pytest.raises(ValueError, match="lists must be two or three files"):
