@@ -13,11 +13,10 @@ from common.annotations import Ledger
 from common.cohort import Cohort
 from common.files import read_checkpoint
 from common.handlers import read_log
-from common.run_folder import _held
 from tests.bundles.adaptation import NAME, NETWORK
 from tests.bundles.run_workflows import run_job
 from tests.bundles.test_configs import BUNDLES
-from tests.bundles.workflows import ROOT, Stop, refused, stop, workflow
+from tests.bundles.workflows import ROOT, Stop, let_go, refused, stop, workflow
 
 EACH_LOSS = {"train#log#every": 1}
 """The log has every iteration's loss."""
@@ -108,7 +107,7 @@ def begin(bundle, settings, folder):
     flow.parser.get_parsed_content("train#trainer").add_event_handler(Events.ITERATION_STARTED(once=3), stop)
     with refused(Stop):
         flow.run()
-    _held.pop(folder.resolve()).release()  # as if the process had ended
+    let_go()
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 from monai.bundle import ConfigWorkflow
 
 from common.commands.bundles import config_files
+from common.run_folder import _held
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +30,14 @@ def run(bundle, stage, settings):
     flow.initialize()
     flow.run()
     flow.finalize()
+    let_go()
     return flow
+
+
+def let_go():
+    """Releases the folders that runs of this process hold, as if it had ended."""
+    while _held:
+        _held.popitem()[1].release()
 
 
 class Stop(RuntimeError):
