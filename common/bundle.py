@@ -25,6 +25,7 @@ MODULES = {
     "overrides": "common.commands.overrides",
     "pseudo_labels": "common.pseudo_labels",
     "queries": "common.query",
+    "run_folders": "common.run_folder",
     "sam": "common.generalists.sam",
     "stages": "common.commands.prior_stages",
     "weights": "common.weights",

@@ -1,16 +1,17 @@
 """Plays somebody who downloads the bundles: ``python tests/collaborator.py [--dist dist] [--bundles NAME …]``.
 
-Expects what ``python -m common pack all`` made. For each bundle it makes a virtual environment of the packages that
-the bundle's ``metadata.json`` names and no others, downloads the zip from a server on this computer, and runs the
-bundle from inside its folder, from elsewhere, and with the wheel in place of the bundle's own ``common``. It prints
-each check and, at the end, how many passed; it ends with status 1 if any failed. It needs nothing but Python, on Linux
-or macOS.
+Packs the bundles, or takes what ``python -m common pack all`` made. For each bundle it makes a virtual environment of
+the packages that the bundle's ``metadata.json`` names and no others, downloads the zip from a server on this computer,
+and runs the bundle from inside its folder, from elsewhere, and with the wheel in place of the bundle's own ``common``.
+It prints each check and, at the end, how many passed; it ends with status 1 if any failed. It needs nothing but Python
+and git, on Linux or macOS.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -26,6 +27,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The repository's folder."""
 
 UNET = {
     "_target_": "UNet",
@@ -69,13 +73,13 @@ STAGES: dict[str, list[tuple[str, dict[str, Any]]]] = {
 PHANTOM = (
     "from common.prepare import write_phantom; write_phantom({!r}, scans=5, size=32, seed=0, validation=1, test=1)"
 )
-LOAD = "from monai.bundle import load; load({!r}, bundle_dir={!r}, source='github', workflow_type={!r}, device='cpu')"
 GITHUB = (
-    "from monai.bundle import download, scripts; "
+    "from monai.bundle import load, scripts; "
     "scripts._get_git_release_url = lambda owner, name, tag_name, filename: {address!r} + '/' + filename; "
-    "download(name={name!r}, version={version!r}, bundle_dir={folder!r}, source='github', repo='owner/name/v{version}')"
+    "found = dict(name={name!r}, version={version!r}, bundle_dir={folder!r}, source='github', device='cpu'); "
+    "[load(**found, repo='owner/name/v{version}', workflow_type=workflow) for workflow in ('train', 'inference')]"
 )
-"""MONAI's download from GitHub, with a server on this computer in GitHub's place."""
+"""MONAI's ``load``, which first downloads from GitHub, with a server on this computer in GitHub's place."""
 
 REMEDY = "label-efficient-bundles"
 """The distribution's name, which the message must have where there is no ``common`` at all."""
@@ -114,19 +118,26 @@ class Environments:
 
     def python(self, metadata: dict[str, Any]) -> Path:
         """The Python of an environment with the packages that a bundle's metadata name."""
-        base = {
-            "torch": metadata["pytorch_version"],
-            "monai": metadata["monai_version"],
-            "numpy": metadata["numpy_version"],
-        }
+        wanted = [f"{name}=={version}" for name, version in sorted(metadata["required_packages_version"].items())]
         with self.lock:
-            shared = self._make("base", base, [])
-            packages = metadata["required_packages_version"]
-            return self._make("bundle", packages, [str(path) for path in shared.parents[1].glob("lib/*/site-packages")])
+            return self._make("bundle", wanted, self._base(metadata))
 
-    def _make(self, kind: str, packages: dict[str, str], paths: list[str]) -> Path:
-        wanted = sorted(f"{name}=={version}" for name, version in packages.items())
-        name = hashlib.sha256(" ".join([*wanted, *paths]).encode()).hexdigest()[:8]
+    def packer(self, root: Path) -> Path:
+        """The Python of an environment in which the repository's bundles can be packed."""
+        metadata = json.loads(next(root.glob("bundles/*/configs/metadata.json")).read_text(encoding="utf-8"))
+        wanted = ["--constraint", str(root / "constraints.txt"), "--editable", f"{root}[pack]"]
+        versions = [(root / name).read_text(encoding="utf-8") for name in ("constraints.txt", "setup.cfg")]
+        with self.lock:
+            return self._make("packer", wanted, self._base(metadata), *versions)
+
+    def _base(self, metadata: dict[str, Any]) -> list[str]:
+        names = {"torch": "pytorch_version", "monai": "monai_version", "numpy": "numpy_version"}
+        python = self._make("base", [f"{name}=={metadata[key]}" for name, key in names.items()], [])
+        return [str(path) for path in python.parents[1].glob("lib/*/site-packages")]
+
+    def _make(self, kind: str, wanted: list[str], paths: list[str], *reasons: str) -> Path:
+        """Makes an environment unless it is there from the same packages, paths, and reasons to make another."""
+        name = hashlib.sha256(" ".join([*wanted, *paths, *reasons]).encode()).hexdigest()[:8]
         folder = self.folder / f"{kind}_{name}"
         python = folder / "bin" / "python"
         if not (folder / "complete").is_file():
@@ -162,10 +173,13 @@ class Collaborator:
         wheel: The package's wheel.
         address: Address of the server that has both.
         folder: Folder for everything that is made; it must be empty.
+        cohort: Folder of the scans, which one of the collaborators makes for all.
         environments: Where the packages come from.
     """
 
-    def __init__(self, archive: Path, wheel: Path, address: str, folder: Path, environments: Environments) -> None:
+    def __init__(
+        self, archive: Path, wheel: Path, address: str, folder: Path, cohort: Path, environments: Environments
+    ) -> None:
         self.name, self.version = archive.stem.rsplit("_v", 1)
         self.archive, self.wheel, self.address, self.folder = archive, wheel, address, folder
         with zipfile.ZipFile(archive) as content:
@@ -174,26 +188,32 @@ class Collaborator:
         self.bundle = folder / "downloaded" / self.name
         self.bare = folder / "bare" / self.name
         self.elsewhere = folder / "elsewhere"
-        self.cohort = folder / "cohort"
-        self.commands = 0
+        self.cohort = cohort
+        self.commands = itertools.count(1)
 
-    def checks(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """What a collaborator does, in order."""
+    def arrival(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """What a collaborator does first, in order."""
         yield "the packages of metadata.json can be installed", self.install
         yield "download --url", self.download
-        yield "download --source github", self.download_from_github
+        yield "monai.bundle.load for training and inference, from --source github", self.load_from_github
         yield "a model is in it", self.has_a_model
-        yield "monai.bundle.load for training", partial(self.load, "train")
-        yield "monai.bundle.load for inference", partial(self.load, "inference")
-        yield "made-up scans", self.make_cohort
-        for where, bundle, cwd in (
+
+    def uses(self) -> list[Iterator[tuple[str, Callable[[], None]]]]:
+        """What a collaborator does then, in each place; the places do not depend on one another."""
+        places = (
             ("inside its folder", self.bundle, self.bundle),
             ("elsewhere", self.bundle, self.elsewhere),
             ("elsewhere with the wheel", self.bare, self.elsewhere),
-        ):
-            yield f"training, {where}", partial(self.train, where, bundle, cwd)
-            yield f"evaluation, {where}", partial(self.evaluate, where, bundle, cwd)
-            yield f"inference, {where}", partial(self.infer, where, bundle, cwd)
+        )
+        return [self._use(*place) for place in places]
+
+    def _use(self, where: str, bundle: Path, cwd: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+        yield f"training, {where}", partial(self.train, where, bundle, cwd)
+        yield f"evaluation, {where}", partial(self.evaluate, where, bundle, cwd)
+        yield f"inference, {where}", partial(self.infer, where, bundle, cwd)
+
+    def end(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """What must hold in the end."""
         yield "without any common the message says what to install", self.without_common
         yield "nothing in the bundle's folder has changed", self.unchanged
 
@@ -218,7 +238,7 @@ class Collaborator:
         with zipfile.ZipFile(self.wheel) as content:
             content.extractall(self.site)
 
-    def download_from_github(self) -> None:
+    def load_from_github(self) -> None:
         folder = self.folder / "github"
         settings = {"name": self.name, "version": self.version, "address": self.address, "folder": str(folder)}
         self.call(["-c", GITHUB.format(**settings)], self.elsewhere)
@@ -227,10 +247,6 @@ class Collaborator:
     def has_a_model(self) -> None:
         if not (self.bundle / "models" / "model.pt").is_file():
             raise Failed("there is no models/model.pt")
-
-    def load(self, workflow: str) -> None:
-        self.has_a_model()
-        self.call(["-c", LOAD.format(self.name, str(self.bundle.parent), workflow)], self.elsewhere)
 
     def make_cohort(self) -> None:
         self.call(["-c", PHANTOM.format(str(self.cohort))], self.bundle)
@@ -301,8 +317,7 @@ class Collaborator:
             raise Failed(f"{(lines or ['it failed'])[0].strip()[:200]}, see {log}")
 
     def log(self) -> Path:
-        self.commands += 1
-        return self.folder / "logs" / f"{self.commands:02d}.txt"
+        return self.folder / "logs" / f"{next(self.commands):02d}.txt"
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -331,6 +346,14 @@ def check_sums(folder: Path) -> None:
     )
 
 
+def pack(python: Path, folder: Path) -> None:
+    """Packs all bundles of this repository into a new folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    done = run([python, "-m", "common", "pack", "all", "--output_dir", folder], ROOT, folder.parent / "pack.txt")
+    if done.returncode:
+        sys.exit(f"the bundles could not be packed:\n{done.stdout}")
+
+
 def play(title: str, checks: Iterator[tuple[str, Callable[[], None]]]) -> list[bool]:
     """Runs checks one after the other, whatever the former found, and prints each."""
     passed = []
@@ -350,12 +373,16 @@ def play(title: str, checks: Iterator[tuple[str, Callable[[], None]]]) -> list[b
 def main() -> None:
     """Reads the command line, makes all checks, and ends with status 1 if any failed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--dist", type=Path, default=Path("dist"), help="what `python -m common pack` was given")
+    parser.add_argument("--dist", type=Path, help="what `python -m common pack` was given; by default they are packed")
     parser.add_argument("--work", type=Path, default=Path("runs/collaborator"), help="folder for everything else")
     parser.add_argument("--bundles", nargs="+", help="names of bundles; all by default")
-    parser.add_argument("--jobs", type=int, default=2, help="number of bundles at a time")
+    parser.add_argument("--jobs", type=int, default=2, help="number of commands at a time")
     given = parser.parse_args()
-    folder, work = (given.dist / "bundles").resolve(), given.work.resolve()
+    work = given.work.resolve()
+    environments = Environments(work / "environments")
+    if given.dist is None:
+        pack(environments.packer(ROOT), work / "dist")
+    folder = (given.dist or work / "dist").resolve() / "bundles"
     archives = {path.stem.rsplit("_v", 1)[0]: path for path in sorted(folder.glob("*.zip"))}
     names = given.bundles or list(archives)
     if not names or not archives.keys() >= set(names):
@@ -364,12 +391,18 @@ def main() -> None:
         )
     (wheel,) = folder.glob("*.whl")
     shutil.rmtree(work / "bundles", ignore_errors=True)
-    environments = Environments(work / "environments")
     with serving(folder) as address, ThreadPoolExecutor(given.jobs) as pool:
         passed = play("all", iter([("files are as SHA256SUMS says", partial(check_sums, folder))]))
-        users = [Collaborator(archives[name], wheel, address, work / "bundles" / name, environments) for name in names]
-        for results in pool.map(lambda user: play(user.name, user.checks()), users):
-            passed += results
+        bundles, cohort = work / "bundles", work / "bundles" / "cohort"
+        users = [Collaborator(archives[name], wheel, address, bundles / name, cohort, environments) for name in names]
+        for stage in (
+            [(user.name, user.arrival()) for user in users],
+            [("all", iter([("made-up scans", users[0].make_cohort)]))],
+            [(user.name, use) for user in users for use in user.uses()],
+            [(user.name, user.end()) for user in users],
+        ):
+            for results in pool.map(lambda part: play(*part), stage):
+                passed += results
     print(f"{sum(passed)} of {len(passed)} checks passed.")
     sys.exit(not all(passed))
 

@@ -9,6 +9,7 @@ from tests.bundles.workflows import ROOT
 
 ROOMS = (
     "files",
+    "run_folder",
     "checks",
     "schedules",
     "weights",

@@ -257,8 +257,8 @@ class FolderAnnotator:
             lines += ["", f"{scan['scan']}", f"  image:   {scan['image']}", f"  draw in: {scan['draw_in']}"]
             lines += [f"  {_slice_text(SliceRequest(**item))}" for item in scan["slices"]]
         rest = (
-            f"Leave the rest at {IGNORE_INDEX}. Where a slice shows none of these, take another one of its view; further "
-            "slices are welcome."
+            f"Leave the rest at {IGNORE_INDEX}. Where a slice shows none of these, take another one of its view; "
+            "further slices are welcome."
         )
         lines += [
             "",

@@ -10,7 +10,7 @@ from scipy import ndimage
 from common import IGNORE_INDEX
 from common.annotations.annotation import Annotation
 from common.annotations.cross_label import complete_slices, cross_label
-from common.annotations.values import check_values, class_names
+from common.annotations.values import check_values, class_names, values_of
 from common.cohort.volumes import VIEWS, integer_labels, scan_spacing, to_ras
 
 ANNOTATED_BACKGROUND = "annotated background"
@@ -106,7 +106,9 @@ def _meaning(
     values = {_plain(name): value for value, name in labels.items()}
     classes = np.zeros_like(array)
     background, whole = np.zeros(array.shape, bool), np.zeros(array.shape, bool)
-    for value in np.unique(array[array != 0]).tolist():
+    for value in values_of(array):
+        if value == 0:
+            continue
         if value not in segments:
             named = ", ".join(f"{value} {name}" for value, name in segments.items())
             raise ValueError(f"the saved label: expected a segment for every voxel value ({named}), found {value}.")
@@ -143,7 +145,8 @@ def _drawn_on(coloured: np.ndarray, requested: Mapping[str, int], spacing: tuple
     drawn = {}
     for view, index in requested.items():
         others = {other: place for other, place in requested.items() if other != view}
-        on_it = np.argwhere(coloured & _on_planes(coloured.shape, [(view, index)]))
+        axis = VIEWS[view]
+        on_it = np.insert(np.argwhere(coloured.take(index, axis=axis)), axis, index, axis=1)
         if (_distance(on_it, others, spacing) > reach + 1e-3).any():
             drawn[view] = index
     return drawn
@@ -151,13 +154,17 @@ def _drawn_on(coloured: np.ndarray, requested: Mapping[str, int], spacing: tuple
 
 def _reach(coloured: np.ndarray, requested: Mapping[str, int], spacing: tuple[float, ...]) -> float:
     """How far drawings on requested slices spill over, in millimetres; drawings elsewhere do not count as spilled."""
-    planes = _on_planes(coloured.shape, list(requested.items()))
-    spilled = coloured & ~planes
-    if not spilled.any():
+    on_planes = _on_planes(coloured.shape, list(requested.items()))
+    box = ndimage.find_objects((coloured & ~on_planes).view(np.uint8))
+    if not box:
         return 0.0
+    # Around the spilled voxels lie all voxels of the slices that they can be connected to.
+    around = tuple(slice(max(it.start - 1, 0), it.stop + 1) for it in box[0])
+    coloured, on_planes = coloured[around], on_planes[around]
     components, _ = ndimage.label(coloured, np.ones((3, 3, 3)))
-    spilled &= np.isin(components, np.unique(components[planes & coloured]))
-    return float(_distance(np.argwhere(spilled), requested, spacing).max(initial=0.0))
+    connected = np.isin(components, np.unique(components[on_planes & coloured]))
+    places = np.argwhere(coloured & ~on_planes & connected) + [it.start for it in around]
+    return float(_distance(places, requested, spacing).max(initial=0.0))
 
 
 def _distance(places: np.ndarray, planes: Mapping[str, int], spacing: tuple[float, ...]) -> np.ndarray:

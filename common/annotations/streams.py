@@ -1,13 +1,13 @@
-"""Endless batches from two streams of scans, the labelled ones and the rest, and the dataset they index."""
+"""Endless batches from two streams of scans, the labelled ones and the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+from typing import Protocol
 
 import ignite.distributed as idist
 import numpy as np
-from monai.data import CacheDataset
 from torch.utils.data import Sampler
 
 from common.annotations.ledger import Ledger
@@ -20,7 +20,7 @@ class TrustedScans(Protocol):
     """Selects unlabelled scans to learn from, and selects again from time to time.
 
     Attributes:
-        selected: Ids of the selected scans.
+        selected: Ids of the selected scans, in another list after each selection.
     """
 
     selected: Sequence[str]
@@ -35,6 +35,8 @@ class TwoStreamSampler(Sampler[list[Draw]]):
     is labelled or `batch_labelled` is 0, the second stream draws from the labelled scans.
 
     Several processes share a batch out, in the order of their ranks: together they draw what one process draws.
+    A batch takes the same time however many scans there are, but for the first one after an annotation, a selection, or
+    the last scan of a turn.
 
     Args:
         scans: Ids of the dataset's scans, in the dataset's order.
@@ -85,6 +87,9 @@ class TwoStreamSampler(Sampler[list[Draw]]):
         self.seed = seed
         self.trusted = trusted
         self.iteration = 0
+        self._sources: tuple[Collection, ...] = ()
+        self._sizes: tuple[int, ...] = ()
+        self._pools: tuple[list[int], list[int]] = ([], [])
 
     def __iter__(self) -> Iterator[list[Draw]]:
         iteration = self.iteration
@@ -94,12 +99,9 @@ class TwoStreamSampler(Sampler[list[Draw]]):
 
     def batch(self, iteration: int) -> list[Draw]:
         """This process's part of an iteration's draws."""
-        labelled = sorted(self.positions[scan] for scan in self.ledger.labelled if scan in self.positions)
+        labelled, rest = self._current_pools()
         if not labelled:
             raise ValueError("no scan is labelled: the ledger is empty, so there is nothing to learn from.")
-        known = set(labelled)
-        wanted = self.positions if self.trusted is None else self.trusted.selected
-        rest = sorted({self.positions[scan] for scan in wanted} - known)
         positions = self._stream(labelled, number=self.batch_labelled, iteration=iteration, stream=0)
         if rest or self.trusted is None or not positions:
             positions += self._stream(rest or labelled, number=self.batch_unlabelled, iteration=iteration, stream=1)
@@ -108,30 +110,27 @@ class TwoStreamSampler(Sampler[list[Draw]]):
         part = len(draws) // idist.get_world_size()
         return draws[idist.get_rank() * part :][:part]
 
+    def _current_pools(self) -> tuple[list[int], list[int]]:
+        """Positions of the labelled scans, and of the others to draw from; the same lists until either changes."""
+        wanted = self.positions if self.trusted is None else self.trusted.selected
+        sources, sizes = (self.ledger.entries, wanted), (len(self.ledger.entries), len(wanted))
+        if sizes != self._sizes or any(new is not old for new, old in zip(sources, self._sources, strict=True)):
+            labelled = sorted(self.positions[scan] for scan in self.ledger.labelled if scan in self.positions)
+            self._pools = labelled, sorted({self.positions[scan] for scan in wanted}.difference(labelled))
+            self._sources, self._sizes = sources, sizes
+        return self._pools
+
     def _stream(self, pool: Sequence[int], *, number: int, iteration: int, stream: int) -> list[int]:
         """An iteration's ``number`` draws from an endless chain of permutations of ``pool``."""
         first = iteration * number
         drawn = []
         for index in range(first, first + number):
             turn, place = divmod(index, len(pool))
-            drawn.append(pool[np.random.default_rng([self.seed, turn, stream]).permutation(len(pool))[place]])
+            drawn.append(pool[_order(self.seed, turn, stream, len(pool))[place]])
         return drawn
 
 
-class ScanDataset(CacheDataset):
-    """Scans with their deterministic transforms done once and kept in memory, and seeded random ones.
-
-    A :py:class:`monai.data.CacheDataset` whose index is a :py:data:`Draw`: the seed decides all random transforms of
-    the item, whichever process makes it. A position alone gives the item after its deterministic transforms.
-    Cached items are not copied by default, since random transforms here leave their input as it is.
-    """
-
-    def __init__(self, data: Sequence[Any], transform: Any = None, **settings: Any) -> None:
-        super().__init__(data, transform, **({"copy_cache": False} | settings))
-
-    def __getitem__(self, index: Draw | int) -> dict:  # type: ignore[override]
-        if isinstance(index, int):
-            return self._cache[index]
-        position, seed = index
-        self.transform.set_random_state(seed=seed)
-        return self._transform(position)
+@lru_cache(maxsize=8)
+def _order(seed: int, turn: int, stream: int, number: int) -> np.ndarray:
+    """The order in which a stream draws from a number of scans in one turn; two streams may be between two turns."""
+    return np.random.default_rng([seed, turn, stream]).permutation(number)

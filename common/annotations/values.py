@@ -20,7 +20,7 @@ def check_values(array: np.ndarray, labels: Mapping[int, str], *, what: str) -> 
     Raises:
         ValueError: If it holds other values, or lacks background or foreground.
     """
-    values = np.unique(array).tolist()
+    values = values_of(array)
     unknown = [value for value in values if value not in (0, *labels, IGNORE_INDEX)]
     if unknown:
         allowed = f"0 background, {class_names(labels)} and {IGNORE_INDEX} not annotated"
@@ -28,6 +28,12 @@ def check_values(array: np.ndarray, labels: Mapping[int, str], *, what: str) -> 
     if 0 not in values or not any(value in labels for value in values):
         present = "only background" if 0 in values else "no background"
         raise ValueError(f"{what}: expected background (0) and foreground ({class_names(labels)}), found {present}.")
+
+
+def values_of(array: np.ndarray) -> list[int]:
+    """The values of a label map uint8, in ascending order."""
+    counts: np.ndarray = np.bincount(array.ravel(), minlength=IGNORE_INDEX + 1)
+    return np.flatnonzero(counts).tolist()
 
 
 def class_names(labels: Mapping[int, str]) -> str:

@@ -1,12 +1,15 @@
 """One stage of a bundle in a process of its own, which leaves a status file for the command that started it.
 
-``python -m common.commands.stage_process STATUS BUNDLE STAGE [CONFIG …]``
+``python -m common.commands.stage_process STATUS BUNDLE STAGE [CONFIG …]``; it ends when its standard input does.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 from traceback import walk_tb
@@ -52,6 +55,12 @@ def main(status: str, bundle: str, *configs: str) -> None:
     sys.exit(found["error"] is not None)
 
 
+def end_with_parent() -> None:
+    """Ends this process as soon as the command that started it is gone, killed or not: its pipe is closed then."""
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def explain(error: BaseException) -> str:
     """What went wrong: the error that MONAI's own errors, which name an expression of the config, were raised from."""
     while error.__cause__ is not None and _raised_in_monai(error):
@@ -65,4 +74,5 @@ def _raised_in_monai(error: BaseException) -> bool:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
     main(*sys.argv[1:])

@@ -91,6 +91,7 @@ def run_bundle(
     with printed.open("a") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "common.commands.stage_process", *words],
+            stdin=subprocess.PIPE,
             stdout=file,
             stderr=subprocess.STDOUT,
             env=environment,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from common.files import read_checkpoint, replacing, write_json
+from common.handlers.log import TrainingLog
 from common.handlers.pool import RoundEvents
 from common.networks.model_files import settings_file
 
@@ -81,19 +83,22 @@ class Checkpoint:
     """Saves everything that a run depends on, and restores it when training starts.
 
     The file is rewritten every ``every`` iterations, before and after each round, and at the end. On the CPU with
-    ``num_workers=0``, a run that was stopped anywhere and resumed ends with the exact weights of an uninterrupted one.
-    It may be resumed with another number of processes, which leaves the training as it is but for rounding.
+    ``num_workers=0``, a run that was stopped anywhere, however often, and resumed ends with the exact weights of an
+    uninterrupted one. It may be resumed with another number of processes, which leaves the training as it is but for
+    rounding.
 
     Args:
         path: File of the checkpoint.
         objects: Objects to save, by name: networks, optimiser, scheduler, handlers with a state; None is left out.
+        log: The run's log, which is attached before the checkpoint: its number of lines is saved too.
         best_model: Keeper of the best weights, which is saved too; if nothing was ever validated, it keeps the last
             weights of the finished run.
         settings: Settings that must not change when the run is resumed; numbers, texts and lists of them only.
         every: Iterations between two checkpoints.
 
     Raises:
-        ValueError: When training starts, if the file cannot be read or was written with other settings.
+        ValueError: When training starts, if the file cannot be read, was written with other settings, or lacks the
+            state of an object.
         OSError: While training, if the file cannot be written; the former one stays as it is.
     """
 
@@ -104,19 +109,26 @@ class Checkpoint:
         objects: Mapping[str, Stateful | None],
         best_model: BestModel,
         settings: Mapping[str, Any],
+        log: TrainingLog | None = None,
         every: int = 100,
     ) -> None:
         self.path = Path(path)
         self.objects = {name: _itself(it) for name, it in objects.items() if it is not None}
         self.objects["best_model"] = best_model
+        if log is not None:
+            self.objects["log"] = log
+        self.log = log
         self.best_model = best_model
         self.settings = dict(settings)
         self.every = every
+        self._complete = False
 
     def attach(self, engine: Engine) -> None:
         """Attaches it: after validation, whose score it saves, and before handlers that use the restored state."""
         engine.register_events(*RoundEvents)
-        engine.add_event_handler(Events.STARTED, self.load)
+        if self.log is not None:
+            self.log.attach(engine)
+        engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self.save)
         engine.add_event_handler(RoundEvents.ROUND_STARTED, self.save)
         engine.add_event_handler(RoundEvents.ROUND_COMPLETED, self.save)
@@ -126,27 +138,35 @@ class Checkpoint:
         """Writes the file, on the first process only."""
         if idist.get_rank() != 0:
             return
-        generators = {"cpu": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            generators["cuda"] = torch.cuda.get_rng_state()
         content = {
             "settings": self.settings,
             "iteration": engine.state.iteration,
             "loss_scaler": engine.loss_scaler.state_dict(),
-            "generators": generators,
+            "generators": _generators(),
             "objects": {name: stateful.state_dict() for name, stateful in self.objects.items()},
         }
         _write(content, self.path)
 
+    def _start(self, engine: Any) -> None:
+        self._complete = False
+        if self.path.exists():
+            self.load(engine)
+        # A data loader draws from PyTorch's generator when it starts, in a resumed run once more than in one that was
+        # not stopped: what it draws is undone.
+        generators: dict[str, torch.Tensor] = {}
+        first = {"epoch": engine.state.epoch + 1, "iteration": engine.state.iteration + 1}
+        engine.add_event_handler(Events.EPOCH_STARTED(once=first["epoch"]), lambda: generators.update(_generators()))
+        engine.add_event_handler(Events.ITERATION_STARTED(once=first["iteration"]), _restore, generators)
+
     def _finish(self, engine: Any) -> None:
+        if self._complete:
+            return
         if self.best_model.best is None and engine.state.iteration >= engine.max_iterations:
             self.best_model.save()
         self.save(engine)
 
     def load(self, engine: Any) -> None:
-        """Restores the state from the file, if there is one."""
-        if not self.path.exists():
-            return
+        """Restores the state from the file."""
         found = "one that cannot be read; delete it to start from scratch"
         content = read_checkpoint(self.path, expected="a checkpoint", found=found)
         changed = [
@@ -159,6 +179,12 @@ class Checkpoint:
                 f"{self.path}: expected a checkpoint of these settings, found one of others ({'; '.join(changed)}); "
                 "use the former settings, or another --output_dir."
             )
+        missing = [name for name in self.objects if name not in content["objects"]]
+        if missing:
+            raise ValueError(
+                f"{self.path}: expected the states of {', '.join(self.objects)}, found none of {', '.join(missing)}; "
+                "it was written by another version: resume with that version, or use another --output_dir."
+            )
         for name, stateful in self.objects.items():
             stateful.load_state_dict(content["objects"][name])
         engine.loss_scaler.load_state_dict(content["loss_scaler"])
@@ -166,10 +192,10 @@ class Checkpoint:
         engine.state.iteration = iteration
         engine.state.epoch = iteration // engine.state.epoch_length
         engine.data_loader.batch_sampler.iteration = iteration
-        # A data loader draws from PyTorch's generator when it starts, which it does only after this.
-        engine.add_event_handler(Events.ITERATION_STARTED(once=iteration + 1), _restore, content["generators"])
+        _restore(content["generators"])
         if iteration >= engine.max_iterations:
             logger.info("%s: training is complete (%d iterations); nothing to do.", self.path, iteration)
+            self._complete = True
             engine.terminate()
         else:
             logger.info("%s: resuming after iteration %d.", self.path, iteration)
@@ -184,14 +210,31 @@ def _write(content: Any, path: Path) -> None:
         kept = "the file of that name stays as it was" if path.exists() else "no file was left"
         reason = (str(error).splitlines() or [""])[0]
         raise OSError(
-            f"{path}: expected to write this file, found that it cannot be written ({reason}); {kept}. "
+            f"{path}: expected to write this file of about {_megabytes(content):.0f} MB, found that it cannot be "
+            f"written ({reason}; {shutil.disk_usage(path.parent).free / 1e6:.0f} MB are free); {kept}. "
             "Make room on the disk, or allow writing there, and run the same command again."
         ) from error
+
+
+def _megabytes(content: Any) -> float:
+    """Size of the tensors in nested dictionaries and lists."""
+    if isinstance(content, torch.Tensor):
+        return content.nbytes / 1e6
+    parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, (list, tuple)) else ()
+    return sum(map(_megabytes, parts))
 
 
 def _itself(stateful: Stateful) -> Stateful:
     """A network without the wrapper of several processes, which renames its weights."""
     return stateful.module if isinstance(stateful, DistributedDataParallel) else stateful
+
+
+def _generators() -> dict[str, torch.Tensor]:
+    """The states of PyTorch's random generators."""
+    generators = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        generators["cuda"] = torch.cuda.get_rng_state()
+    return generators
 
 
 def _restore(generators: Mapping[str, torch.Tensor]) -> None:

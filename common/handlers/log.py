@@ -16,8 +16,9 @@ from common.handlers.pool import RoundEvents
 class TrainingLog:
     """Appends losses by term, validation metrics and the numbers of each round that has any to a JSON-lines file.
 
-    A line is ``{"kind": "train" | "validation" | "round", "iteration": …, name: value, …}``. When a run resumes from a
-    checkpoint, the lines of later iterations are dropped, since they will be written again.
+    A line is ``{"kind": "train" | "validation" | "round", "iteration": …, name: value, …}``. The number of lines is
+    part of the run's checkpoint: when the run resumes from it, later lines are dropped, since they will be written
+    again. So the log of a run that was stopped, whenever it was, is that of an uninterrupted one.
 
     Args:
         path: File of the log.
@@ -29,27 +30,32 @@ class TrainingLog:
         self.path = Path(path)
         self.every = every
         self.validator = validator
+        self._lines = 0
+        self._open = False
         self._iteration = 0
 
     def attach(self, engine: Engine) -> None:
-        """Attaches the log: after the checkpoint, at whose iteration it resumes."""
-        if idist.get_rank() != 0:
-            return
+        """Attaches the log, which the checkpoint does that counts its lines."""
         engine.register_events(*RoundEvents)
         engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._count)
+        if idist.get_rank() != 0:
+            return
         engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._train)
         engine.add_event_handler(RoundEvents.ROUND_COMPLETED, self._round)
-        engine.add_event_handler(Events.ITERATION_STARTED, self._count)
         if self.validator is not None:
             self.validator.add_event_handler(Events.COMPLETED, self._metrics, "validation")
 
+    def state_dict(self) -> dict[str, int]:
+        """The number of lines."""
+        return {"lines": self._lines}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Restores the number of lines; others are dropped from the file before the next one is written."""
+        self._lines = state["lines"]
+
     def _start(self, engine: Engine) -> None:
-        self._iteration = engine.state.iteration
-        if self.path.exists():
-            kept = [line for line in read_log(self.path) if line["iteration"] <= self._iteration]
-            text = "".join(json.dumps(line) + "\n" for line in kept)
-            with replacing(self.path) as temporary:
-                temporary.write_text(text)
+        self._lines, self._open = 0, False
 
     def _count(self, engine: Engine) -> None:
         self._iteration = engine.state.iteration
@@ -58,6 +64,7 @@ class TrainingLog:
         self._append("train", engine.state.output)
 
     def _round(self, engine: Engine) -> None:
+        self._count(engine)
         if engine.state.metrics:
             self._metrics(engine, "round")
 
@@ -66,9 +73,19 @@ class TrainingLog:
 
     def _append(self, kind: str, values: dict[str, Any]) -> None:
         line = {"kind": kind, "iteration": self._iteration, **{name: float(number) for name, number in values.items()}}
+        if not self._open:
+            self._drop_later_lines()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+        self._lines += 1
+
+    def _drop_later_lines(self) -> None:
+        self._open = True
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        if len(lines) != self._lines:
+            with replacing(self.path) as temporary:
+                temporary.write_text("".join(lines[: self._lines]))
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer
 from torch import nn
 
-from common.annotations.streams import ScanDataset
+from common.annotations.scan_dataset import ScanDataset
 from common.engines.inferer import ProbabilityInferer
 from common.engines.scans import each_scan
 from common.handlers.rounds import RoundTimes

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ignite.engine import Engine, Events
 
+from common import IGNORE_INDEX
 from common.annotations.cross_label import complete_slices
 from common.annotations.ledger import Ledger, LedgerEntry
 from common.annotations.store import AnnotationStore
@@ -57,9 +58,9 @@ class PropagatedLabels:
         engine.add_event_handler(Events.STARTED, self.start)
 
     def start(self, engine: Engine) -> None:
-        """Propagates annotations that were made before the training."""
+        """Propagates annotations that were made, or corrected, while no training ran."""
         if not engine.should_terminate:
-            self._propagate(it for it in self.ledger.entries if not self.store.has("pseudo_label", it.scan))
+            self._propagate(entry for entry in self.ledger.entries if not self._propagated(entry.scan))
 
     def begin(self, engine: Engine, number: int) -> None:
         """Does nothing before the scans of a round are annotated."""
@@ -85,6 +86,14 @@ class PropagatedLabels:
                 num_classes=self.num_classes,
             )
             self.store.write("pseudo_label", scan, label.cpu().numpy(), affine)
+
+    def _propagated(self, scan: str) -> bool:
+        """Whether the scan's pseudo-label comes from its annotation, with which it then agrees."""
+        label = self.store.read("pseudo_label", scan)
+        if label is None:
+            return False
+        annotation = self._annotation(scan)
+        return bool(((annotation == IGNORE_INDEX) | (label == annotation)).all())
 
     def _annotation(self, scan: str) -> np.ndarray:
         return np.asarray(self.store.read("annotation", scan))

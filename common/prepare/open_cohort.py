@@ -6,6 +6,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import ignite.distributed as idist
+
 from common.cohort.cohort import Cohort
 from common.prepare.phantom import write_phantom
 
@@ -22,6 +24,8 @@ def open_cohort(
     domain: str = "target",
 ) -> Cohort:
     """Opens a cohort; if none is given, writes phantoms once and logs a warning.
+
+    Of several processes the first one writes them, while the others wait for it.
 
     Args:
         dataset_dir: Folder of the cohort, or None (or "") for phantoms.
@@ -40,4 +44,5 @@ def open_cohort(
         scans,
         phantom_dir,
     )
-    return write_phantom(phantom_dir, scans, size, seed, domain=domain, progress=True)
+    with idist.one_rank_first():
+        return write_phantom(phantom_dir, scans, size, seed, domain=domain, progress=idist.get_rank() == 0)

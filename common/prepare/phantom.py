@@ -7,10 +7,12 @@ context tell them apart. Pose and shape vary from scan to scan, and so do contra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
@@ -24,6 +26,9 @@ FIELD_OF_VIEW = 80.0
 """Side of a phantom in millimetres."""
 
 LABELS = {1: "left atrium"}
+MOST_THREADS = 4
+"""Number of phantoms that are made at a time, at most: each takes about 160 bytes per voxel meanwhile."""
+
 Vector = Sequence[float] | np.ndarray
 
 ORIENTATIONS = ("RAS", "LPS", "RAS", "ASL", "RAS", "LPI")
@@ -139,7 +144,8 @@ def write_phantom(
 ) -> Cohort:
     """Writes a cohort of phantoms, all with dense labels, in several orientations.
 
-    A second call with the same arguments changes nothing.
+    A second call with the same arguments changes nothing. As many scans are made at a time as PyTorch has CPU threads,
+    at most four; the files do not depend on their number.
 
     Args:
         output_dir: Folder of the cohort.
@@ -167,12 +173,16 @@ def write_phantom(
     settings = {"made by": "phantom", "scans": scans, "size": shape, "seed": seed, "validation": validation}
     settings |= {"test": test} | ({} if domain == "target" else {"domain": domain})
     folder = claim(output_dir, settings)
-    items = []
-    for number in tqdm(range(scans), desc="phantom", unit="scan", disable=not progress):
-        name = f"phantom_{number:03d}.nii.gz"
-        items.append({"image": f"images/{name}", "label": f"labels/{name}"})
-        if not all((folder / path).is_file() for path in items[-1].values()):
-            _write_scan(folder, items[-1], shape, seed, number, domain)
+    names = [f"phantom_{number:03d}.nii.gz" for number in range(scans)]
+    items = [{"image": f"images/{name}", "label": f"labels/{name}"} for name in names]
+
+    def write(number: int) -> None:
+        if not all((folder / path).is_file() for path in items[number].values()):
+            _write_scan(folder, items[number], shape, seed, number, domain)
+
+    with ThreadPoolExecutor(min(torch.get_num_threads(), MOST_THREADS)) as pool:
+        written = pool.map(write, range(scans))
+        list(tqdm(written, desc="phantom", unit="scan", total=scans, disable=not progress))
     splits = {
         "training": items[:training],
         "validation": items[training : training + validation],

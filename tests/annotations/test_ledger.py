@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.annotations import Ledger, LedgerEntry, ScanTrust, TrustEntry
@@ -138,6 +138,7 @@ def test_a_damaged_history_is_named(tmp_path):
         Ledger(tmp_path)
 
 
+@settings(deadline=None)
 @given(names=st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=6), split=st.integers(0, 6))
 def test_any_names_in_any_order_come_back(tmp_path_factory, names, split):
     folder = tmp_path_factory.mktemp("ledger")

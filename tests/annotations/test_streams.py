@@ -4,13 +4,11 @@ import itertools
 from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-import torch
-from monai.transforms import Compose, Lambdad, RandGaussianNoised
-from monai.transforms.traits import RandomizableTrait
 
 from common.annotations.ledger import Ledger, LedgerEntry
-from common.annotations.streams import ScanDataset, TwoStreamSampler
+from common.annotations.streams import TwoStreamSampler
 
 SCANS = ["a", "b", "c", "d", "e", "f", "g"]
 
@@ -77,6 +75,57 @@ def test_a_selection_rules_the_second_stream(tmp_path):
     assert [position for position, _ in next(batches)[1:]] == [3, 3]
 
 
+def drawn_one_by_one(scans, labelled, selected, *, numbers, seed, iteration):
+    """A batch by its definition, with nothing kept from one draw to the next."""
+    first = [place for place, scan in enumerate(scans) if scan in labelled]
+    second = [place for place, scan in enumerate(scans) if scan in selected and scan not in labelled]
+    positions = []
+    for stream, (number, pool) in enumerate(zip(numbers, (first, second or first), strict=True)):
+        for index in range(iteration * number, (iteration + 1) * number):
+            order = np.random.default_rng([seed, index // len(pool), stream]).permutation(len(pool))
+            positions.append(pool[order[index % len(pool)]])
+    seeds = np.random.default_rng([seed, iteration, 0, 2]).integers(2**31, size=len(positions))
+    return list(zip(positions, seeds.tolist(), strict=True))
+
+
+def test_batches_are_as_defined_while_the_ledger_and_the_selection_change(tmp_path):
+    scans = [f"scan_{number}" for number in range(23)]
+    ledger, trusted = ledger_of(tmp_path, "scan_4"), SimpleNamespace(selected=scans[2:9])
+    settings = {"batch_labelled": 2, "batch_unlabelled": 3, "seed": 8}
+    plain, chosen = (TwoStreamSampler(scans, ledger, **settings, trusted=it) for it in (None, trusted))
+    other = Ledger(tmp_path / "ledger.json")
+    for iteration in range(60):
+        if iteration in (7, 31, 32):
+            ledger.add(LedgerEntry(scans[iteration % 23], 1, iteration, "her", 0.5, None, 1, "oracle"))
+        if iteration == 15:
+            trusted.selected = scans[11:18]
+        if iteration == 40:
+            other.reload()
+            other.add(LedgerEntry("scan_0", 2, iteration, "her", 0.5, None, 1, "oracle"))
+            ledger.reload()
+        for sampler, selected in ((plain, scans), (chosen, trusted.selected)):
+            expected = drawn_one_by_one(scans, ledger.labelled, selected, numbers=(2, 3), seed=8, iteration=iteration)
+            assert sampler.batch(iteration) == expected
+
+
+def test_scans_are_listed_again_only_after_a_change(tmp_path):
+    class Counted(dict):
+        reads = 0
+
+        def __getitem__(self, scan):
+            Counted.reads += 1
+            return super().__getitem__(scan)
+
+    ledger = ledger_of(tmp_path, "c", "f")
+    sampler = TwoStreamSampler(SCANS, ledger)
+    sampler.positions = Counted(sampler.positions)
+    take(sampler, 50)
+    assert Counted.reads == len(SCANS) + 2
+    ledger.add(LedgerEntry("e", 1, 1, "her", 0.5, None, 1, "oracle"))
+    take(sampler, 50)
+    assert Counted.reads == 2 * len(SCANS) + 5
+
+
 def test_an_empty_selection_without_a_first_stream(tmp_path):
     ledger, trusted = ledger_of(tmp_path, "c", "f"), SimpleNamespace(selected=[])
     sampler = TwoStreamSampler(SCANS, ledger, batch_labelled=0, batch_unlabelled=2, trusted=trusted)
@@ -91,34 +140,6 @@ def test_without_a_labelled_scan(tmp_path):
 def test_bad_stream_sizes(tmp_path):
     with pytest.raises(ValueError, match="not both 0, got 0, 0"):
         TwoStreamSampler(SCANS, Ledger(tmp_path / "ledger.json"), batch_labelled=0, batch_unlabelled=0)
-
-
-class Count(RandomizableTrait):
-    """A transform that is never cached."""
-
-    calls = 0
-
-    def __call__(self, item):
-        Count.calls += 1
-        return dict(item)
-
-
-def test_items_depend_on_the_seed_alone_and_the_image_is_made_once():
-    made = []
-
-    def load(number):
-        made.append(number)
-        return torch.full((1, 2, 2, 2), float(number))
-
-    transform = Compose([Lambdad("image", load), Count(), RandGaussianNoised("image", prob=1.0, std=0.5)])
-    dataset = ScanDataset([{"image": 0}, {"image": 1}], transform=transform, progress=False)
-    first = dataset[(1, 42)]["image"].clone()
-    dataset[(0, 7)]
-    torch.testing.assert_close(dataset[(1, 42)]["image"], first)
-    assert not torch.equal(dataset[(1, 43)]["image"], first)
-    torch.testing.assert_close(dataset[1]["image"], torch.ones(1, 2, 2, 2))
-    assert sorted(made) == [0, 1]
-    assert Count.calls == 4
 
 
 def in_processes(monkeypatch, rank, processes):

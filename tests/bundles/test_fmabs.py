@@ -74,6 +74,15 @@ def weights(settings):
     return {**content["objects"]["student"], **{f"teacher.{k}": v for k, v in content["objects"]["teacher"].items()}}
 
 
+def test_images_read_from_disk_give_the_same_weights(small_settings, tmp_path, monkeypatch):
+    run("fmabs_la", "train", small_settings)
+    monkeypatch.setattr("common.annotations.scan_dataset.memory_at_hand", lambda: 0)
+    from_disk = {**small_settings, "output_dir": str(tmp_path / "from_disk")}
+    run("fmabs_la", "train", from_disk)
+    one, other = weights(small_settings), weights(from_disk)
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
 @pytest.mark.parametrize(
     ("event", "iteration"),
     [(Events.ITERATION_STARTED, 2), (Events.ITERATION_STARTED, 4), (Events.ITERATION_COMPLETED, 5), ("visit", 6)],

@@ -90,7 +90,7 @@ def files(folder):
 
 
 def test_every_mistake_is_named_and_loses_nothing_until_the_budget_is_spent(small_settings, capsys):
-    settings = {**small_settings, "annotator": "folder"}
+    settings = {**small_settings, "annotator": "folder", "pseudo_label_rounds": 0}
     person, output = Person(settings), Path(settings["output_dir"])
     scans = []
     for number, iteration in enumerate((0, 3, 6)):
@@ -144,7 +144,7 @@ def annotate_elsewhere(settings, scan_id, round):
 @pytest.mark.parametrize("finished", ["the one asked for", "another one"])
 def test_scans_annotated_elsewhere_count(finished, small_settings):
     """The run neither asks for the first scan nor waits for one that was annotated meanwhile; the budget holds."""
-    settings = {**small_settings, "annotator": "folder"}
+    settings = {**small_settings, "annotator": "folder", "pseudo_label_rounds": 0}
     person, output = Person(settings), Path(settings["output_dir"])
     first, *others = person.labels
     annotate_elsewhere(settings, first, round=0)

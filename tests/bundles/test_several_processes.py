@@ -18,7 +18,7 @@ from tests.bundles.run_workflows import run_job
 from tests.bundles.test_configs import BUNDLES
 from tests.bundles.workflows import ROOT, Stop, refused, stop, workflow
 
-EACH_LOSS = {"train#handlers#3#every": 1}
+EACH_LOSS = {"train#log#every": 1}
 """The log has every iteration's loss."""
 
 FIRST_ROUND = 2

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import signal
+import subprocess
+import sys
 
 import pytest
 from monai.bundle import ConfigParser
@@ -9,6 +12,7 @@ from monai.bundle import ConfigParser
 from common.checks import check_roi_size
 from common.commands.stage_process import explain, main
 from common.commands.stages import Steps, run_bundle, run_stage
+from tests.bundles.workflows import ROOT
 
 STAGE = """{
     "imports": ["$import logging", "$import pathlib"],
@@ -107,3 +111,18 @@ def test_what_went_wrong_is_told_in_the_projects_own_words(content, words):
     with pytest.raises(RuntimeError, match="Failed to") as caught:
         parser.get_parsed_content("it")
     assert explain(caught.value) == words
+
+
+def test_a_stage_ends_with_the_command_that_started_it(tmp_path):
+    """The command's death closes the stage's standard input, which is a pipe."""
+    bundle = str(ROOT / "bundles" / "fmabs_la")
+    words = ["-m", "common.commands.stage_process", str(tmp_path / "status.json"), bundle, "train"]
+    overlay = tmp_path / "settings.json"
+    overlay.write_text(json.dumps({"output_dir": str(tmp_path / "run"), "device": "cpu"}))
+    with (tmp_path / "output.txt").open("w") as printed:
+        stage = subprocess.Popen(
+            [sys.executable, *words, str(overlay)], stdin=subprocess.PIPE, stdout=printed, stderr=printed, cwd=ROOT
+        )
+        stage.stdin.close()
+        assert stage.wait(timeout=300) == -signal.SIGKILL
+    assert not (tmp_path / "status.json").exists()

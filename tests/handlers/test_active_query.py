@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.annotations import AnnotationStore, Ledger
+from common.annotations import AnnotationStore, Ledger, LedgerEntry
 from common.annotations.annotation import Annotation
 from common.cohort import Scan
 from common.handlers import ActiveQueryHandler, PoolScan
@@ -94,3 +94,29 @@ def test_a_strategy_that_lives_on_features(tmp_path):
 def test_a_pool_without_features(tmp_path):
     with pytest.raises(ValueError, match=r"for the strategy coreset: PoolInference\(features=True\)"):
         handler_of(tmp_path, strategy("coreset"), features=False)
+
+
+@pytest.mark.parametrize(("elsewhere", "asked"), [("", 3), ("d", 2), ("dc", 1), ("dcb", 0), ("dcba", 0)])
+def test_scans_that_were_annotated_elsewhere_count(elsewhere, asked, tmp_path):
+    """Of a budget of 3, one is due before training and two in the first round, whoever annotates them."""
+    ledger = Ledger(tmp_path)
+    ledger.add(LedgerEntry(scan, 7, 0, "her", None, None, 64, "somebody") for scan in elsewhere)
+    handler = handler_of(tmp_path, strategy("her"))
+    play_a_round(handler)
+    own = [entry for entry in handler.ledger.entries if entry.annotator == "test"]
+    assert len(own) == asked and not {entry.scan for entry in own} & set(elsewhere)
+    assert [entry.round for entry in own] == ([0, 1, 1][-asked:] if asked else [])
+    play_a_round(handler)
+    assert len(handler.ledger.entries) == max(3, len(elsewhere)), "the round is not repeated"
+
+
+def test_a_request_keeps_to_the_scans_that_nobody_has_annotated_meanwhile(tmp_path):
+    handler = handler_of(tmp_path, strategy("her"))
+    handler.annotator.requested = lambda number: {0: ["b"], 1: ["a", "d"]}[number]
+    assert play_a_round(handler)[:1] == ["b"]
+    assert handler.ledger.labelled == ["b", "a", "d"]
+    handler = handler_of(tmp_path / "other", strategy("her"))
+    handler.annotator.requested = lambda number: {0: ["b"], 1: ["a", "d"]}[number]
+    handler.ledger.add(LedgerEntry(scan, 7, 0, "her", None, None, 64, "somebody") for scan in "ba")
+    play_a_round(handler)
+    assert handler.ledger.labelled == ["b", "a", "d"]

@@ -185,6 +185,70 @@ def test_a_stopped_run_resumes_as_if_it_had_not_stopped(tmp_path, last):
     assert stopped.seen + resumed.seen == whole.seen
 
 
+class Drawing:
+    """Draws a random number in a round after an iteration, which a resumed run makes up when it starts."""
+
+    def __init__(self, iteration, after=lambda engine: None):
+        self.iteration = iteration
+        self.after = after
+        self.drawn = []
+        self.completed = 0
+
+    def state_dict(self):
+        return {"drawn": self.drawn, "completed": self.completed}
+
+    def load_state_dict(self, state):
+        self.drawn, self.completed = list(state["drawn"]), state["completed"]
+
+    def attach(self, engine):
+        for event in (Events.STARTED, Events.ITERATION_COMPLETED):
+            engine.add_event_handler(event, self)
+
+    def __call__(self, engine):
+        if engine.should_terminate or engine.state.iteration != self.iteration or self.completed:
+            return
+        engine.fire_event(RoundEvents.ROUND_STARTED)
+        self.after(engine)
+        if engine.should_terminate:
+            return
+        self.drawn.append(torch.rand(()).item())
+        self.completed = 1
+        engine.fire_event(RoundEvents.ROUND_COMPLETED)
+
+
+@pytest.mark.parametrize("iteration", [0, 3])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_run_that_is_stopped_in_a_round_again_and_again(tmp_path, iteration, times):
+    def run_of(folder, after=lambda engine: None):
+        drawing = Drawing(iteration, after)
+        run = Run(folder, drawing)
+        run.trainer.state.iteration = 0
+        checkpoint = next(
+            handler.__self__
+            for handler, *_ in run.trainer._event_handlers[Events.STARTED]
+            if isinstance(getattr(handler, "__self__", None), Checkpoint)
+        )
+        checkpoint.objects["drawing"] = drawing
+        return run, drawing
+
+    whole, expected = run_of(tmp_path / "whole")
+    whole.start()
+    seen = []
+    for _ in range(times):
+        stopped, _ = run_of(tmp_path, stop)
+        stopped.start()
+        seen += stopped.seen
+        torch.manual_seed(len(seen) + 50)
+        torch.rand(3)
+    resumed, drawing = run_of(tmp_path)
+    resumed.start()
+    assert drawing.drawn == expected.drawn and len(drawing.drawn) == 1
+    assert seen + resumed.seen == whole.seen
+    assert resumed.weight == WEIGHTS[5]
+    ends = [torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (tmp_path, tmp_path / "whole")]
+    assert torch.equal(*(end["generators"]["cpu"] for end in ends))
+
+
 def test_a_killed_run_resumes_after_its_last_checkpoint(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         Run(tmp_path, At(3, interrupt)).start()
@@ -196,10 +260,11 @@ def test_a_killed_run_resumes_after_its_last_checkpoint(tmp_path):
 
 
 def test_a_finished_run_has_nothing_to_do(tmp_path, caplog):
-    Run(tmp_path).start()
+    former = Run(tmp_path).start().path.stat().st_mtime_ns
     with caplog.at_level("INFO"):
         again = Run(tmp_path).start()
     assert "training is complete (5 iterations); nothing to do" in caplog.text
+    assert again.path.stat().st_mtime_ns == former
     assert again.seen == []
     assert again.weight == WEIGHTS[5] == weight_in(tmp_path / "model.pt")
     assert again.saved()["iteration"] == 5
@@ -283,6 +348,18 @@ def test_only_the_first_process_writes(tmp_path, monkeypatch):
     assert run.best.best == 0.7 and not list(tmp_path.iterdir())
 
 
+def test_a_finished_run_may_lie_in_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, caplog):
+    Run(tmp_path).start()
+
+    def refuse(*arguments):
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr(torch, "save", refuse)
+    with caplog.at_level("INFO"):
+        assert Run(tmp_path).start().weight == WEIGHTS[5]
+    assert "training is complete" in caplog.text
+
+
 @contextmanager
 def full_disk(size):
     """Lets no file of this process grow beyond a size in bytes, as a full disk does."""
@@ -297,7 +374,7 @@ def full_disk(size):
 def test_a_full_disk_leaves_the_former_checkpoint_whole(tmp_path):
     Run(tmp_path, At(3, stop)).start()
     former = (tmp_path / "checkpoint.pt").read_bytes()
-    complaint = "checkpoint.pt: .* cannot be written .* stays as it was"
+    complaint = r"checkpoint.pt: .* of about 0 MB.* cannot be written .*; \d+ MB are free\); .* stays as it was"
     with full_disk(len(former) // 2), pytest.raises(OSError, match=complaint):
         Run(tmp_path).start()
     assert (tmp_path / "checkpoint.pt").read_bytes() == former

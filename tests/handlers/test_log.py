@@ -38,17 +38,29 @@ def test_metrics_of_validations_and_rounds(tmp_path):
     ]
 
 
-def test_lines_after_the_checkpoint_are_written_again(tmp_path):
-    path = tmp_path / "log.jsonl"
-    engine_of(TrainingLog(path, every=1)).run(range(6))
-    resumed = Engine(lambda engine, batch: {"loss": -1.0})
+def resumed_after(path, lines, iteration):
+    """An engine whose log resumes from a checkpoint with so many lines, after an iteration."""
+    engine = Engine(lambda engine, batch: {"loss": -1.0})
+    log = TrainingLog(path, every=1)
+    log.attach(engine)
 
-    @resumed.on(Events.STARTED)
+    @engine.on(Events.STARTED)
     def restore(engine):
-        engine.state.iteration = 4
+        engine.state.iteration = iteration
+        log.load_state_dict({"lines": lines})
 
-    TrainingLog(path, every=1).attach(resumed)
-    resumed.run(range(6), max_epochs=1)
+    return engine
+
+
+@pytest.mark.parametrize("cut", ["", '{"kind": "tr'])
+def test_lines_after_the_checkpoint_are_written_again(tmp_path, cut):
+    path = tmp_path / "log.jsonl"
+    log = TrainingLog(path, every=1)
+    engine_of(log).run(range(6))
+    assert log.state_dict() == {"lines": 6}
+    with path.open("a") as file:
+        file.write(cut)
+    resumed_after(path, 4, 4).run(range(6), max_epochs=1)
     assert [(line["iteration"], line["loss"]) for line in read_log(path)] == [
         (1, 1.0),
         (2, 2.0),
@@ -57,6 +69,46 @@ def test_lines_after_the_checkpoint_are_written_again(tmp_path):
         (5, -1.0),
         (6, -1.0),
     ]
+
+
+def test_lines_of_a_round_count_by_the_checkpoint_and_not_by_their_iteration(tmp_path):
+    """A run killed after the line of a round, and before the checkpoint that counts it, writes the line once."""
+    path = tmp_path / "log.jsonl"
+    engine = engine_of(TrainingLog(path, every=1))
+
+    @engine.on(Events.ITERATION_COMPLETED(once=2))
+    def act(engine):
+        engine.state.metrics["cost"] = 3
+        engine.fire_event(RoundEvents.ROUND_COMPLETED)
+
+    engine.run(range(2))
+    again = resumed_after(path, 2, 2)
+
+    @again.on(Events.STARTED)
+    def act_again(engine):
+        engine.state.metrics["cost"] = 4
+        engine.fire_event(RoundEvents.ROUND_COMPLETED)
+
+    again.run(range(3), max_epochs=1)
+    found = [(line["kind"], line["iteration"], line.get("cost")) for line in read_log(path)]
+    assert found == [("train", 1, None), ("train", 2, None), ("round", 2, 4.0), ("train", 3, None)]
+
+
+def test_a_finished_run_leaves_the_file_alone(tmp_path):
+    path = tmp_path / "log.jsonl"
+    engine_of(TrainingLog(path, every=1)).run(range(6))
+    former = path.stat().st_mtime_ns
+    done = resumed_after(path, 6, 6)
+    done.add_event_handler(Events.STARTED, done.terminate)
+    done.run(range(6))
+    assert path.stat().st_mtime_ns == former
+
+
+def test_without_a_checkpoint_the_log_begins_anew(tmp_path):
+    path = tmp_path / "log.jsonl"
+    engine_of(TrainingLog(path, every=1)).run(range(3))
+    engine_of(TrainingLog(path, every=1)).run(range(1))
+    assert [line["iteration"] for line in read_log(path)] == [1]
 
 
 def test_a_last_line_that_was_cut_off(tmp_path):

@@ -93,6 +93,18 @@ def test_a_resumed_run_does_not_repeat_the_first_scans_nor_do_anything_while_it_
     assert handler.pool.asked == [["a"], []]
 
 
+def test_a_corrected_annotation_is_propagated_again_when_training_starts(handler):
+    handler.start(engine())
+    corrected = np.array(handler.store.read("annotation", "a"))
+    corrected[0, 0] = 1
+    handler.store.replace("a", corrected, AFFINE)
+    handler.start(engine())
+    assert handler.pool.asked == [["a"], ["a"]]
+    np.testing.assert_array_equal(handler.store.read("pseudo_label", "a")[0], corrected[0])
+    handler.start(engine())
+    assert handler.pool.asked[-1] == []
+
+
 def test_annotations_of_another_run_are_propagated_before_training_with_the_prompts_of_their_rounds(handler):
     handler.start(engine())
     handler.ledger.entries += LATER

@@ -41,6 +41,13 @@ def test_the_workflow_runs_what_there_is():
     assert "dist/bundles/*" in runs and [step["with"]["path"] for step in release["steps"] if "artifact" in str(step)]
 
 
+def test_what_every_change_must_pass_are_sessions():
+    sessions = re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE)
+    (named,) = re.findall(r"nox -s (.+)", (ROOT / ".ci/run").read_text())
+    assert named.split() == ["lint", "typecheck", "tests", "collaborator"] and set(named.split()) <= set(sessions)
+    assert f"`nox -s {named}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_dependabot_knows_what_is_pinned():
     updates = {entry["package-ecosystem"] for entry in read(".github/dependabot.yml")["updates"]}
     assert updates == {"pip", "github-actions"}

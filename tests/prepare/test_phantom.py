@@ -5,6 +5,7 @@ import logging
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.ndimage import label as components
 
@@ -71,6 +72,32 @@ def test_a_second_call_changes_nothing_and_other_arguments_are_refused(tmp_path)
     }
     with pytest.raises(ValueError, match="prepared before with seed 0, not 1"):
         write_phantom(tmp_path, 4, 16, 1)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_files_do_not_depend_on_the_number_of_threads(threads, tmp_path):
+    former = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        write_phantom(tmp_path, scans=7, size=16, seed=4)
+    finally:
+        torch.set_num_threads(former)
+    for number in range(7):
+        expected = phantom_volume(16, [4, number])
+        for folder, array in zip(("images", "labels"), expected, strict=True):
+            image = nib.as_closest_canonical(nib.load(tmp_path / folder / f"phantom_{number:03d}.nii.gz"))
+            np.testing.assert_array_equal(np.asanyarray(image.dataobj), array.round().astype(np.int16))
+
+
+def test_an_error_while_writing_ends_the_work(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("common.prepare.phantom.write_nifti", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_phantom(tmp_path, scans=4, size=16)
+    monkeypatch.undo()
+    assert len(write_phantom(tmp_path, scans=4, size=16).training) == 2
 
 
 def test_a_foreign_folder_is_left_alone(tmp_path):
