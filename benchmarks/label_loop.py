@@ -26,8 +26,8 @@ from common.annotations import Ledger
 from common.cohort.volumes import read_voxels
 from common.files import read_json, scan_name, write_json
 
-SETTINGS = {"max_iterations": 200, "roi_size": [32, 48, 32]}
-"""Settings of the trainings."""
+SETTINGS = {"max_iterations": 200, "roi_size": [32, 48, 32], "augmentation": False}
+"""Settings of the trainings. Classes that are told apart by their place, anterior and posterior, bear no flips."""
 
 
 def main(

@@ -194,7 +194,8 @@ class Training:
         with lock, (self.folder / "train.log").open("ab") as log:
             status = self.folder / "status.json"
             status.unlink(missing_ok=True)
-            process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            # It ends with this process, killed or not, because its standard input does.
+            process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.PIPE)
             told = ""
             try:
                 while process.poll() is None:
@@ -208,8 +209,10 @@ class Training:
                 if process.poll() is None:
                     process.kill()
                 process.wait()
-            if process.returncode:
-                error = read_json(status)["error"] if status.is_file() else f"exit status {process.returncode}"
+            error = f"exit status {process.returncode}" if process.returncode else None
+            if status.is_file():
+                error = read_json(status)["error"]
+            if error:
                 raise RuntimeError(f"{self.folder}: the training failed: {error}; all of it is in train.log.")
             write_json(self.folder / "training.json", self.record | {"ended": _now()})
             self.publish(run)

@@ -10,7 +10,7 @@ from common.commands.bundles import run_workflow
 from tests.bundles.workflows import ROOT
 
 BUNDLE = ROOT / "bundles" / "fmabs_la"
-SMALL = {"max_iterations": 3, "roi_size": [32, 32, 32], "pseudo_label_rounds": 1}
+SMALL = {"max_iterations": 3, "roi_size": [32, 32, 32], "pseudo_label_rounds": 0}
 
 
 def test_a_run_goes_on_in_monai_label_and_back(server, study, tmp_path):

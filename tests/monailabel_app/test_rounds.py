@@ -19,7 +19,7 @@ SMALL = {
     "roi_size": [32, 32, 32],
     "max_iterations": 40,
     "checkpoint_interval": 5,
-    "pseudo_label_rounds": 2,
+    "pseudo_label_rounds": 1,
     "learning_rate": 0.02,
 }
 NAMES = ["left atrium", "annotated background"]
