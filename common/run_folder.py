@@ -24,10 +24,11 @@ _held: dict[Path, BaseFileLock] = {}
 
 
 def hold_run_folder(folder: str | Path) -> None:
-    """Reserves a folder for this process until it ends, however it ends, and removes what killed writers left there.
+    """Reserves a folder for this process, and removes what killed writers left there.
 
-    The system takes the lock from a process that is killed. Of several processes of one run, the first holds the
-    folder. A folder that cannot be written to needs no lock.
+    It is released by :func:`release_run_folder`, as often as it was reserved, and in any case when the process ends,
+    however it ends. Of several processes of one run, the first holds the folder. A folder that cannot be written to
+    needs no lock.
 
     Args:
         folder: The folder, made if it does not exist.
@@ -39,7 +40,10 @@ def hold_run_folder(folder: str | Path) -> None:
         return
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    if folder in _held or not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK):
+        return
+    if folder in _held:
+        _held[folder].acquire()
         return
     lock, record = FileLock(folder / ".run.lock", thread_local=False), folder / ".run.json"
     try:
@@ -54,6 +58,15 @@ def hold_run_folder(folder: str | Path) -> None:
     remove_leftovers(folder)
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     write_json(record, {"host": socket.gethostname(), "process": os.getpid(), "since": now})
+
+
+def release_run_folder(folder: str | Path) -> None:
+    """Takes back one reservation by :func:`hold_run_folder`, if there is one."""
+    folder = Path(folder).resolve()
+    if folder in _held:
+        _held[folder].release()
+        if not _held[folder].is_locked:
+            del _held[folder]
 
 
 def remove_leftovers(folder: str | Path) -> None:

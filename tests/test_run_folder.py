@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from common.files import replacing
-from common.run_folder import hold_run_folder, remove_leftovers
+from common.run_folder import hold_run_folder, release_run_folder, remove_leftovers
 from tests.bundles.workflows import ROOT
 
 HOLD = "import sys, time; from common.run_folder import hold_run_folder; hold_run_folder(sys.argv[1]); "
@@ -51,6 +51,17 @@ def test_a_process_may_hold_its_folder_twice_and_others_beside_it(tmp_path):
         hold_run_folder(folder)
     with pytest.raises(subprocess.CalledProcessError):
         subprocess.run([sys.executable, "-c", HOLD, str(tmp_path / "a")], check=True, cwd=ROOT, capture_output=True)
+
+
+def test_a_folder_is_free_when_it_was_released_as_often_as_it_was_held(tmp_path):
+    for _ in range(2):
+        hold_run_folder(tmp_path)
+    release_run_folder(tmp_path)
+    with pytest.raises(subprocess.CalledProcessError):
+        subprocess.run([sys.executable, "-c", HOLD, str(tmp_path)], check=True, cwd=ROOT, capture_output=True)
+    release_run_folder(tmp_path)
+    release_run_folder(tmp_path)
+    subprocess.run([sys.executable, "-c", HOLD, str(tmp_path)], check=True, cwd=ROOT)
 
 
 def test_the_lock_waits_for_the_workers_of_a_killed_run(tmp_path):

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from common.annotations.changes import changing
 from common.annotations.ledger import Ledger
 from common.annotations.store import AnnotationStore
 from common.cohort.cohort import write_datalist
@@ -117,11 +118,13 @@ class Training:
         shutil.rmtree(folder, ignore_errors=True)  # of a training whose beginning was interrupted
         try:
             folder.mkdir(parents=True)
-            shutil.copy(ledger.path, folder / "ledger.json")
-            for scan in ledger.labelled:
-                target = copies.path("annotation", scan)
-                target.parent.mkdir(exist_ok=True)
-                shutil.copy(store.path("annotation", scan), target)
+            with changing(ledger, store):
+                listed = [entry for entry in ledger.entries if entry.scan in record["images"]]
+                Ledger(folder).add(listed)
+                for entry in listed:
+                    target = copies.path("annotation", entry.scan)
+                    target.parent.mkdir(exist_ok=True)
+                    shutil.copy(store.path("annotation", entry.scan), target)
             items = [{"image": str(Path(image).resolve())} for image in record["images"].values()]
             name = f"study of {run.resolve().name}"
             write_datalist(folder / "cohort", name=name, labels=dict(labels), splits={"training": items})

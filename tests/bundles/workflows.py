@@ -37,7 +37,7 @@ def run(bundle, stage, settings):
 def let_go():
     """Releases the folders that runs of this process hold, as if it had ended."""
     while _held:
-        _held.popitem()[1].release()
+        _held.popitem()[1].release(force=True)
 
 
 class Stop(RuntimeError):
