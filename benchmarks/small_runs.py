@@ -35,9 +35,17 @@ UNET = {
     "norm": "batch",
     "dropout": 0.2,
 }
-ASSFT = SEVERAL | {"roi_size": [32, 32, 32], "stride": [32, 32, 32], "network_def": UNET, "encoder": "model.0"}
+ASSFT = SEVERAL | {"roi_size": [32, 32, 32], "stride": [32, 32, 32], "network_def": UNET}
 SOURCE = {"max_iterations": 4, "val_interval": 2, "warm_up": 1, "phantom_scans": 3, "phantom_size": 32}
-FEW = {"max_iterations": 6, "val_interval": 3, "first_round": 2, "round_interval": 2, "warm_up": 2, "budget": 2}
+FEW = {
+    "max_iterations": 6,
+    "val_interval": 3,
+    "first_round": 2,
+    "round_interval": 2,
+    "warm_up": 2,
+    "budget": 2,
+    "encoder": "model.0",
+}
 
 
 def fmabs(cohort: Path, output: Path, annotator: str = "oracle") -> None:

@@ -46,25 +46,28 @@ def check_resume(
         ValueError: Naming what was then and what is now.
     """
     checkpoint = Path(folder) / "checkpoint.pt"
-    check_checkpoint_settings(checkpoint, settings)
+    trained = check_checkpoint_settings(checkpoint, settings) > 0
     scans = None if elsewhere else [scan.id for scan in cohort.training]
-    check_ledger(ledger, scans=scans, store=store, begun=checkpoint.exists())
-    check_same_cohort(folder, cohort, begun=checkpoint.exists() or bool(ledger.entries))
+    check_ledger(ledger, scans=scans, store=store, begun=trained)
+    check_same_cohort(folder, cohort, begun=trained or bool(ledger.entries))
 
 
-def check_checkpoint_settings(path: str | Path, settings: Mapping[str, Any]) -> None:
+def check_checkpoint_settings(path: str | Path, settings: Mapping[str, Any]) -> int:
     """Refuses a checkpoint of other settings; nothing is checked where there is none.
 
     Args:
         path: File of the checkpoint.
         settings: What must not change, by name.
 
+    Returns:
+        The checkpoint's iteration: 0 if there is none, or if the run waits for its first annotations.
+
     Raises:
         ValueError: If the file is no checkpoint of a training, or one of other settings; names them all.
     """
     path = Path(path)
     if not path.exists():
-        return
+        return 0
     expected = f"{path}: expected the checkpoint of a training"
     try:
         content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
@@ -89,6 +92,7 @@ def check_checkpoint_settings(path: str | Path, settings: Mapping[str, Any]) -> 
             f"{expected} with these settings, found one with others ({'; '.join(changed)}); use the former settings, "
             f"or {ANOTHER}."
         )
+    return int(content.get("iteration", 0))
 
 
 def check_ledger(ledger: Ledger, *, scans: Sequence[str] | None, store: AnnotationStore, begun: bool) -> None:
@@ -98,7 +102,7 @@ def check_ledger(ledger: Ledger, *, scans: Sequence[str] | None, store: Annotati
         ledger: The run's ledger.
         scans: Ids of the training scans; None if it may list others, whose annotations need not be here.
         store: The run's annotations.
-        begun: Whether the run has a checkpoint, hence must have a ledger.
+        begun: Whether the run has trained, hence must have a ledger.
 
     Raises:
         FileNotFoundError: If the ledger is missing, or an annotation that it lists.

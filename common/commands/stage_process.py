@@ -57,7 +57,8 @@ def main(status: str, bundle: str, *configs: str) -> None:
 
 def end_with_parent() -> None:
     """Ends this process as soon as the command that started it is gone, killed or not: its pipe is closed then."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1):
+        pass
     os.kill(os.getpid(), signal.SIGKILL)
 
 

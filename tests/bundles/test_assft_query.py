@@ -115,9 +115,10 @@ def test_training_queries_by_the_same_strategy_and_keeps_to_its_budget(train_set
     alone = query_settings | {"query": "random", "output_dir": settings["output_dir"] + "_alone"}
     run(NAME, "query", alone)
     assert table(settings) == table(alone)
-    for stage in ("query", "train"):
+    here = {"query": query_settings | {"query": "random", "output_dir": settings["output_dir"]}, "train": settings}
+    for stage, known in here.items():
         with refused(ValueError, "ledger.json: expected 3 annotated scans, as budget says, found 2"):
-            workflow(NAME, stage, settings | {"budget": 3}).initialize()
+            workflow(NAME, stage, known | {"budget": 3}).initialize()
     capsys.readouterr()
     (Path(settings["output_dir"]) / "checkpoint.pt").unlink()
     run(NAME, "train", train_settings)

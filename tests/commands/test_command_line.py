@@ -118,7 +118,7 @@ def test_sides_of_a_phantom(tmp_path):
 def test_help_explains(words, capsys):
     main(words)
     printed = " ".join(capsys.readouterr().out.split())
-    expected = {"prepare": "nifti", "weights": "Download weights", "sfr": "SFR+: fine-tune once more"}
+    expected = {"prepare": "nnunet", "weights": "Download weights", "sfr": "SFR+: fine-tune once more"}
     assert expected.get(words[0] if words else "", "Choose the scans worth labelling") in printed
 
 
@@ -136,7 +136,7 @@ def test_classes_are_separated_by_commas(tmp_path, capsys):
     main(["phantom", "--target", str(tmp_path / "p"), "--scans", "3", "--size", "16"])
     images, labels = str(tmp_path / "p/images"), str(tmp_path / "p/labels")
     arguments = ["--images", images, "--labels", labels, "--target", str(tmp_path / "n"), "--validation", "1"]
-    main(["prepare", "nifti", *arguments, "--classes", "left atrium,something else"])
+    main(["prepare", "folder", *arguments, "--classes", "left atrium,something else"])
     assert Cohort.open(tmp_path / "n").labels == {1: "left atrium", 2: "something else"}
     assert "2 training, 1 validation" in capsys.readouterr().out
 

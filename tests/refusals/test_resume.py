@@ -54,6 +54,13 @@ def test_the_same_run_goes_on(run):
     assert states(run[0]) == before
 
 
+def test_a_run_that_waits_for_its_first_annotations_goes_on(run):
+    folder, cohort = run
+    (folder / "ledger.json").unlink()
+    torch.save({"settings": SETTINGS, "iteration": 0}, folder / "checkpoint.pt")
+    check(folder, cohort)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
