@@ -45,7 +45,7 @@ def test_all_bundles_are_small_without_weights(packed):
 def test_downloaded_from_a_server(bundle, packed, project, serve, tmp_path):
     name = f"{bundle}_v{packed.version}.zip"
     download(name=bundle, bundle_dir=tmp_path, url=f"{serve(packed.folder)}/{name}", progress=False)
-    for file in ("configs/train.json", "configs/logging.conf", "docs/README.md", "LICENSE"):
+    for file in ("configs/train.json", "configs/logging.conf", "LICENSE"):
         assert (tmp_path / bundle / file).read_bytes() == (project / "bundles" / bundle / file).read_bytes()
     for file in ("common/__init__.py", "common/generalists/embedded/data/prompt_unet.pt"):
         assert (tmp_path / bundle / file).read_bytes() == (project / file).read_bytes()
