@@ -1,6 +1,6 @@
 """Compares two processes of one thread each with one process of two threads: seconds per scan, after the start.
 
-    python benchmarks/several_processes.py compare [--repeats 5] [--steps 15]
+    python benchmarks/several_processes.py compare [--repeats 5] [--steps 15] [--side 48]
 
 Both train the bundle `fmabs_la` on the same phantoms with the same batches, on the CPU and by turns, each time anew.
 An iteration is timed from the end of the one before, so that waiting for data and for the other process is in it; the
@@ -36,19 +36,20 @@ BUNDLE = "fmabs_la"
 LEFT_OUT = 3
 """Number of iterations at the beginning that are not timed."""
 
-SETTINGS = {"device": "cpu", "roi_size": [48, 48, 48], "network_def#width": 8, "budget": 6}
-"""Sizes with which an iteration takes about a second, and as many annotations as twelve phantoms allow."""
+SETTINGS = {"device": "cpu", "network_def#width": 8, "budget": 6}
+"""A small network, and as many annotations as twelve phantoms allow."""
 
 WAYS = {"one process, two threads": (1, 2), "two processes, one thread each": (2, 1)}
 """Numbers of processes, and of threads of each."""
 
 
-def compare(repeats: int = 5, steps: int = 15) -> None:
+def compare(repeats: int = 5, steps: int = 15, side: int = 48) -> None:
     """Prints a Markdown table of seconds per scan, and the ratios.
 
     Args:
         repeats: Number of times that each of the two trains.
         steps: Number of timed iterations of a training.
+        side: Length of a patch along each axis, in voxels.
     """
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
@@ -56,7 +57,7 @@ def compare(repeats: int = 5, steps: int = 15) -> None:
         for repeat in range(repeats):
             for way, (processes, threads) in WAYS.items():
                 run = f"{folder}/{processes}_{repeat}"
-                settings = SETTINGS | {"dataset_dir": f"{folder}/cohort", "output_dir": run}
+                settings = SETTINGS | {"dataset_dir": f"{folder}/cohort", "output_dir": run, "roi_size": [side] * 3}
                 seconds[way] += _seconds(settings, processes, threads, steps, Path(folder, "seconds.json"))
     print(f"{date.today().isoformat()}; {BUNDLE}, {repeats} x {steps} iterations each\n")
     print("| | fastest [s per scan] | median [s per scan] |\n|---|---|---|")
