@@ -205,16 +205,16 @@ def in_a_process(work: Callable[[], None], kill: Kill | None = None, printed: Pa
 def count_replacements(pipe: int, kill: Kill | None) -> None:
     """Counts this process's moves of files into their places, and kills it at one of them."""
     replace, count = os.replace, 0
+    place = None if kill is None else (kill.replacement, kill.after)
 
     def counted(*arguments: Any, **keywords: Any) -> None:
         nonlocal count
         count += 1
-        here = kill is not None and kill.replacement == count
-        if here and not kill.after:  # type: ignore[union-attr]
+        if place == (count, False):
             os.kill(os.getpid(), signal.SIGKILL)
         replace(*arguments, **keywords)
         os.write(pipe, b".")
-        if here:
+        if place == (count, True):
             os.kill(os.getpid(), signal.SIGKILL)
 
     os.replace = counted

@@ -94,19 +94,20 @@ def write_nifti(
         nib.save(image, temporary)
 
 
-def read_checkpoint(path: Path, *, expected: str, found: str) -> Any:
+def read_checkpoint(path: Path, *, expected: str, found: str, mmap: bool = False) -> Any:
     """Reads a file that holds nothing but tensors and Python's own types, onto the CPU.
 
     Args:
         path: File that ``torch.save`` has written.
         expected: What the file should hold, in words for the error's message.
         found: What it seems to be if it cannot be read, in words for the error's message.
+        mmap: Whether tensors are read as they are used, for those who need few of them.
 
     Raises:
         ValueError: If the file is damaged, or code would have to be run to read it.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", mmap=mmap, weights_only=True)
     except Exception as error:  # for a damaged file, torch raises whatever zip and pickle raise
         reason = (str(error).splitlines() or [""])[0]
         if "weights_only" in str(error):

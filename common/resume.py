@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-import torch
 
 from common.annotations import AnnotationStore, Ledger
 from common.cohort.cohort import Cohort
 from common.cohort.fingerprint import fingerprint, first_difference
-from common.files import read_json, write_json
+from common.files import read_checkpoint, read_json, write_json
 
 COHORT = "cohort.json"
 """File of a run's folder that tells its cohort from others."""
@@ -68,14 +67,10 @@ def check_checkpoint_settings(path: str | Path, settings: Mapping[str, Any]) -> 
     path = Path(path)
     if not path.exists():
         return 0
-    expected = f"{path}: expected the checkpoint of a training"
-    try:
-        content = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
-    except Exception as error:  # for a damaged file, torch raises whatever zip and pickle raise
-        reason = (str(error).splitlines() or [""])[0]
-        raise ValueError(
-            f"{expected}, found a file that cannot be read ({reason}); delete it to start from scratch, or {ANOTHER}."
-        ) from error
+    what = "the checkpoint of a training"
+    unreadable = f"a file that cannot be read; delete it to start from scratch, or {ANOTHER}"
+    content = read_checkpoint(path, expected=what, found=unreadable, mmap=True)
+    expected = f"{path}: expected {what}"
     former = content.get("settings") if isinstance(content, dict) else None
     if not isinstance(former, dict):
         names = ", ".join(map(str, list(content)[:3])) if isinstance(content, dict) else type(content).__name__

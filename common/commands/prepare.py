@@ -227,10 +227,21 @@ def decathlon(
         seed: Seed of the random draw.
         skip_bad: Whether to leave out scans with problems instead of writing nothing.
     """
-    from common.prepare import prepare_decathlon as run
+    from common.prepare import prepare_decathlon
 
-    options = {"split": split, "lists": _words(lists), "seed": seed, "skip_bad": skip_bad}
-    say(run(source, target, spacing, validation, test, **options))  # type: ignore[arg-type]
+    say(
+        prepare_decathlon(
+            source,
+            target,
+            spacing,
+            validation,
+            test,
+            split=split,
+            lists=_words(lists),
+            seed=seed,
+            skip_bad=skip_bad,
+        )
+    )
 
 
 @prepare.command
@@ -259,10 +270,21 @@ def nnunet(
         seed: Seed of the random draw.
         skip_bad: Whether to leave out scans with problems instead of writing nothing.
     """
-    from common.prepare import prepare_nnunet as run
+    from common.prepare import prepare_nnunet
 
-    options = {"split": split, "lists": _words(lists), "seed": seed, "skip_bad": skip_bad}
-    say(run(source, target, spacing, validation, test, **options))  # type: ignore[arg-type]
+    say(
+        prepare_nnunet(
+            source,
+            target,
+            spacing,
+            validation,
+            test,
+            split=split,
+            lists=_words(lists),
+            seed=seed,
+            skip_bad=skip_bad,
+        )
+    )
 
 
 @export.command(name="nnunet")
