@@ -1,6 +1,8 @@
 """Scores of segmentations: overlap and surface distances, for each scan and on average."""
 
 from common.metrics.choice import chosen_on
+from common.metrics.intervals import Interval, bootstrap_interval
+from common.metrics.paired import holm, least_p, signed_rank_p
 from common.metrics.scan_metrics import ScanMetrics
 from common.metrics.scores import Scores, segmentation_scores
 from common.metrics.summary import MEASURES, means_by_scan, summarise
@@ -8,12 +10,17 @@ from common.metrics.surface import SurfaceDistances, surface_distances
 
 __all__ = [
     "MEASURES",
+    "Interval",
     "ScanMetrics",
     "Scores",
     "SurfaceDistances",
+    "bootstrap_interval",
     "chosen_on",
+    "holm",
+    "least_p",
     "means_by_scan",
     "segmentation_scores",
+    "signed_rank_p",
     "summarise",
     "surface_distances",
 ]
