@@ -7,10 +7,12 @@ from common.metrics.scan_metrics import ScanMetrics
 from common.metrics.scores import Scores, segmentation_scores
 from common.metrics.summary import MEASURES, means_by_scan, summarise
 from common.metrics.surface import SurfaceDistances, surface_distances
+from common.metrics.uncertainty import PredictionUncertainty
 
 __all__ = [
     "MEASURES",
     "Interval",
+    "PredictionUncertainty",
     "ScanMetrics",
     "Scores",
     "SurfaceDistances",

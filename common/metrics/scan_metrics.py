@@ -28,7 +28,8 @@ def _predictions_and_labels(output: Sequence[Mapping[str, Any]]) -> list[tuple[t
     return [(item["pred"], item["label"]) for item in output]
 
 
-def _scan_ids(batch: Sequence[Mapping[str, Any]]) -> list[str]:
+def scan_ids(batch: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The id of each scan of a decollated batch: its ``scan``, or the name of the image's file where there is none."""
     return [item["scan"] if "scan" in item else scan_name(item["image"].meta["filename_or_obj"]) for item in batch]
 
 
@@ -65,7 +66,7 @@ class ScanMetrics:
         output_dir: str | Path,
         labels: Mapping[int, str] | Mapping[str, str],
         output_transform: Callable[[Any], Sequence[tuple[torch.Tensor, torch.Tensor]]] = _predictions_and_labels,
-        scan_transform: Callable[[Any], Sequence[str]] = _scan_ids,
+        scan_transform: Callable[[Any], Sequence[str]] = scan_ids,
         spacing: Sequence[float] | None = None,
         *,
         split: str | None = None,

@@ -10,7 +10,7 @@ from common.query.prediction import Prediction
 from common.query.registry import STRATEGIES, strategy
 from common.query.strategy import Candidates, Rating, ScoringStrategy, Strategy
 from common.query.stratified import ClassStratifiedPowerEntropy
-from common.query.uncertainty import HighestEntropy, HighestEntropyRatio, LeastConfidence
+from common.query.uncertainty import HighestEntropy, HighestEntropyRatio, LeastConfidence, normalised_entropy
 
 __all__ = [
     "STRATEGIES",
@@ -35,6 +35,7 @@ __all__ = [
     "cosine_similarity",
     "jensen_shannon",
     "knowledge_divergence",
+    "normalised_entropy",
     "novelty",
     "pooled_features",
     "rank_average",

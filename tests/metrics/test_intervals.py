@@ -29,7 +29,7 @@ def test_against_scipy() -> None:
 
 
 def test_two_scans_by_hand() -> None:
-    """Means of two draws are 0, 0.5 and 1 with 1/4, 1/2 and 1/4: the middle 40 % are all 0.5, the middle 60 % are not."""
+    """Means of two draws are 0, 0.5 and 1, with 1/4, 1/2 and 1/4: the middle 40 % are all 0.5, the middle 60 % not."""
     assert bootstrap_interval([0, 1], confidence=0.4) == Interval(0.5, 0.5)
     assert bootstrap_interval([0, 1], confidence=0.6) == Interval(0.0, 1.0)
 
