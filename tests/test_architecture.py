@@ -12,6 +12,7 @@ ROOMS = (
     "refusals",
     "settings",
     "run_folder",
+    "provenance",
     "checks",
     "schedules",
     "weights",

@@ -104,6 +104,20 @@ def agreed(config_file: str | Path) -> dict[str, Any]:
     return found | {"changes": changes}
 
 
+def given(config_file: str | Path) -> dict[str, Any]:
+    """What of the config that is being read is not as in the bundle's own, for the record.
+
+    Args:
+        config_file: The bundle's own config.
+
+    Returns:
+        Values as they were given, by id; objects, which only a program can give, are left out.
+    """
+    content, own = _parser().get(), _own(Path(config_file))
+    places = sorted(content.keys() | own.keys())
+    return {place: value for name in places for place, value in _changes(content.get(name), own.get(name), name)}
+
+
 def _parser() -> ConfigParser:
     """The parser that evaluates the expression from which this was called."""
     for frame, _ in traceback.walk_stack(None):
