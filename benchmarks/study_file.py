@@ -1,0 +1,109 @@
+"""A study as its JSON file describes it: a cohort in three parts, and the methods that are compared on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.checks import check_one_of
+from common.cohort import Cohort
+from common.commands.bundles import find_bundle
+from common.files import read_json
+
+KINDS = ("fmabs_la", "sfr_retrain", "sfr", "assft")
+"""What a method may be: a bundle's training, or a command of several stages."""
+PARTS = {"tuning": "validation", "report": "test"}
+"""The cohort's split behind each part of a study on which results are computed; the pool is its training split."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of a study.
+
+    Attributes:
+        name: Its name, which is that of its folders too.
+        title: What it is, in words.
+        kind: One of ``KINDS``.
+        settings: Settings of its training, by id; for ``sfr`` and ``assft`` the arguments of the command.
+    """
+
+    name: str
+    title: str
+    kind: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study.
+
+    Attributes:
+        path: Its file.
+        title: Its title.
+        about: What a reader has to know about the cohort and its parts.
+        prepare: The command that makes the cohort.
+        scans: Number of scans of the pool, of the tuning part and of the report part.
+        seconds_per_slice: Time in which a person is assumed to annotate a slice.
+        methods: The methods, by name.
+    """
+
+    path: Path
+    title: str
+    about: str
+    prepare: str
+    scans: dict[str, int]
+    seconds_per_slice: float
+    methods: dict[str, Method]
+
+    def check(self, cohort: Cohort) -> None:
+        """Refuses a cohort whose parts are not the study's.
+
+        Raises:
+            ValueError: If a part has another number of scans.
+        """
+        found = {"pool": len(cohort.training), "tuning": len(cohort.validation), "report": len(cohort.test)}
+        if found != self.scans:
+            raise ValueError(f"{cohort.folder}: expected {self.scans} scans, found {found}; make it by: {self.prepare}")
+
+
+def read_study(path: str | Path) -> Study:
+    """Reads a study's file.
+
+    Its ``blocks`` are named groups of settings. A method has ``uses``, the blocks whose settings are put together in
+    this order (``ours`` is the overlay of the bundle ``fmabs_la``), and may have ``settings`` of its own after them.
+
+    Raises:
+        ValueError: If a method is of another kind, or uses a block that there is not.
+    """
+    path = Path(path)
+    content = read_json(path)
+    blocks = {"ours": read_json(find_bundle("fmabs_la") / "configs/ours.json")} | content["blocks"]
+    methods = {}
+    for name, method in content["methods"].items():
+        check_one_of(f"kind of {name}", method["kind"], KINDS)
+        settings: dict[str, Any] = {}
+        for block in method.get("uses", []):
+            check_one_of(f"a block of {name}", block, blocks)
+            settings = _together(settings, blocks[block])
+        settings = _together(settings, method.get("settings", {}))
+        methods[name] = Method(name, method["title"], method["kind"], settings)
+    return Study(
+        path=path,
+        title=content["title"],
+        about=content["about"],
+        prepare=content["prepare"],
+        scans=content["scans"],
+        seconds_per_slice=content["seconds_per_slice"],
+        methods=methods,
+    )
+
+
+def _together(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Settings of both, those of the second in case of doubt; stages of a command are put together one by one."""
+    stages = {
+        name: first[name] | second[name]
+        for name in ("finetune", "pseudo_label", "retrain", "pretrain", "querying", "train")
+        if isinstance(first.get(name), dict) and isinstance(second.get(name), dict)
+    }
+    return first | second | stages

@@ -1,0 +1,151 @@
+"""Makes a run of a study: trains, evaluates the last iteration on one part, and keeps the scores, costs and times."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from study_file import PARTS, Method
+
+from common.annotations import Ledger
+from common.checks import check_one_of
+from common.cohort import Cohort, read_labels_ras
+from common.commands.assft import assft
+from common.commands.bundles import known_settings
+from common.commands.sfr import sfr
+from common.commands.stages import run_bundle
+from common.files import read_json, write_json
+from common.report import read_scores
+
+Scores = dict[str, dict[str, dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run's annotations cost.
+
+    Attributes:
+        scans: Number of annotated scans.
+        slices: Number of annotated slices. A dense label counts the slices that show an object, along the axis that
+            has the fewest of them.
+        voxels: Number of annotated voxels.
+    """
+
+    scans: int
+    slices: int
+    voxels: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run and its scores.
+
+    Attributes:
+        method: The method's name.
+        seed: The run's seed.
+        part: The part it was evaluated on.
+        scores: Dice, Jaccard, distances by scan and class.
+        cost: Cost of its annotations.
+        seconds: CPU seconds of the training, those of all its stages together.
+        memory: Most memory that one of its processes took, in bytes.
+        made: Date of the run, ISO 8601.
+    """
+
+    method: str
+    seed: int
+    part: str
+    scores: Scores
+    cost: Cost
+    seconds: float
+    memory: int
+    made: str = field(default_factory=lambda: date.today().isoformat())
+
+    def write(self, path: Path) -> None:
+        """Writes it as JSON."""
+        write_json(path, asdict(self))
+
+
+def read_result(path: Path) -> Result:
+    """Reads a file that :meth:`Result.write` has written."""
+    content = read_json(path)
+    return Result(**content | {"cost": Cost(**content["cost"])})
+
+
+def make_run(
+    method: Method, seed: int, part: str, *, cohort_dir: Path, folder: Path, pretrained: Path | None = None
+) -> Result:
+    """Makes a run, or what is missing of it, in a process that makes no other.
+
+    CPU seconds of a session that was killed are not known, and not counted.
+
+    Args:
+        method: The method.
+        seed: Seed of all its stages.
+        part: Part of the cohort to evaluate on, ``tuning`` or ``report``.
+        cohort_dir: Folder of the cohort.
+        folder: Folder of the run.
+        pretrained: Weights that ASSFT adapts; by default it pre-trains a network on made-up scans.
+    """
+    check_one_of("part", part, PARTS)
+    bundle, last, settings = _train(method, seed, cohort_dir, folder, pretrained)
+    seconds, memory = _spent(folder / "spent.json")
+    evaluation = folder / f"evaluation_{part}"
+    given = known_settings(bundle, "evaluate", settings) | {"dataset_dir": str(cohort_dir), "split": PARTS[part]}
+    given |= {"checkpoint": str(last / "model.pt"), "evaluation_dir": str(evaluation)}
+    run_bundle(bundle, "evaluate", last, given, threads=1)
+    scores: Scores = {}
+    for score in read_scores(evaluation / "metrics.csv"):
+        scores.setdefault(score.scan, {})[score.label] = dict(score.values)
+    cost = annotation_cost(Ledger(last), Cohort.open(cohort_dir))
+    return Result(method.name, seed, part, scores, cost, seconds, memory)
+
+
+def _train(
+    method: Method, seed: int, cohort_dir: Path, folder: Path, pretrained: Path | None
+) -> tuple[str, Path, dict[str, Any]]:
+    """Trains; returns the bundle whose network it ends with, the network's folder and the settings of its training."""
+    if method.kind == "sfr":
+        sfr(cohort_dir, folder, seed=seed, **method.settings)
+        return "sfr_retrain", folder / "retrain", method.settings["retrain"]
+    if method.kind == "assft":
+        assft(cohort_dir, folder, seed=seed, pretrained=pretrained, **method.settings)
+        return "assft_adapt", folder, method.settings["train"]
+    if not (folder / "trained.json").is_file():
+        settings = method.settings | {"dataset_dir": str(cohort_dir), "seed": seed}
+        run_bundle(method.kind, "train", folder, settings, threads=1)
+        write_json(folder / "trained.json", {"method": method.name, "seed": seed})
+    return method.kind, folder, method.settings
+
+
+def annotation_cost(ledger: Ledger, cohort: Cohort) -> Cost:
+    """What the annotations of a ledger cost."""
+    labels = {scan.id: scan.label for scan in cohort.training}
+    slices = 0
+    for entry in ledger.entries:
+        label = labels[entry.scan]
+        if entry.slices:
+            slices += len(entry.slices)
+        elif label is not None:
+            slices += slices_with_objects(read_labels_ras(label)[0])
+    return Cost(ledger.budget_used, slices, sum(entry.voxels for entry in ledger.entries))
+
+
+def slices_with_objects(label: NDArray[np.integer]) -> int:
+    """Number of slices of a label `[H, W, D]` that show an object, along the axis that has the fewest."""
+    there = label > 0
+    return min(int(there.any(axis=tuple({0, 1, 2} - {axis})).sum()) for axis in range(3))
+
+
+def _spent(path: Path) -> tuple[float, int]:
+    """CPU seconds of all sessions of a run so far, and the most memory of one of its processes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    former = read_json(path) if path.is_file() else {"seconds": 0.0, "memory": 0}
+    seconds = round(former["seconds"] + used.ru_utime + used.ru_stime, 1)
+    memory = max(former["memory"], 1024 * used.ru_maxrss)
+    write_json(path, {"seconds": seconds, "memory": memory})
+    return seconds, memory
