@@ -75,7 +75,9 @@ class PropagatedLabels:
     def _propagate(self, entries: Iterable[LedgerEntry]) -> None:
         """Labels scans that have complete slices from these alone; processes share the scans out."""
         rounds = {entry.scan: entry.round for entry in entries if entry.slices is not None}
-        complete = [scan for scan in rounds if complete_slices(self._annotation(scan), {}).keys() & self.propagation.views]
+        complete = [
+            scan for scan in rounds if complete_slices(self._annotation(scan), {}).keys() & self.propagation.views
+        ]
         for scan, image in self.pool.scans("propagation", complete):
             affine = image.affine.cpu().numpy()
             label = self.propagation(

@@ -53,9 +53,7 @@ class NormalizeScand(MapTransform):
                 f"standard deviation above 0, as in [-160.0,240.0,40.0,100.0], got {list(window)}."
             )
         low, high, mean, deviation = window
-        self._normalize = ScaleIntensityRange(
-            low, high, (low - mean) / deviation, (high - mean) / deviation, clip=True
-        )
+        self._normalize = ScaleIntensityRange(low, high, (low - mean) / deviation, (high - mean) / deviation, clip=True)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Normalises the images of an item."""
