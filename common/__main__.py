@@ -20,11 +20,12 @@ from common.commands.options import (
     Sides,
     Text,
 )
+from common.commands.plan import plan
 from common.commands.prepare import export, prepare, say
 from common.commands.publish import fetch_bundle, pack, release
 from common.refusals import shown_in_full
 
-FLAGS = ("--crop", "--plus", "--selective", "--skip_bad")
+FLAGS = ("--crop", "--overwrite", "--plus", "--selective", "--skip_bad")
 """Options that may stand alone, or before true or false."""
 
 DEBUG = "--debug"
@@ -42,6 +43,7 @@ app = App(
 )
 weights = App(name="weights", help="List, download and find public pre-trained weights.")
 app.command(prepare)
+app.command(plan)
 app.command(export)
 app.command(weights)
 app.command(fetch_bundle, name="fetch_bundle")

@@ -21,6 +21,7 @@ ROOMS = (
     "resume",
     "prepare",
     "transforms",
+    "plan",
     "losses",
     "engines",
     "networks",

@@ -37,7 +37,7 @@ def prepare_decathlon(
     Args:
         source: Folder with ``dataset.json``.
         target: Folder of the new cohort.
-        spacing: Distance between voxels to resample to, in millimetres; by default the scans' own.
+        spacing: Distance between voxels to resample to, in millimetres, or three (RAS); by default the scans' own.
         validation, test: Numbers of training scans that are for validation and testing, the last ones by name.
         split: Numbers of training scans for training, validation and testing that are drawn at random instead.
         lists: Files for training, validation and, if there is one, testing that name the scans instead.

@@ -42,7 +42,7 @@ def prepare_nnunet(
     Args:
         source: Folder with ``dataset.json``.
         target: Folder of the new cohort.
-        spacing: Distance between voxels to resample to, in millimetres; by default the scans' own.
+        spacing: Distance between voxels to resample to, in millimetres, or three (RAS); by default the scans' own.
         validation, test: Numbers of scans of ``imagesTr`` for validation and testing, the last ones by name.
         split: Numbers of scans of ``imagesTr`` for training, validation and testing that are drawn at random instead.
         lists: Files for training, validation and, if there is one, testing that name the scans instead.
