@@ -1,0 +1,140 @@
+"""Studies: what a method is, what annotations cost, and what the tables say of runs whose scores are known."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from study_file import read_study
+from study_page import by_scan, interval, markdown, minutes, plot
+from study_run import Cost, Result, annotation_cost, read_result, slices_with_objects
+
+from common.annotations import Ledger, LedgerEntry
+from common.cohort import Cohort
+from tests.bundles.workflows import ROOT
+
+STUDY = {
+    "title": "Toy",
+    "about": "About.",
+    "prepare": "prepare",
+    "scans": {"pool": 2, "tuning": 1, "report": 1},
+    "seconds_per_slice": 30,
+    "blocks": {"small": {"a": 1, "b": 1}, "wide": {"b": 2}, "stages": {"retrain": {"x": 1, "y": 1}}},
+    "methods": {
+        "first": {"title": "First", "kind": "fmabs_la", "uses": ["small", "wide"], "settings": {"c": 3}},
+        "second": {"title": "Second", "kind": "sfr", "uses": ["stages"], "settings": {"retrain": {"y": 2}}},
+        "third": {"title": "Third", "kind": "fmabs_la", "uses": ["ours"]},
+    },
+}
+
+
+@pytest.fixture
+def study(tmp_path):
+    (tmp_path / "toy.json").write_text(json.dumps(STUDY))
+    return read_study(tmp_path / "toy.json")
+
+
+def result(method, seed, dice, slices=60):
+    """A run with two classes, of which the second is 0.2 worse than the first."""
+    scores = {
+        scan: {
+            label: {"dice": value - shift, "hd95_voxel": 10 * value} for label, shift in (("one", 0.0), ("two", 0.2))
+        }
+        for scan, value in dice.items()
+    }
+    return Result(method, seed, "report", scores, Cost(20, slices, 9), 120.0, 10**9, "2026-01-01")
+
+
+def test_settings_of_a_method(study):
+    """Later blocks count, the method's own settings most; stages of a command are put together."""
+    assert study.methods["first"].settings == {"a": 1, "b": 2, "c": 3}
+    assert study.methods["second"].settings == {"retrain": {"x": 1, "y": 2}}
+    assert study.methods["third"].settings == json.loads((ROOT / "bundles/fmabs_la/configs/ours.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"kind": "fmabs"}, "kind of first"), ({"uses": ["smal"]}, "a block of first")],
+)
+def test_what_a_method_cannot_be(tmp_path, changes, message):
+    methods = {"first": STUDY["methods"]["first"] | changes}
+    (tmp_path / "toy.json").write_text(json.dumps(STUDY | {"methods": methods}))
+    with pytest.raises(ValueError, match=message):
+        read_study(tmp_path / "toy.json")
+
+
+def test_a_cohort_of_other_parts_is_refused(study, tmp_path):
+    scans = [{"image": f"{number}.nii.gz"} for number in range(4)]
+    parts = {"training": scans[:3], "validation": scans[3:], "test": []}
+    (tmp_path / "datalist.json").write_text(json.dumps({"name": "x", "labels": {"1": "one"}, **parts}))
+    with pytest.raises(ValueError, match=r"expected \{'pool': 2, .* found \{'pool': 3, 'tuning': 1, 'report': 0\}"):
+        study.check(Cohort.open(tmp_path))
+
+
+def test_the_studies_of_the_repository_are_read():
+    for path in sorted((ROOT / "benchmarks/studies").glob("*.json")):
+        assert read_study(path).methods
+
+
+def test_slices_that_show_an_object():
+    """A block of 2 x 3 x 4 voxels lies in 2 slices along the first axis, which are the fewest."""
+    label = np.zeros((9, 9, 9), np.uint8)
+    label[1:3, 1:4, 1:5] = 1
+    assert slices_with_objects(label) == 2
+    label[7, 1:4, 1:5] = 2
+    assert slices_with_objects(label) == 3
+    assert slices_with_objects(np.zeros((3, 3, 3), np.uint8)) == 0
+
+
+def test_cost_of_slices_and_of_a_dense_label(tmp_path):
+    label = np.zeros((6, 7, 8), np.uint8)
+    label[1:3, 1:6, 1:6] = 1
+    nib.save(nib.Nifti1Image(label, np.eye(4)), tmp_path / "label.nii.gz")
+    scans = [{"id": name, "image": f"{name}.nii.gz", "label": "label.nii.gz"} for name in "ab"]
+    content = {"name": "x", "labels": {"1": "one"}, "training": scans, "validation": [], "test": []}
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    ledger = Ledger(tmp_path)
+    slices = {"axial": 1, "coronal": 2, "sagittal": 3}
+    ledger.add(LedgerEntry("a", 0, 0, "random", None, slices, 100, "oracle"))
+    ledger.add(LedgerEntry("b", 0, 0, "random", None, None, 336, "oracle"))
+    assert annotation_cost(ledger, Cohort.open(tmp_path)) == Cost(scans=2, slices=5, voxels=436)
+
+
+def test_a_result_comes_back_from_its_file(tmp_path):
+    written = result("first", 0, {"a": 0.9})
+    written.write(tmp_path / "r.json")
+    assert read_result(tmp_path / "r.json") == written
+
+
+def test_interval_against_a_plain_loop():
+    """Of seeds and scans, both drawn with replacement."""
+    values = np.random.default_rng(1).normal(0.8, 0.05, (3, 12))
+    random = np.random.default_rng(5)
+    means = [
+        np.mean([values[row, column] for row in random.integers(3, size=3) for column in columns])
+        for columns in random.integers(12, size=(4000, 12))
+    ]
+    assert interval(values) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.002)
+    assert interval(np.full((2, 4), 0.5)) == (0.5, 0.5)
+
+
+def test_tables(study, tmp_path):
+    """The first method is 0.1 better on each of six scans: p = 2 / 2^6 for the one pair."""
+    scans = {scan: 0.8 + 0.01 * number for number, scan in enumerate("abcdef")}
+    worse = {scan: value - 0.1 - 0.001 * number for number, (scan, value) in enumerate(scans.items())}
+    found = {
+        "first": [result("first", seed, scans) for seed in (0, 1)],
+        "third": [result("third", seed, worse, slices=20) for seed in (0, 1)],
+    }
+    assert by_scan(found["first"], "dice").shape == (2, 6)
+    assert by_scan(found["first"], "dice")[0, 0] == pytest.approx(0.7)
+    assert minutes(study, found["first"]) == 30
+    text = markdown(study, found, part="report", command="python x")
+    assert "| First | 72.5 [" in text and "| 2 | 20 | 60 | 30 min | 2 min | 1.0 GB |" in text
+    assert "| First | 82.5 | 62.5 | 72.5 72.5 |" in text
+    assert "| First, against | difference in Dice [%] | p (Holm) |" in text
+    assert "| Third | 10.2 [" in text and "| 0.031 |" in text
+    plot(study, found, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 5000
