@@ -62,18 +62,20 @@ def main(
     numbers = [int(seed) for seed in words(seeds)]
     folder = Path(output_dir or Path("runs", Path(study).stem)).resolve()
     kept = Path(results).resolve() if results else folder / "results"
-    files = {(method, seed): kept / f"{method}_{seed}_{part}.json" for method in chosen for seed in numbers}
+    files = {(method, seed): kept / f"{method}_{seed}_{part}.json" for seed in numbers for method in chosen}
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
-        runs = [
-            pool.submit(_make, content.path, method, seed, part, cohort.folder.resolve(), folder, file)
-            for seed in numbers
-            for method in chosen
-            if not (file := files[method, seed]).is_file()
-        ]
-        for run in runs:
-            run.result()
+    missing = [run for run in files if not files[run].is_file()]
+    # nnU-Net learns from what other runs have annotated.
+    rivals = [run for run in missing if content.methods[run[0]].kind == "nnunet"]
+    for runs in ([run for run in missing if run not in rivals], rivals):
+        with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
+            made = [
+                pool.submit(_make, content.path, *run, part, cohort.folder.resolve(), folder, files[run])
+                for run in runs
+            ]
+            for run in made:
+                run.result()
     found: dict[str, list[Result]] = {
         method: [read_result(files[method, seed]) for seed in numbers] for method in chosen
     }

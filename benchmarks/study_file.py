@@ -11,8 +11,8 @@ from common.cohort import Cohort
 from common.commands.bundles import find_bundle
 from common.files import read_json
 
-KINDS = ("fmabs_la", "sfr_retrain", "sfr", "assft")
-"""What a method may be: a bundle's training, or a command of several stages."""
+KINDS = ("fmabs_la", "sfr_retrain", "sfr", "assft", "nnunet")
+"""What a method may be: a bundle's training, a command of several stages, or nnU-Net."""
 PARTS = {"tuning": "validation", "report": "test"}
 """The cohort's split behind each part of a study on which results are computed; the pool is its training split."""
 
@@ -25,7 +25,9 @@ class Method:
         name: Its name, which is that of its folders too.
         title: What it is, in words.
         kind: One of ``KINDS``.
-        settings: Settings of its training, by id; for ``sfr`` and ``assft`` the arguments of the command.
+        settings: Settings of its training, by id; for ``sfr`` and ``assft`` the arguments of the command; for
+            ``nnunet`` the method ``of`` whose annotations it learns from, how many ``times`` the CPU seconds of that
+            method it trains for, and whether its configuration is ``small``.
     """
 
     name: str

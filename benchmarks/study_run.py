@@ -22,6 +22,8 @@ from common.commands.stages import run_bundle
 from common.files import read_json, write_json
 from common.report import read_scores
 
+SPENT = "spent.json"
+"""File of a run with its CPU seconds and memory."""
 Scores = dict[str, dict[str, dict[str, float]]]
 
 
@@ -92,8 +94,10 @@ def make_run(
         pretrained: Weights that ASSFT adapts; by default it pre-trains a network on made-up scans.
     """
     check_one_of("part", part, PARTS)
+    if method.kind == "nnunet":
+        return _rival(method, seed, part, cohort_dir, folder)
     bundle, last, settings = _train(method, seed, cohort_dir, folder, pretrained)
-    seconds, memory = _spent(folder / "spent.json")
+    seconds, memory = _spent(folder / SPENT)
     evaluation = folder / f"evaluation_{part}"
     given = known_settings(bundle, "evaluate", settings) | {"dataset_dir": str(cohort_dir), "split": PARTS[part]}
     given |= {"checkpoint": str(last / "model.pt"), "evaluation_dir": str(evaluation)}
@@ -103,6 +107,21 @@ def make_run(
         scores.setdefault(score.scan, {})[score.label] = dict(score.values)
     cost = annotation_cost(Ledger(last), Cohort.open(cohort_dir))
     return Result(method.name, seed, part, scores, cost, seconds, memory)
+
+
+def _rival(method: Method, seed: int, part: str, cohort_dir: Path, folder: Path) -> Result:
+    """Trains nnU-Net on what another run of the study has learnt from."""
+    from rival_nnunet import score, train_and_predict
+
+    how = method.settings
+    run, cohort = folder.parent / f"{how['of']}_{seed}", Cohort.open(cohort_dir)
+    if not (run / SPENT).is_file():
+        raise FileNotFoundError(f"{run}: expected a finished run, whose annotations {method.name} learns from.")
+    length = how["times"] * read_json(run / SPENT)["seconds"]
+    how = {"seconds": length, "small": how.get("small", False), "part": part, "seed": seed}
+    scores = score(cohort, train_and_predict(cohort, run, folder, **how), part)
+    memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return Result(method.name, seed, part, scores, annotation_cost(Ledger(run), cohort), length, memory)
 
 
 def _train(
