@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from dataclasses import dataclass
@@ -10,6 +11,12 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+MARKERS = ("o", "s", "^", "D")
+"""Shapes of the dots of methods, in turn, which tell them apart without colours."""
+
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+"""Styles of the lines of methods, in turn."""
 
 WIDTH = 10.0
 """Width of a figure in inches; on the page it is as wide as the text."""
@@ -64,12 +71,13 @@ STYLE: Any = {
 
 
 @mpl.rc_context(STYLE)
-def svg(figure: Figure, name: str) -> str:
+def svg(figure: Figure, name: str, alternative: str = "") -> str:
     """Turns a figure into an ``<svg>`` element with ids of its own and the page's colours and fonts.
 
     Args:
         figure: Figure drawn with the palette ``PAGE``.
         name: Prefix of the ids, unique in the page; letters, digits and hyphens.
+        alternative: What the figure shows, for those who do not see it.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -85,6 +93,7 @@ def svg(figure: Figure, name: str) -> str:
         text = text.replace(colour, variable)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = text.replace("<svg", f'<svg role="img" aria-label="{html.escape(alternative)}"', 1)
     return re.sub(r"\n\s*", "\n", text).strip()
 
 
