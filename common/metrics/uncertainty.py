@@ -6,7 +6,7 @@ import math
 from collections import ChainMap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ignite.distributed as idist
 import torch
@@ -135,8 +135,8 @@ class PredictionUncertainty:
 
     def write(self, engine: Engine) -> None:
         """Writes the file."""
-        found = dict(ChainMap(*idist.all_gather(self.uncertainty)))  # type: ignore[arg-type]
-        counts = dict(ChainMap(*idist.all_gather(self.counts)))  # type: ignore[arg-type]
+        found = ChainMap(*cast(list[dict[str, float]], idist.all_gather(self.uncertainty)))
+        counts = ChainMap(*cast(list[dict[str, Tensor]], idist.all_gather(self.counts)))
         if idist.get_rank() == 0:
             scans = {scan: None if math.isnan(number) else number for scan, number in sorted(found.items())}
             write_json(self.output_dir / FILE, {"scans": scans, "reliability": _rows(list(counts.values()))})

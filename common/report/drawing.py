@@ -30,7 +30,8 @@ class Palette:
         ink: Colour of text and main lines.
         soft: Colour of secondary text.
         line: Colour of axes and grids.
-        series: Colours of methods, loss terms and strategies, in turn; colour-blind readers can tell them apart too.
+        series: Colours of methods, loss terms and strategies, in turn: those of Okabe and Ito (2008), with a darker
+            purple, which the colour-blind can tell apart.
         reference: Colour of an expert's outline on a scan.
         outlines: Colours of predicted outlines on a scan.
     """
@@ -40,13 +41,13 @@ class Palette:
     line: str
     series: tuple[str, ...]
     reference: str = "#f0e442"
-    outlines: tuple[str, ...] = ("#4db8ff", "#ff8b4d", "#2fd6a3", "#e79ac4")
+    outlines: tuple[str, ...] = ("#56b4e9", "#d55e00", "#009e73", "#cc79a7")
 
 
 PAGE = Palette("#010101", "#020202", "#030303", ("#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04"))
 """Placeholders that :py:func:`svg` replaces by the page's CSS variables, so that figures follow light and dark mode."""
 
-PAPER = Palette("#1d2126", "#667079", "#d9dde0", ("#0b63a5", "#c4541a", "#0a8065", "#a4467d"))
+PAPER = Palette("#1d2126", "#667079", "#d9dde0", ("#0072b2", "#d55e00", "#009e73", "#8a2d63"))
 """Colours of figures that stand alone, on white."""
 
 _VARIABLES = {
