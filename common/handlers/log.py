@@ -62,7 +62,7 @@ class TrainingLog:
         self._iteration = engine.state.iteration
 
     def _train(self, engine: Any) -> None:
-        self._append("train", engine.state.output)
+        self._append("train", engine.state.output[0])
 
     def _round(self, engine: Engine) -> None:
         self._count(engine)

@@ -102,7 +102,7 @@ def logged(settings, **changes):
     flow = workflow(NAME, "train", settings | {"max_iterations": 2} | changes)
     flow.initialize()
     trainer = flow.parser.get_parsed_content("train#trainer")
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: outputs.append(dict(engine.state.output)))
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: outputs.append(engine.state.output[0]))
     flow.run()
     return outputs
 

@@ -63,7 +63,7 @@ def test_mlflow(bundle, settings, store, tmp_path):
     losses = {line["iteration"]: line["loss"] for line in log if line["kind"] == "train"}
     assert history(training, "train_loss") == pytest.approx(losses) and len(losses) == 4
     (validation,) = (line for line in log if line["kind"] == "validation")
-    assert history(training, "val_mean_dice") == pytest.approx({4: validation["val_mean_dice"]})
+    assert history(training, "val_mean_dice") == pytest.approx({1: validation["val_mean_dice"]})
 
     run(bundle, "evaluate", evaluation(settings[bundle], tmp_path) | tracking)
     runs, history = tracked(store, bundle)
@@ -94,7 +94,7 @@ def test_tensorboard(bundle, settings, tmp_path):
         expected = {line["iteration"]: line[name] for line in training if name in line}
         assert numbers[name] == pytest.approx(expected), name
     (validation,) = (line for line in lines if line["kind"] == "validation")
-    assert numbers["val_mean_dice"] == pytest.approx({4: validation["val_mean_dice"]})
+    assert numbers["val_mean_dice"] == pytest.approx({1: validation["val_mean_dice"]})
     dice = read_json(tmp_path / "evaluation" / "metrics.json")["mean"]["dice"]["mean"]
     assert numbers["dice"] == pytest.approx({1: dice})
 
