@@ -65,14 +65,18 @@ def made_with(runs: Sequence[RunRecord]) -> dict[str, Any]:
     """Prepares the section on how runs were made.
 
     Returns:
-        ``runs``, the sessions of each run by its title; ``commands``, each command once, in order, with its stage,
-        folder, seed and settings; and ``facts``, versions and hardware by name, several values beside each other where
+        ``runs``, the sessions of each run by its title; ``commands``, each command of a run once, as the run's title
+        and a session; and ``facts``, versions and hardware by name, several values beside each other where
         sessions differ. Empty if no session is on record.
     """
     sessions = [one for run in runs for one in run.sessions]
     if not sessions:
         return {}
-    commands = {(one["stage"], one.get("command"), str(one.get("config"))): one for one in sessions}
+    commands = {
+        (run.title, one["stage"], one.get("command"), str(one.get("config"))): (run.title, one)
+        for run in runs
+        for one in run.sessions
+    }
     facts: dict[str, dict[str, None]] = {}
     for one in sessions:
         for name, value in _facts(one).items():
