@@ -159,7 +159,7 @@ class SemiSupervisedTrainer(Trainer):
     def _forward_detached(self, images: torch.Tensor, network: Callable[..., Any]) -> torch.Tensor:
         return self._forward(images, network)
 
-    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> list[dict[str, float]]:
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> list[dict[str, float]]:  # type: ignore[override]
         device = self.state.device
         batch = {
             key: whole(_without_metadata(entry).to(device, non_blocking=True))
