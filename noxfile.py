@@ -40,7 +40,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests, in two processes of one thread each."""
-    install_project(session, extras="test")
+    install_project(session, extras="test,tracking")
     session.run("python", "-m", "pytest", "--numprocesses", "2", *session.posargs, env=ONE_THREAD)
 
 
@@ -118,7 +118,8 @@ def collaborator(session: nox.Session) -> None:
 @nox.session
 def release(session: nox.Session) -> None:
     """All that a release needs: tests, a new ``dist/bundles`` that is checked, and what to do next."""
-    install_project(session, extras="test")
+    install_project(session, extras="test,tracking")
+    session.run("python", "-m", "common", "release", "--only_check", *session.posargs)
     session.run("python", "-m", "pytest", "--numprocesses", "2", env=ONE_THREAD)
     shutil.rmtree("dist/bundles", ignore_errors=True)
     session.run("python", "-m", "common", "release", *session.posargs)

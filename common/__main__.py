@@ -137,18 +137,34 @@ def phantom(
 
 
 @app.command
-def report(output_dir: Folder, dataset_dir: AnyPath | None = None, picture: AnyPath | None = None) -> None:
-    """Write a page that tells what a run did, or several runs on one cohort: OUTPUT_DIR/report.html.
+def report(
+    *runs: Folder,
+    output_dir: Folder | None = None,
+    dataset_dir: AnyPath | None = None,
+    picture: AnyPath | None = None,
+) -> None:
+    """Write a page that tells what a run did, or compares several: RUN/report.html, or comparison.html.
 
     Args:
-        output_dir: Folder of a run, or the folder above several runs.
+        runs: Folder of a run, the folder above several runs on one cohort, or the folders of runs to compare.
+        output_dir: Folder that gets comparison.html; the first run's by default. The run's folder, if none is given
+            otherwise.
         dataset_dir: Folder of the cohort, for the pictures; by default cohort or phantom in the run's folder, or the
             one that assft or sfr was given.
         picture: PNG file that gets the page's main picture, if wanted.
     """
-    from common.report import write_report
+    from common.report import write_comparison, write_report
 
-    print(write_report(output_dir, dataset_dir, picture))
+    if len(runs) > 1:
+        print(write_comparison(runs, output_dir, dataset_dir, picture))
+        return
+    given = [*runs, *([] if output_dir is None else [output_dir])]
+    if len(given) != 1:
+        raise ValueError(
+            f"report expects the folder of a run, once, got {' and '.join(given) or 'none'}; give RUN to report on one "
+            "run, or several folders to compare their runs."
+        )
+    print(write_report(given[0], dataset_dir, picture))
 
 
 @app.command

@@ -54,8 +54,8 @@ class SemiSupervisedTrainer(Trainer):
 
     In an iteration, the student predicts the batch's images, and the teacher the perturbed images if a term of weight
     other than 0 needs them; the terms are added up; the optimiser makes a step; the teacher is updated. FM-ABS, mean
-    teacher and supervised training differ by ``terms`` alone. ``engine.state.output`` holds ``loss`` and each term's
-    unweighted value under its name.
+    teacher and supervised training differ by ``terms`` alone. ``engine.state.output`` is a list of one
+    dictionary, as MONAI's handlers expect it, with ``loss`` and each term's unweighted value under its name.
 
     Several processes share every batch out, and train as one process does (:mod:`common.engines.shared_batch`): the
     loader gives each its part, ``mix``, ``perturb`` and ``terms`` see the whole batch, and each network runs on a part.
@@ -159,7 +159,7 @@ class SemiSupervisedTrainer(Trainer):
     def _forward_detached(self, images: torch.Tensor, network: Callable[..., Any]) -> torch.Tensor:
         return self._forward(images, network)
 
-    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> dict[str, float]:
+    def _iteration(self, engine: Any, batchdata: dict[str, Any]) -> list[dict[str, float]]:  # type: ignore[override]
         device = self.state.device
         batch = {
             key: whole(_without_metadata(entry).to(device, non_blocking=True))
@@ -205,7 +205,7 @@ class SemiSupervisedTrainer(Trainer):
                 f"expected a finite loss, found {numbers} in iteration {iteration + 1}, with the scans {scans}; look "
                 "at them, or lower the learning rate, or use fp32."
             )
-        return numbers
+        return [numbers]
 
 
 def _without_metadata(images: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class TrainingLog:
         self._iteration = engine.state.iteration
 
     def _train(self, engine: Any) -> None:
-        self._append("train", engine.state.output)
+        self._append("train", engine.state.output[0])
 
     def _round(self, engine: Engine) -> None:
         self._count(engine)
@@ -89,13 +90,36 @@ class TrainingLog:
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """The lines of a :class:`TrainingLog`; a last line that was cut off is skipped, any other damage is an error."""
-    lines = Path(path).read_text().splitlines()
+    """Reads the lines of a :class:`TrainingLog`; a last line that was cut off is skipped.
+
+    Raises:
+        ValueError: If another line is damaged; names the file and the line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected lines of text, found something else ({error}); delete the file.") from error
     records = []
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines, 1):
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except json.JSONDecodeError:
-            if number < len(lines) - 1:
-                raise ValueError(f"{path}: line {number + 1} is not valid JSON; delete the line or the file.") from None
+            if number < len(lines):
+                raise ValueError(f"{path}: line {number} is not valid JSON; delete the line or the file.") from None
+            continue
+        if not _is_record(record):
+            raise ValueError(
+                f"{path}: line {number}: expected kind, iteration and numbers by name, found {reprlib.repr(line)}; "
+                "delete the line or the file."
+            )
+        records.append(record)
     return records
+
+
+def _is_record(content: Any) -> bool:
+    numbers = {name: it for name, it in content.items() if name != "kind"} if isinstance(content, dict) else {}
+    return (
+        "iteration" in numbers
+        and isinstance(content.get("kind"), str)
+        and all(isinstance(number, int | float) for number in numbers.values())
+    )

@@ -34,14 +34,14 @@ def scan_ids(batch: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 class ScanMetrics:
-    """Scores each scan of an evaluation, and writes ``metrics.csv`` and ``metrics.json`` when it has completed.
+    """Scores each scan of an evaluation, and writes ``metrics.csv`` and ``metrics.json`` after its epoch.
 
     ``metrics.csv`` has one row per scan and class, with an empty cell where a score is not defined; ``metrics.json``
     holds the result of :func:`common.metrics.summarise`; if ``split`` and ``checkpoint`` are given, also the split and
     ``checkpoint_chosen_on_this_split``, the result of :func:`common.metrics.chosen_on`, with a warning if it is true,
     since such scores are better than those on scans that decided nothing. The means over classes and scans are put into
-    ``engine.state.metrics`` as well. With several processes, the scans of all of them are gathered, and the first
-    process writes the files.
+    ``engine.state.metrics`` as well, where they are defined. With several processes, the scans of all of them are
+    gathered, and the first process writes the files.
 
     Args:
         output_dir: Folder that the files are written to.
@@ -86,10 +86,14 @@ class ScanMetrics:
         self.scores: dict[str, dict[str, Scores]] = {}
 
     def attach(self, engine: Engine) -> None:
-        """Registers the handler: scores are computed after each iteration and written when the engine has completed."""
+        """Registers the handler: scores are computed after each iteration and written after the epoch.
+
+        Handlers that report metrics after the epoch, such as MONAI's for TensorBoard and MLflow, see them if they are
+        attached later.
+        """
         engine.add_event_handler(Events.STARTED, self.reset)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.update)
-        engine.add_event_handler(Events.COMPLETED, self.write)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def reset(self) -> None:
         """Forgets all scores, and looks into the checkpoint's choice."""
@@ -119,7 +123,8 @@ class ScanMetrics:
         parts = cast(list[dict[str, dict[str, Scores]]], idist.all_gather(self.scores))
         scores = dict(sorted(ChainMap(*parts).items()))
         summary = summarise(scores)
-        engine.state.metrics.update({measure: summary["mean"][measure]["mean"] for measure in MEASURES})
+        means = {measure: summary["mean"][measure]["mean"] for measure in MEASURES}
+        engine.state.metrics.update({measure: mean for measure, mean in means.items() if mean is not None})
         if idist.get_rank() == 0:
             _write_csv(self.output_dir / "metrics.csv", scores)
             write_json(self.output_dir / "metrics.json", self.facts | summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from dataclasses import dataclass
@@ -10,6 +11,12 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+MARKERS = ("o", "s", "^", "D")
+"""Shapes of the dots of methods, in turn, which tell them apart without colours."""
+
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+"""Styles of the lines of methods, in turn."""
 
 WIDTH = 10.0
 """Width of a figure in inches; on the page it is as wide as the text."""
@@ -23,7 +30,8 @@ class Palette:
         ink: Colour of text and main lines.
         soft: Colour of secondary text.
         line: Colour of axes and grids.
-        series: Colours of methods, loss terms and strategies, in turn; colour-blind readers can tell them apart too.
+        series: Colours of methods, loss terms and strategies, in turn: those of Okabe and Ito (2008), with a darker
+            purple, which the colour-blind can tell apart.
         reference: Colour of an expert's outline on a scan.
         outlines: Colours of predicted outlines on a scan.
     """
@@ -33,13 +41,13 @@ class Palette:
     line: str
     series: tuple[str, ...]
     reference: str = "#f0e442"
-    outlines: tuple[str, ...] = ("#4db8ff", "#ff8b4d", "#2fd6a3", "#e79ac4")
+    outlines: tuple[str, ...] = ("#56b4e9", "#d55e00", "#009e73", "#cc79a7")
 
 
 PAGE = Palette("#010101", "#020202", "#030303", ("#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04"))
 """Placeholders that :py:func:`svg` replaces by the page's CSS variables, so that figures follow light and dark mode."""
 
-PAPER = Palette("#1d2126", "#667079", "#d9dde0", ("#0b63a5", "#c4541a", "#0a8065", "#a4467d"))
+PAPER = Palette("#1d2126", "#667079", "#d9dde0", ("#0072b2", "#d55e00", "#009e73", "#8a2d63"))
 """Colours of figures that stand alone, on white."""
 
 _VARIABLES = {
@@ -64,12 +72,13 @@ STYLE: Any = {
 
 
 @mpl.rc_context(STYLE)
-def svg(figure: Figure, name: str) -> str:
+def svg(figure: Figure, name: str, alternative: str = "") -> str:
     """Turns a figure into an ``<svg>`` element with ids of its own and the page's colours and fonts.
 
     Args:
         figure: Figure drawn with the palette ``PAGE``.
         name: Prefix of the ids, unique in the page; letters, digits and hyphens.
+        alternative: What the figure shows, for those who do not see it.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -85,6 +94,7 @@ def svg(figure: Figure, name: str) -> str:
         text = text.replace(colour, variable)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = text.replace("<svg", f'<svg role="img" aria-label="{html.escape(alternative)}"', 1)
     return re.sub(r"\n\s*", "\n", text).strip()
 
 

@@ -10,7 +10,22 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from common.annotations import LedgerEntry
-from common.report.drawing import PAGE, STYLE, WIDTH, Palette, canvas, clean, fit_rows, legend, name_row
+from common.report.drawing import (
+    DASHES,
+    MARKERS,
+    PAGE,
+    STYLE,
+    WIDTH,
+    Palette,
+    canvas,
+    clean,
+    fit_rows,
+    legend,
+    name_row,
+)
+
+NAMED = 40
+"""Largest number of scans whose names are written below their columns."""
 
 
 @mpl.rc_context(STYLE)
@@ -29,7 +44,8 @@ def comparison(scores: Mapping[str, Sequence[float]], palette: Palette = PAGE) -
         axes.barh(row, mean, height=0.5, color=colour, alpha=0.22, linewidth=0)
         axes.plot([mean, mean], [row - 0.25, row + 0.25], color=colour, linewidth=3, solid_capstyle="butt")
         spread = 0.16 * np.sin(np.arange(len(percent)) * 2.4)
-        axes.plot(percent, row + spread, "o", color=colour, alpha=0.65, markersize=4.5, markeredgewidth=0)
+        marker = MARKERS[row % len(MARKERS)]
+        axes.plot(percent, row + spread, marker, color=colour, alpha=0.65, markersize=4.5, markeredgewidth=0)
         axes.text(-1.2, row, title, ha="right", va="center", color=palette.ink, fontsize=10.5)
         axes.text(101.5, row, f"{mean:.1f}", ha="left", va="center", color=palette.ink, fontsize=14)
     clean(axes, palette)
@@ -38,6 +54,40 @@ def comparison(scores: Mapping[str, Sequence[float]], palette: Palette = PAGE) -
     axes.set_xlabel("Dice [%], one dot per scan", color=palette.soft)
     axes.grid(axis="x", color=palette.line, linewidth=0.7)
     figure.subplots_adjust(left=0.19, right=0.93, top=0.98, bottom=0.5 / figure.get_figheight())
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def paired(scores: Mapping[str, Mapping[str, float]], palette: Palette = PAGE) -> Figure:
+    """Draws the Dice of every run on each scan, one column per scan, the worst one first.
+
+    Args:
+        scores: Dice (0..1) by scan, of the same scans for each run, by the run's title.
+        palette: Colours of the figure.
+    """
+    runs = [100 * np.array([*found.values()]) for found in scores.values()]
+    names = list(next(iter(scores.values())))
+    order = np.argsort(np.mean(runs, axis=0), kind="stable")
+    named = len(names) <= NAMED
+    figure, axes = canvas(3.9 if named else 3.1)
+    places = np.arange(len(names))
+    axes.vlines(places, np.min(runs, axis=0)[order], np.max(runs, axis=0)[order], color=palette.line, linewidth=2.5)
+    for row, (title, values) in enumerate(zip(scores, runs, strict=True)):
+        axes.plot(
+            places, values[order], MARKERS[row % len(MARKERS)], color=palette.series[row % len(palette.series)],
+            markersize=5.5, markeredgewidth=0, alpha=0.85, label=title,
+        )  # fmt: skip
+    clean(axes, palette)
+    lowest = 10 * math.floor(max(0.0, float(np.min(runs)) - 3) / 10)
+    axes.set(ylim=(lowest, 100.5), xlim=(-0.6, len(names) - 0.4))
+    axes.set_xticks(
+        places if named else [], [names[place] for place in order] if named else [], rotation=90, fontsize=8
+    )
+    axes.set_ylabel("Dice [%]", color=palette.soft)
+    axes.grid(axis="y", color=palette.line, linewidth=0.6)
+    axes.set_axisbelow(True)
+    legend(axes, palette)
+    figure.subplots_adjust(left=0.065, right=0.98, top=0.91, bottom=0.27 if named else 0.04)
     return figure
 
 
@@ -89,7 +139,10 @@ def validation(
     for row, (title, points) in enumerate(curves.items()):
         iterations, values = np.array(points, dtype=float).T
         colour = palette.series[row % len(palette.series)]
-        axes.plot(iterations, 100 * values, "-o", color=colour, markersize=4, linewidth=1.8, label=title)
+        axes.plot(
+            iterations, 100 * values, linestyle=DASHES[row % len(DASHES)], marker=MARKERS[row % len(MARKERS)],
+            color=colour, markersize=4, linewidth=1.8, label=title,
+        )  # fmt: skip
     clean(axes, palette)
     axes.set_ylabel("Dice [%]", color=palette.soft)
     axes.set_xlabel("iteration", color=palette.soft)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from common.cohort.cohort import DATALIST
 from common.cohort.volumes import VIEWS, spacing
 from common.files import NIFTI_SUFFIXES, RECORD, read_json
 from common.handlers import read_log
-from common.metrics import MEASURES
-from common.report.story import CohortSummary, Picture, QueriedScan, RunRecord, ScanScore, Story
+from common.metrics.uncertainty import FILE as UNCERTAINTY
+from common.report.comparing import compare
+from common.report.results import read_all_sessions, read_facts, read_scores, read_uncertainty
+from common.report.story import CohortSummary, Picture, QueriedScan, RunRecord, Story
 
 TITLES = {
     "fmabs": "FM-ABS",
@@ -32,6 +36,7 @@ TITLES = {
 }
 QUERY_COLUMNS = ("scan", "score", "chosen")
 RUN_FILES = ("log.jsonl", "ledger.json", "query.csv")
+SCORES = "evaluation/metrics.csv"
 PRETRAINING = "source"
 """Folder of a run's own pre-training, which is not a run to report on."""
 
@@ -62,6 +67,39 @@ def read_story(output_dir: str | Path, dataset_dir: str | Path | None = None) ->
     return Story(name, tuple(runs), summary, pictures, _notes(folder))
 
 
+def read_comparison(folders: Sequence[str | Path], dataset_dir: str | Path | None = None) -> Story:
+    """Reads runs that are to be compared, in their order; the first is shown in full.
+
+    Args:
+        folders: Folder of each run, or a folder above several of which one was evaluated.
+        dataset_dir: As for :py:func:`read_story`.
+
+    Raises:
+        FileNotFoundError: If a folder holds no run.
+        ValueError: If a folder is given twice, a run was not evaluated, or runs cannot be compared, see
+            :py:func:`common.report.compare`; or if a file of a run is damaged.
+    """
+    paths = [_evaluated(Path(folder)) for folder in folders]
+    known: dict[Path, str | Path] = {}
+    for path, folder in zip(paths, folders, strict=True):
+        if (other := known.get(path.resolve())) is not None:
+            also = "" if str(other) == str(folder) else f" (also as {other})"
+            raise ValueError(f"{folder}{also}: expected each run once, found it twice; leave one out.")
+        known[path.resolve()] = folder
+    runs = [read_run(path) for path in paths]
+    titles = Counter(run.title for run in runs)
+    runs = [
+        run if titles[run.title] == 1 else replace(run, title=f"{run.title} ({folder})")
+        for run, folder in zip(runs, folders, strict=True)
+    ]
+    compare(runs)
+    cohort = _find_cohort(paths, dataset_dir)
+    summary = None if cohort is None else summarise(cohort)
+    name = f"{', '.join(run.title for run in runs[:-1])} and {runs[-1].title}"
+    pictures = () if cohort is None else tuple(_pictures(cohort, paths, runs))
+    return Story(name if summary is None else f"{name} on {summary.name}", tuple(runs), summary, pictures)
+
+
 def read_run(folder: str | Path) -> RunRecord:
     """Reads one run's folder; what is missing there stays empty.
 
@@ -69,7 +107,10 @@ def read_run(folder: str | Path) -> RunRecord:
         ValueError: If a file is damaged.
     """
     folder = Path(folder)
-    log = folder / "log.jsonl"
+    log, evaluation = folder / "log.jsonl", folder / "evaluation"
+    facts = read_facts(evaluation / "metrics.json")
+    inferred, _ = read_uncertainty(folder / "predictions" / UNCERTAINTY)
+    evaluated, reliability = read_uncertainty(evaluation / UNCERTAINTY)
     ledger = Ledger(folder / "ledger.json")
     return RunRecord(
         name=folder.name,
@@ -77,37 +118,15 @@ def read_run(folder: str | Path) -> RunRecord:
         settings=_settings(folder / "checkpoint.pt"),
         log=tuple(read_log(log)) if log.is_file() else (),
         ledger=tuple(ledger.entries),
-        scores=tuple(read_scores(folder / "evaluation" / "metrics.csv")),
-        chosen_on_scored=_chosen_on_scored(folder / "evaluation" / "metrics.json"),
+        scores=tuple(read_scores(folder / SCORES)),
+        chosen_on_scored=facts.get("checkpoint_chosen_on_this_split") is True,
         query=tuple(read_query(folder / "query.csv")),
         selection=tuple(ledger.trust_entries),
+        split=facts.get("split"),
+        uncertainty=inferred | evaluated,
+        reliability=tuple(reliability),
+        sessions=tuple(read_all_sessions(folder)),
     )
-
-
-def read_scores(path: str | Path) -> list[ScanScore]:
-    """Reads ``metrics.csv`` as :py:class:`common.metrics.ScanMetrics` writes it; empty if there is no such file.
-
-    Raises:
-        ValueError: If a column is missing or a cell is not a number.
-    """
-    path = Path(path)
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    try:
-        return [
-            ScanScore(
-                scan=row["scan"],
-                label=row["class"],
-                values={metric: float(row[metric] or "nan") for metric in MEASURES},
-                missing=row["missing"].strip().lower() in ("1", "true"),
-            )
-            for row in rows
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        columns = ", ".join(("scan", "class", *MEASURES, "missing"))
-        raise ValueError(f"{path}: expected the columns {columns}, found something else ({error}).") from error
 
 
 def read_query(path: str | Path) -> list[QueriedScan]:
@@ -191,6 +210,20 @@ def _run_folders(folder: Path) -> list[Path]:
     return found
 
 
+def _evaluated(folder: Path) -> Path:
+    """The run in a folder that was evaluated: the folder itself, or the only such run in it."""
+    found = _run_folders(folder)
+    evaluated = [path for path in found if (path / SCORES).is_file()]
+    if len(evaluated) == 1:
+        return evaluated[0]
+    if evaluated:
+        names = ", ".join(path.name for path in evaluated)
+        raise ValueError(f"{folder}: expected one evaluated run, found several, {names}; give their folders.")
+    raise ValueError(
+        f"{folder}: expected an evaluated run, found no {SCORES}; run `evaluating` of its bundle on it first."
+    )
+
+
 def _title(folder: Path) -> str:
     name, _, seed = folder.name.rpartition("_")
     if name and seed.isdigit():
@@ -207,11 +240,6 @@ def _settings(path: Path) -> dict[str, Any]:
         return dict(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["settings"])
     except Exception as error:
         raise ValueError(f"{path}: not a readable checkpoint ({error}).") from error
-
-
-def _chosen_on_scored(path: Path) -> bool:
-    metrics = read_json(path) if path.is_file() else {}
-    return isinstance(metrics, dict) and metrics.get("checkpoint_chosen_on_this_split") is True
 
 
 def _notes(folder: Path) -> dict[str, str]:

@@ -17,12 +17,20 @@ HORIZONTAL = {"axial": 0, "coronal": 0, "sagittal": 1}
 VERTICAL = {"axial": 1, "coronal": 2, "sagittal": 2}
 
 
+PIXELS = 640
+
+
 @mpl.rc_context(STYLE)
-def scan_views(picture: Picture, palette: Palette = PAGE) -> Figure:
+def scan_views(picture: Picture, palette: Palette = PAGE, *, pixels: int = PIXELS) -> Figure:
     """Draws a scan in its three views, with one row per label map and the reference's outline in each row.
 
     Patients are seen from below, from the front and from their left, as radiologists do. The outlines of a cross-label
     are filled, and lines show where the other two slices cut the one shown.
+
+    Args:
+        picture: The scan and its label maps.
+        palette: Colours of the figure.
+        pixels: Largest side of a slice in pixels; one of more voxels is shown by means of several.
     """
     cross = picture.kind == "cross_label"
     extents = np.array(picture.image.shape) * np.asarray(picture.spacing)
@@ -38,7 +46,7 @@ def scan_views(picture: Picture, palette: Palette = PAGE) -> Figure:
     for row, (title, outline) in enumerate(picture.outlines.items() or [("", None)]):
         for column, view in enumerate(VIEWS):
             axes = figure.add_subplot(grid[row, column])
-            _slice(axes, view, picture)
+            _slice(axes, view, picture, pixels)
             if picture.reference is not None:
                 _outline(axes, view, picture, picture.reference, palette.reference, fill=False)
             if outline is not None:
@@ -58,17 +66,28 @@ def _plane(volume: np.ndarray, view: str, index: int) -> np.ndarray:
     return np.moveaxis(volume, VIEWS[view], 0)[index].T
 
 
-def _slice(axes: Axes, view: str, picture: Picture) -> None:
+def _slice(axes: Axes, view: str, picture: Picture, pixels: int) -> None:
     image, spacing = picture.image, picture.spacing
     low, high = np.percentile(image, (0.5, 99.7))
     plane = np.clip((_plane(image, view, picture.slices[view]) - low) / max(high - low, 1e-6), 0, 1)
     width, height = (image.shape[axis] * spacing[axis] for axis in (HORIZONTAL[view], VERTICAL[view]))
+    side = -(-max(plane.shape) // pixels)
+    rows, columns = (min(side, size) for size in plane.shape)
+    shown = _block_means(plane, rows, columns)
+    up, across = shown.shape[0] * rows / plane.shape[0], shown.shape[1] * columns / plane.shape[1]
     axes.imshow(
-        (255 * plane).astype(np.uint8), cmap="gray", vmin=0, vmax=255, origin="lower", extent=(0, width, 0, height),
-        interpolation="none", aspect="equal",
+        (255 * shown).astype(np.uint8), cmap="gray", vmin=0, vmax=255, origin="lower",
+        extent=(0, across * width, 0, up * height), interpolation="none", aspect="equal",
     )  # fmt: skip
     axes.set_axis_off()
     axes.set(xlim=(width, 0), ylim=(0, height))
+
+
+def _block_means(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Averages blocks of pixels; what is left over at the end of an axis is dropped."""
+    height, width = plane.shape[0] // rows, plane.shape[1] // columns
+    kept = plane[: height * rows, : width * columns]
+    return kept.reshape(height, rows, width, columns).mean(axis=(1, 3))
 
 
 def _outline(axes: Axes, view: str, picture: Picture, label: np.ndarray, colour: str, *, fill: bool) -> None:

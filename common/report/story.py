@@ -63,6 +63,12 @@ class RunRecord:
         chosen_on_scored: Whether the checkpoint was chosen by its scores on the very scans that it was evaluated on.
         query: Scans that a query before training rated, in the order of its table; empty if there was none.
         selection: Rounds that chose which predictions to learn from, in order; empty if the run learns from all.
+        split: Name of the split that the run was evaluated on; None if it is not known.
+        uncertainty: Uncertainty of the prediction of each scan, see
+            :py:class:`common.metrics.PredictionUncertainty`; NaN for a scan of which nothing was predicted. Those of
+            the evaluation, or of inference where there are none.
+        reliability: How often predictions of each confidence are right, as that handler writes it.
+        sessions: The sessions in which the run was made, as :py:class:`common.handlers.SessionRecord` writes them.
     """
 
     name: str
@@ -74,6 +80,10 @@ class RunRecord:
     chosen_on_scored: bool = False
     query: tuple[QueriedScan, ...] = ()
     selection: tuple[TrustEntry, ...] = ()
+    split: str | None = None
+    uncertainty: Mapping[str, float] = field(default_factory=dict)
+    reliability: tuple[Mapping[str, float], ...] = ()
+    sessions: tuple[Mapping[str, Any], ...] = ()
 
     def lines(self, kind: str) -> list[Mapping[str, Any]]:
         """Selects the log's lines of one kind: ``train``, ``validation`` or ``round``."""
@@ -83,6 +93,23 @@ class RunRecord:
     def dice(self) -> dict[str, float]:
         """Mean Dice over the classes of each scan, by scan; scans where it is not defined are left out."""
         return means_by_scan(self._by_scan(), "dice")
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes that were scored, in their order."""
+        return list(dict.fromkeys(score.label for score in self.scores))
+
+    def values(self, measure: str, label: str | None = None) -> list[float]:
+        """One score of each scan where it is defined.
+
+        Args:
+            measure: One of :py:data:`common.metrics.MEASURES`.
+            label: Name of a class; by default the mean of all classes.
+        """
+        scores = self._by_scan()
+        if label is not None:
+            scores = {scan: {label: found[label]} for scan, found in scores.items() if label in found}
+        return list(means_by_scan(scores, measure).values())
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from monai.transforms import RandSpatialCropd
 
 from common.annotations import AnnotationStore, Ledger
 from common.cohort import Cohort, read_labels_ras
-from common.files import write_json
-from common.handlers import read_log
+from common.files import read_json, write_json
+from common.handlers import read_log, read_sessions
 from tests.bundles.turns import assert_turned_and_mirrored
 from tests.bundles.workflows import Stop, refused, run, stop, workflow
 
@@ -85,6 +85,17 @@ def test_trains_evaluates_and_infers(settings, pseudo_label_dir, cohort_dir):
         nib.load(output / "predictions" / f"{cohort.test[0].id}_seg.nii.gz").shape
         == nib.load(cohort.test[0].image).shape
     )
+    predicted = {path.name.removesuffix("_seg.nii.gz") for path in (output / "predictions").glob("*.nii.gz")}
+    tested = {scan.id for scan in cohort.test}
+    for place, stage, scans in (("evaluation", "evaluation", tested), ("predictions", "inference", predicted)):
+        uncertainty = read_json(output / place / "uncertainty.json")
+        assert uncertainty["scans"].keys() == scans and bool(uncertainty["reliability"]) == (stage == "evaluation")
+        (session,) = read_sessions(output / place / "provenance.json")
+        assert (session["stage"], session["iterations"], session["complete"]) == (stage, [0, len(scans)], True)
+    (session,) = read_sessions(output / "provenance.json")
+    assert (session["stage"], session["iterations"], session["seed"]) == ("training", [0, 6], 0)
+    assert session["config"].items() >= {"max_iterations": 6, "network_def#width": 2, "train#ramp#every": 1}.items()
+    assert "learning_rate" not in session["config"], "which is the bundle's own"
 
 
 TERMS = {
@@ -102,7 +113,7 @@ def logged(settings, **changes):
     flow = workflow(NAME, "train", settings | {"max_iterations": 2} | changes)
     flow.initialize()
     trainer = flow.parser.get_parsed_content("train#trainer")
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: outputs.append(dict(engine.state.output)))
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: outputs.append(engine.state.output[0]))
     flow.run()
     return outputs
 

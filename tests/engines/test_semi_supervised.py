@@ -109,7 +109,7 @@ class Recorder:
         self.outputs = outputs
 
     def attach(self, engine):
-        engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: self.outputs.append(dict(e.state.output)))
+        engine.add_event_handler(Events.ITERATION_COMPLETED, lambda e: self.outputs.append(e.state.output[0]))
 
 
 def trainer_with(**changes):
@@ -136,7 +136,7 @@ def test_without_annotated_voxels_nothing_moves_but_the_run_continues():
     trainer = trainer_with(train_data_loader=nothing)
     before = copy.deepcopy([*trainer.network.parameters()])
     trainer.run()
-    assert trainer.state.output["loss"] == 0
+    assert trainer.state.output[0]["loss"] == 0
     for old, new in zip(before, trainer.network.parameters(), strict=True):
         torch.testing.assert_close(old, new)
 

@@ -7,7 +7,7 @@ from common.handlers import RoundEvents, TrainingLog, read_log
 
 
 def engine_of(log):
-    engine = Engine(lambda engine, batch: {"loss": float(engine.state.iteration)})
+    engine = Engine(lambda engine, batch: [{"loss": float(engine.state.iteration)}])
     log.attach(engine)
     return engine
 
@@ -40,7 +40,7 @@ def test_metrics_of_validations_and_rounds(tmp_path):
 
 def resumed_after(path, lines, iteration):
     """An engine whose log resumes from a checkpoint with so many lines, after an iteration."""
-    engine = Engine(lambda engine, batch: {"loss": -1.0})
+    engine = Engine(lambda engine, batch: [{"loss": -1.0}])
     log = TrainingLog(path, every=1)
     log.attach(engine)
 

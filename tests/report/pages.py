@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 from matplotlib.figure import Figure
 
+from common.annotations import LedgerEntry
 from common.report import RunRecord, Story, page
 from common.report.drawing import svg
 
@@ -22,11 +23,13 @@ class Text(HTMLParser):
         self.addresses: list[str] = []
         self.identifiers: list[str] = []
         self.tags: list[str] = []
+        self.attributes: list[tuple[str, dict[str, str | None]]] = []
         self._in = ""
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.attributes.append((tag, dict(attrs)))
         self._in = tag if tag not in ("span", "code", "small", "g", "use", "path") else self._in
         if tag == "tr":
             self.rows.append([])
@@ -53,6 +56,21 @@ class Text(HTMLParser):
     @property
     def text(self) -> str:
         return " ".join(" ".join(self.words).split())
+
+
+def entry(scan: str, number: int, value: float | None = None) -> LedgerEntry:
+    """A scan that was annotated in three slices, in the round of that number."""
+    return LedgerEntry(
+        scan,
+        number,
+        100 * number,
+        "her" if number else "random",
+        value,
+        {"axial": 11, "coronal": 12, "sagittal": 13},
+        1234,
+        "folder",
+        "2026-01-02T03:04:05+00:00",
+    )
 
 
 def section(run: RunRecord, title: str) -> str:
