@@ -130,7 +130,7 @@ def _network(found: Fit, recipe: Recipe, machine: Machine) -> list[Decision]:
 
 
 def _patch(found: Fit, recipe: Recipe, size: Triple, *, sparse: bool) -> Decision:
-    share = "two thirds of a scan, so that annotated slices lie at many places of it" if sparse else "a whole scan"
+    share = "two thirds of a scan, so that annotated slices lie at several places of it" if sparse else "a whole scan"
     reason = f"Wanted: {by(found.wanted)}, about {share} ({by(size)} voxels), in multiples of {recipe.divisor}"
     if found.patch != found.wanted and recipe.network is None:
         reason += "; this is the largest whose slices fit into one image of SAM"
