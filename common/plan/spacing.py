@@ -84,7 +84,7 @@ def spacing_decision(fingerprint: Fingerprint, target: Triple, reason: str) -> D
         return Decision("spacing", f"{by(target)} mm", f"It is {reason}; the cohort has it.")
     remedy = (
         f"{differing} of {fingerprint.training} training scans have another, so prepare the cohort again with "
-        f"--spacing {option(target)} (python -m common prepare …), and train on that one."
+        f"--spacing {option(target)}, and plan that one."
     )
     return Decision("spacing", f"{by(target)} mm", f"It is {reason}. {remedy}")
 
