@@ -134,14 +134,18 @@ def _network(found: Fit, recipe: Recipe, machine: Machine) -> list[Decision]:
 def _patch(found: Fit, recipe: Recipe, machine: Machine, size: Triple, *, sparse: bool) -> Decision:
     share = "two thirds of a scan, so that annotated slices lie at several places of it" if sparse else "a whole scan"
     reason = f"Wanted: {by(found.wanted)}, about {share} ({by(size)} voxels), in multiples of {recipe.divisor}"
-    if found.patch != found.wanted and recipe.network is None:
-        reason += "; this is the largest whose slices fit into one image of SAM"
-    elif found.patch != found.wanted and machine.slow and recipe.network.widths:
-        reason += f"; a CPU trains on {CPU_VOXELS:,} voxels in hours, and on more in days"
-    elif found.patch != found.wanted:
-        reason += f"; the memory, or the bundle's own patch of {by(recipe.config['roi_size'])}, allows no more"
+    limit = "" if found.patch == found.wanted else f"; {_limit(recipe, machine)}"
     memory = f" A step takes about {size_text(found.taken)}." if found.taken else ""
-    return Decision("patch", f"{by(found.patch)} voxels", f"{reason}.{memory}", {"roi_size": list(found.patch)})
+    return Decision("patch", f"{by(found.patch)} voxels", f"{reason}{limit}.{memory}", {"roi_size": list(found.patch)})
+
+
+def _limit(recipe: Recipe, machine: Machine) -> str:
+    """Why a patch is smaller than wanted."""
+    if recipe.network is None:
+        return "this is the largest whose slices fit into one image of SAM"
+    if machine.slow and recipe.network.widths:
+        return f"a CPU trains on {CPU_VOXELS:,} voxels in hours, and on more in days"
+    return f"the memory, or the bundle's own patch of {by(recipe.config['roi_size'])}, allows no more"
 
 
 def _margin(patch: Patch, size: Triple, *, sparse: bool) -> Decision:

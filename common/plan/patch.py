@@ -55,8 +55,8 @@ def largest_patch(wanted: Patch, *, divisor: int, fits: Callable[[Patch], bool])
         divisor: Number that each side must be divisible by.
         fits: Tells whether a patch is small enough.
     """
-    sides = [range(divisor, side + 1, divisor) for side in wanted]
-    found = [patch for patch in itertools.product(*sides) if fits(patch)]
+    first, second, third = (range(divisor, side + 1, divisor) for side in wanted)
+    found = [patch for patch in itertools.product(first, second, third) if fits(patch)]
     if not found:
         return None
     return max(found, key=lambda patch: (min(a / b for a, b in zip(patch, wanted, strict=True)), math.prod(patch)))
