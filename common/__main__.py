@@ -255,14 +255,15 @@ def path_of_weights(name: Text) -> None:
 
 
 def _settings(**files: str | None) -> dict[str, Any]:
-    """The content of JSON files of settings, by the stage that they are for."""
+    """The content of JSON files of settings, by the stage that they are for, without notes such as a plan's."""
     from common.files import read_json
+    from common.plan.write import NOTES
 
     settings = {stage: {} if file is None else read_json(file) for stage, file in files.items()}
     for stage, file in files.items():
         if not isinstance(settings[stage], dict):
             raise ValueError(f"{file}: expected settings by name, found {type(settings[stage]).__name__}.")
-    return settings
+    return {stage: {name: it for name, it in found.items() if name != NOTES} for stage, found in settings.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

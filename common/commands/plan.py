@@ -50,11 +50,23 @@ def plan(
     write_plan(file, made, overwrite=overwrite)
     scans = f"{fingerprint.read} of {fingerprint.training} training scans read"
     print(f"{cohort.name} for {bundle} on {machine.device}, {scans}:\n{plan_text(made)}\n")
-    print(f"Written to {file}. Train with it:\n{_command(bundle, file, cohort.folder)}")
+    print(f"Written to {file}.")
+    if made.resample is None:
+        print(f"Train with it:\n{_training(bundle, file, cohort.folder)}")
+    else:
+        print(f"First resample the scans, and plan those:\n{_preparing(cohort.folder, made.resample)}")
 
 
-def _command(bundle: str, file: Path, dataset_dir: Path) -> str:
-    return (
-        f"python -m monai.bundle run training --config_file \"['bundles/{bundle}/configs/train.json','{file}']\" "
-        f"--dataset_dir {dataset_dir} --output_dir RUN"
-    )
+def _training(bundle: str, file: Path, dataset_dir: Path) -> str:
+    configs = f"['bundles/{bundle}/configs/train.json','{file}']"
+    return f'python -m monai.bundle run training --config_file "{configs}" --dataset_dir {dataset_dir} --output_dir RUN'
+
+
+def _preparing(dataset_dir: Path, spacing: str) -> str:
+    """The command that made the cohort, with another spacing; its further options are the user's."""
+    from common.files import RECORD, read_json
+
+    record = dataset_dir / RECORD
+    maker = str(read_json(record).get("made by", "")) if record.is_file() else ""
+    words = maker if maker.startswith("prepare ") else f"prepare folder --images {dataset_dir}/images"
+    return f"python -m common {words} … --target {dataset_dir}_{spacing} --spacing {spacing}"

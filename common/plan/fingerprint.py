@@ -29,7 +29,9 @@ class Fingerprint:
         modality_reason: How it is known.
         window: Percentiles 0.5 and 99.5, mean and standard deviation of the foreground's intensities in the first
             channel; None if no foreground was read.
-        zeros: Share of a scan's voxels that are 0 in all channels, the median.
+        background: Share of a scan's voxels that have, in all channels, the value of its corners, the median; 0 where
+            corners differ.
+        empty_is_zero: Whether that value is 0 in all scans.
         volumes_mm3: Volume of each class that was found, in the median scan that has it.
         directed: Axes along which two classes of like intensities lie in the same order in all scans.
         image_bytes: Bytes that the training images take as float32.
@@ -48,7 +50,8 @@ class Fingerprint:
     modality: str
     modality_reason: str
     window: tuple[float, float, float, float] | None
-    zeros: float
+    background: float
+    empty_is_zero: bool
     volumes_mm3: dict[int, float]
     directed: tuple[int, ...]
     image_bytes: int

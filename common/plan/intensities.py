@@ -5,9 +5,8 @@ from __future__ import annotations
 from common.plan.decision import Decision
 from common.plan.fingerprint import Fingerprint
 
-SKULL_STRIPPED = 0.25
-"""Share of voxels that are exactly 0 above which a scan is taken to be cut out of its surroundings (Isensee et al.,
-2021)."""
+CUT_OUT = 0.25
+"""Share of empty voxels above which a scan is taken to be cut out of its surroundings (Isensee et al., 2021)."""
 
 
 def intensity_decision(fingerprint: Fingerprint) -> Decision:
@@ -22,17 +21,19 @@ def intensity_decision(fingerprint: Fingerprint) -> Decision:
             "percentiles 0.5 and 99.5, the mean and the standard deviation of the classes' voxels.",
             {"window": [low, high, mean, deviation], "nonzero": False},
         )
-    cut_out = fingerprint.zeros > SKULL_STRIPPED
-    settings = {"window": None, "nonzero": cut_out}
     if fingerprint.modality == "ct":
         missing = "several channels" if fingerprint.channels > 1 else "no label that tells which intensities matter"
         reason = f"The images are CT ({known}), but there are {missing}, so each channel is standardised by itself."
         return Decision("intensities", "z-score of each scan and channel", reason, {"window": None, "nonzero": False})
-    share = f"{fingerprint.zeros:.0%} of a scan's voxels are exactly 0"
-    return Decision(
-        "intensities",
-        "z-score of each scan and channel" + (", over the voxels that are not 0" if cut_out else ""),
-        f"The images have no scale of their own ({known})"
-        + (f", and {share}: they are cut out of their surroundings." if cut_out else "."),
-        settings,
-    )
+    reason = f"The images have no scale of their own ({known})."
+    cut_out = fingerprint.background > CUT_OUT
+    if cut_out:
+        reason += f" {fingerprint.background:.0%} of a scan's voxels have the value of its corners: they are empty"
+        reason += (
+            ", and 0, so that they can be left out."
+            if fingerprint.empty_is_zero
+            else ", but not 0, and so cannot be left out; cropping scans helps (prepare brats --crop True)."
+        )
+    nonzero = cut_out and fingerprint.empty_is_zero
+    value = "z-score of each scan and channel" + (", over the voxels that are not 0" if nonzero else "")
+    return Decision("intensities", value, reason, {"window": None, "nonzero": nonzero})

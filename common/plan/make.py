@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from common.plan.machine import Machine
 from common.plan.patch import Patch, margin, share_of_scan, stride
 from common.plan.prompts import views, widening
 from common.plan.recipe import Recipe
-from common.plan.spacing import coarser, spacing_decision, thick_axis, usual_spacing
+from common.plan.spacing import coarser, differing_scans, option, spacing_decision, thick_axis, usual_spacing
 
 CPU_ITERATIONS = 2_000
 """Length of a training on a CPU; longer ones were not measured."""
@@ -32,10 +31,12 @@ class Plan:
     Attributes:
         bundle: The bundle's name.
         decisions: The decisions, in the order in which they were made.
+        resample: What ``prepare --spacing`` has to be given before the plan holds; None if the cohort is as it should.
     """
 
     bundle: str
     decisions: tuple[Decision, ...]
+    resample: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, machine: Machine, *, ann
         spacing_decision(fingerprint, target, reason),
         intensity_decision(fingerprint),
         *_network(found, recipe, machine),
-        _patch(found, recipe, size, sparse=sparse),
+        _patch(found, recipe, machine, size, sparse=sparse),
         _margin(found.patch, size, sparse=sparse) if recipe.knows("margin") else None,
         _stride(found.patch, fingerprint.sizes_at(target).max(axis=0)),
         _batch(found, recipe, machine),
@@ -93,7 +94,8 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, machine: Machine, *, ann
         _thick_slices(target, found.patch, size),
         _cache(fingerprint, machine),
     ]
-    return Plan(recipe.bundle, tuple(decision for decision in decisions if decision is not None))
+    resample = option(target) if differing_scans(fingerprint, target) else None
+    return Plan(recipe.bundle, tuple(decision for decision in decisions if decision is not None), resample)
 
 
 def _classes(fingerprint: Fingerprint) -> Decision:
@@ -129,16 +131,21 @@ def _network(found: Fit, recipe: Recipe, machine: Machine) -> list[Decision]:
     return [Decision("width of the network", str(found.width), reason, {network.setting: found.width})]
 
 
-def _patch(found: Fit, recipe: Recipe, size: Triple, *, sparse: bool) -> Decision:
-    share = "two thirds of a scan, so that annotated slices lie at many places of it" if sparse else "a whole scan"
+def _patch(found: Fit, recipe: Recipe, machine: Machine, size: Triple, *, sparse: bool) -> Decision:
+    share = "two thirds of a scan, so that annotated slices lie at several places of it" if sparse else "a whole scan"
     reason = f"Wanted: {by(found.wanted)}, about {share} ({by(size)} voxels), in multiples of {recipe.divisor}"
-    if found.patch != found.wanted and recipe.network is None:
-        reason += "; this is the largest whose slices fit into one image of SAM"
-    elif found.patch != found.wanted:
-        reason += f"; this is the largest within the device's memory and {recipe.bundle}'s own number of voxels"
-        reason += " or, on a CPU, 48 x 48 x 48" if math.prod(found.patch) <= CPU_VOXELS else ""
+    limit = "" if found.patch == found.wanted else f"; {_limit(recipe, machine)}"
     memory = f" A step takes about {size_text(found.taken)}." if found.taken else ""
-    return Decision("patch", f"{by(found.patch)} voxels", f"{reason}.{memory}", {"roi_size": list(found.patch)})
+    return Decision("patch", f"{by(found.patch)} voxels", f"{reason}{limit}.{memory}", {"roi_size": list(found.patch)})
+
+
+def _limit(recipe: Recipe, machine: Machine) -> str:
+    """Why a patch is smaller than wanted."""
+    if recipe.network is None:
+        return "this is the largest whose slices fit into one image of SAM"
+    if machine.slow and recipe.network.widths:
+        return f"a CPU trains on {CPU_VOXELS:,} voxels in hours, and on more in days"
+    return f"the memory, or the bundle's own patch of {by(recipe.config['roi_size'])}, allows no more"
 
 
 def _margin(patch: Patch, size: Triple, *, sparse: bool) -> Decision:
@@ -165,7 +172,7 @@ def _stride(patch: Patch, largest: Any) -> Decision:
 
 def _batch(found: Fit, recipe: Recipe, machine: Machine) -> Decision:
     usual = recipe.batch()
-    room = f"{size_text(machine.memory * USABLE)} of the {machine.device}'s memory may be taken"
+    room = f"{size_text(machine.memory * USABLE)} of the device's memory may be taken"
     reason = f"{recipe.bundle}'s own; {room}." if found.batch == usual else f"Halved, since {room}."
     settings = {"batch_labelled": found.batch[0], "batch_unlabelled": found.batch[1]} if found.batch != usual else {}
     return Decision("batch", f"{found.batch[0]} annotated and {found.batch[1]} other patches", reason, settings)

@@ -11,7 +11,8 @@ import numpy as np
 Patch = tuple[int, int, int]
 
 SHARE_OF_SCAN = 2 / 3
-"""Share of a scan's side that a patch takes where slices are annotated: it can then be shifted by half of its own."""
+"""Share of a scan's side that a patch takes at least where slices are annotated: it can then be shifted by half of its
+own."""
 
 SHIFT = 1 / 2
 """Least distance, as a share of a patch's side, over which its place in a scan varies where slices are annotated."""
@@ -22,7 +23,7 @@ def wanted_patch(size: Sequence[float], *, divisor: int, sparse: bool) -> Patch:
 
     A dense label is learnt from best with all of its surroundings: the patch is as large as a scan. Of annotated
     slices a network sees the same ones all the time. Where they always lie at the same place of the patch, it learns
-    that place; so the patch is clearly smaller than a scan.
+    that place; so the patch is smaller than a scan, and :func:`margin` adds what is missing.
 
     Args:
         size: Size of a scan in voxels.
@@ -30,12 +31,17 @@ def wanted_patch(size: Sequence[float], *, divisor: int, sparse: bool) -> Patch:
         sparse: Whether slices are annotated, not whole scans.
 
     Returns:
-        For each axis the multiple of the divisor nearest to the wanted length, of two the smaller, and at least the
-        divisor.
+        For each axis the multiple of the divisor nearest to the scan's length; with annotated slices, if that is less,
+        the first one from two thirds of it on.
     """
-    share = SHARE_OF_SCAN if sparse else 1.0
-    first, second, third = (max(divisor, math.ceil(share * side / divisor - 0.5) * divisor) for side in size)
+    first, second, third = (_side(length / divisor, sparse=sparse) * divisor for length in size)
     return first, second, third
+
+
+def _side(length: float, *, sparse: bool) -> int:
+    """A side of the patch along a scan of some length, both in units of the divisor."""
+    nearest = max(1, math.ceil(length - 0.5))
+    return min(nearest, math.ceil(SHARE_OF_SCAN * length)) if sparse else nearest
 
 
 def largest_patch(wanted: Patch, *, divisor: int, fits: Callable[[Patch], bool]) -> Patch | None:
@@ -49,8 +55,8 @@ def largest_patch(wanted: Patch, *, divisor: int, fits: Callable[[Patch], bool])
         divisor: Number that each side must be divisible by.
         fits: Tells whether a patch is small enough.
     """
-    sides = [range(divisor, side + 1, divisor) for side in wanted]
-    found = [patch for patch in itertools.product(*sides) if fits(patch)]
+    first, second, third = (range(divisor, side + 1, divisor) for side in wanted)
+    found = [patch for patch in itertools.product(first, second, third) if fits(patch)]
     if not found:
         return None
     return max(found, key=lambda patch: (min(a / b for a, b in zip(patch, wanted, strict=True)), math.prod(patch)))

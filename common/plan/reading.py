@@ -42,7 +42,8 @@ FEWEST_PAIRS = 3
 class _Look:
     """What is seen in a scan's voxels; the last three are by class, and empty without a label."""
 
-    zeros: float
+    background: float
+    corner: float
     intensities: tuple[float, float]
     sparse: bool
     foreground: NDArray[np.floating]
@@ -94,7 +95,8 @@ def read_fingerprint(cohort: Cohort, *, modality: str | None = None, progress: b
         modality=found,
         modality_reason=reason,
         window=_window(foreground),
-        zeros=float(np.median([look.zeros for look in looks])),
+        background=float(np.median([look.background for look in looks])),
+        empty_is_zero=all(look.corner == 0 for look in looks),
         volumes_mm3=volumes,
         directed=_directed(looks),
         image_bytes=images_size(scan.image for scan in cohort.training),
@@ -167,10 +169,9 @@ def _look(scan: Scan, channels: int) -> _Look:
     least, greatest = float(first.min()), float(first.max())
     if not math.isfinite(greatest - least):
         raise ValueError(f"{scan.image}: expected finite intensities, found NaN or infinite ones; repair the scan.")
-    empty = (voxels == 0).all(axis=3) if channels > 1 else voxels == 0
-    zeros = float(np.count_nonzero(empty) / first.size)
+    background, corner = _background(voxels), float(first[0, 0, 0])
     if scan.label is None:
-        return _Look(zeros, (least, greatest), False, np.empty(0), {}, {}, {})
+        return _Look(background, corner, (least, greatest), False, np.empty(0), {}, {}, {})
     values, opened = read_voxels(scan.label)
     if not same_grid(first.shape, image.affine, values.shape, opened.affine):
         raise ValueError(
@@ -186,7 +187,8 @@ def _look(scan: Scan, channels: int) -> _Look:
     sparse = bool((label == IGNORE_INDEX).any())
     voxel = float(np.prod(spacing(affine)))
     return _Look(
-        zeros,
+        background,
+        corner,
         (least, greatest),
         sparse,
         intensities[:: max(1, len(intensities) // SAMPLES)],
@@ -194,6 +196,15 @@ def _look(scan: Scan, channels: int) -> _Look:
         {value: places[classes == value].mean(axis=0) for value in there},
         {value: (intensities[classes == value].mean(), intensities[classes == value].std()) for value in there},
     )
+
+
+def _background(voxels: NDArray[np.generic]) -> float:
+    """Share of voxels with the value that all corners have; 0 where these differ."""
+    channels = voxels if voxels.ndim == 4 else voxels[..., None]
+    corners = channels[np.ix_(*[(0, -1)] * 3)]
+    if (corners != corners[0, 0, 0]).any():
+        return 0.0
+    return float((channels == corners[0, 0, 0]).all(axis=3).mean())
 
 
 def _window(foreground: NDArray[np.floating]) -> tuple[float, float, float, float] | None:

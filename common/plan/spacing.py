@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from common.cohort.check import SPACING_TOLERANCE
 from common.plan.decision import Decision, by
@@ -23,7 +24,7 @@ WORTHWHILE = 1.2
 """Least factor by which voxels are made coarser; less changes little and costs a resampling."""
 
 
-def thick_axis(spacing: Sequence[float]) -> int | None:
+def thick_axis(spacing: Sequence[float] | NDArray[np.floating]) -> int | None:
     """The axis across thick slices; None if there are none.
 
     Args:
@@ -84,7 +85,7 @@ def spacing_decision(fingerprint: Fingerprint, target: Triple, reason: str) -> D
         return Decision("spacing", f"{by(target)} mm", f"It is {reason}; the cohort has it.")
     remedy = (
         f"{differing} of {fingerprint.training} training scans have another, so prepare the cohort again with "
-        f"--spacing {option(target)} (python -m common prepare …), and train on that one."
+        f"--spacing {option(target)}, and plan that one."
     )
     return Decision("spacing", f"{by(target)} mm", f"It is {reason}. {remedy}")
 
@@ -102,6 +103,6 @@ def option(target: Sequence[float]) -> str:
     return ",".join(f"{side:g}" for side in target)
 
 
-def _rounded(spacing: Sequence[float]) -> Triple:
-    first, second, third = np.round(np.asarray(spacing, float), 4).tolist()
+def _rounded(spacing: NDArray[np.floating]) -> Triple:
+    first, second, third = np.round(spacing, 4).tolist()
     return first, second, third
