@@ -40,9 +40,9 @@ class Filled:
 
 
 LATER = [
-    SimpleNamespace(scan="b", round=1, slices={"sagittal": 1}),
-    SimpleNamespace(scan="c", round=1, slices=None),
-    SimpleNamespace(scan="d", round=1, slices={"sagittal": 2}),
+    SimpleNamespace(scan="b", round=1, slices={"sagittal": 1}, classes=None),
+    SimpleNamespace(scan="c", round=1, slices=None, classes=None),
+    SimpleNamespace(scan="d", round=1, slices={"sagittal": 2}, classes=None),
 ]
 """What a round adds: a slice, a dense label, and a slice that is not complete."""
 
@@ -56,7 +56,7 @@ def handler(tmp_path):
         store.write("annotation", scan, annotation, AFFINE)
     annotation[:, 0] = 255
     store.write("annotation", "d", annotation, AFFINE)
-    entries = [SimpleNamespace(scan="a", round=0, slices={"sagittal": 0})]
+    entries = [SimpleNamespace(scan="a", round=0, slices={"sagittal": 0}, classes=None)]
     pool = Pool()
     made = PropagatedLabels(
         pool, propagation=Filled(), ledger=SimpleNamespace(entries=entries), store=store, num_classes=2, seed=5
