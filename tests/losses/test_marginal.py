@@ -92,7 +92,7 @@ def test_all_classes_annotated_is_the_same_loss_bit_for_bit(loss, batch, per_vox
 
 @every_loss
 def test_is_the_loss_of_a_network_that_knows_the_annotated_classes_alone(loss, batch):
-    """Classes 1 and 3 of 3 were not annotated: their probabilities are the background's, and class 2 is the only one."""
+    """Of three classes, 1 and 3 were not annotated: their probabilities are the background's."""
     logits, target = batch
     target = torch.where((target == 1) | (target == 3), 0, target)
     p = logits.softmax(dim=1)
