@@ -71,7 +71,7 @@ class SwapBoxes:
         sets = [f"{key}_classes" for key in self.keys if f"{key}_classes" in batch]
         for key in [*self.keys, *sets]:
             given = batch[key]
-            if key in sets:
+            if given.ndim == 2:
                 given = given[..., None, None, None].expand(*given.shape, *shape[2:])
             mixed[key] = given.clone()
             for first, box in enumerate(boxes):
