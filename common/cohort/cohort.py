@@ -45,10 +45,13 @@ class Scan:
     label: Path | None = None
     annotated_classes: tuple[int, ...] | None = None
 
+    def image_item(self) -> dict[str, str]:
+        """The scan without its label, as training takes it: annotations come from the run's store."""
+        return {"scan": self.id, "image": str(self.image)}
+
     def item(self) -> dict[str, str]:
         """The scan as input of MONAI's transforms: ``scan`` (the id), ``image`` and, if there is one, ``label``."""
-        item = {"scan": self.id, "image": str(self.image)}
-        return item if self.label is None else {**item, "label": str(self.label)}
+        return self.image_item() | ({} if self.label is None else {"label": str(self.label)})
 
 
 @dataclass(frozen=True)
