@@ -3,9 +3,9 @@
 A cohort's training scans lose one class in every second label: what was that class is background there. Networks are
 trained with the bundle ``sfr_retrain``, without pseudo-labels, and evaluated on the cohort's test scans:
 
-- ``all``: with all labels as they were, which is as much as can be reached;
 - ``background``: as if the lost class were background, without a word in the datalist;
 - ``marginal``: the same labels, with ``annotated_classes`` in the datalist;
+- ``all``: with all labels as they were, which is as much as can be reached;
 - ``complete``: with the complete labels alone, half as many scans.
 
     python benchmarks/partial_classes.py --dataset_dir COHORT --output_dir runs/partial_classes --table FILE
@@ -28,7 +28,9 @@ from common.cohort.volumes import integer_labels, read_voxels
 from common.commands.bundles import run_workflow
 from common.files import read_json, write_nifti
 
-ARMS = ("all", "background", "marginal", "complete")
+ARMS = ("background", "marginal", "all", "complete")
+ADAMW = {"_target_": "torch.optim.AdamW", "params": "$@network.parameters()", "lr": "@learning_rate"}
+"""Learns the hippocampus in hundreds of iterations, where the bundle's own optimiser takes thousands."""
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "sfr_retrain"
 
 
@@ -39,9 +41,9 @@ def main(
     scans: int = 40,
     test: int = 20,
     seeds: str = "0",
-    max_iterations: int = 1000,
-    roi_size: str = "32,48,32",
-    width: int = 8,
+    max_iterations: int = 500,
+    roi_size: str = "16,32,16",
+    width: int = 4,
     table: str | None = None,
 ) -> None:
     """Prints the Dice of each class in each arm, and writes it to a Markdown file.
@@ -65,6 +67,7 @@ def main(
     cohort, folder = Cohort.open(dataset_dir), Path(output_dir)
     sides = [int(side) for side in _words(roi_size)]
     settings = {"roi_size": sides, "network_def#width": width, "device": "cpu", "precision": "fp32"}
+    settings |= {"optimizer": ADAMW, "learning_rate": 0.003, "batch_labelled": 4}
     rows = []
     for arm in ARMS:
         make_cohort(cohort, folder / "cohorts" / arm, arm=arm, lost=lost, scans=scans, test=test)

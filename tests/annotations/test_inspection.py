@@ -90,7 +90,7 @@ def test_the_annotations_of_a_run(folder, tmp_path):
     save(folder / "labels/scan_1.nii.gz", DENSE, affine)
     cohort = Cohort.open(folder)
     scan, run = cohort.scan("scan_1"), tmp_path / "run"
-    with pytest.raises(ValueError, match="expected annotations of training scans of .*, found none"):
+    with pytest.raises(ValueError, match=r"expected annotations of training scans of .*, found none"):
         of_run(cohort, run)
     annotation = Annotation(slices(), read_ras(scan.image)[1], {"axial": 3}, "somebody", classes=(1,))
     places = {"ledger": Ledger(run), "store": AnnotationStore(run)}

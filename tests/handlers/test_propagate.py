@@ -115,3 +115,16 @@ def test_annotations_of_another_run_are_propagated_before_training_with_the_prom
     handler.propagation.given = []
     handler.start(engine())
     assert handler.pool.asked[-1] == ["a", "b"] and handler.propagation.given == expected
+
+
+def test_scribbles_and_partial_classes_are_left_out_by_name(handler, caplog):
+    annotation = np.full((4, 4, 4), 255, np.uint8)
+    annotation[1, 1:3, 1] = 1
+    handler.store.write("annotation", "scribbled", annotation, AFFINE)
+    handler.ledger.entries += [
+        SimpleNamespace(scan="scribbled", round=0, slices={}, classes=None),
+        SimpleNamespace(scan="b", round=0, slices={"sagittal": 1}, classes=(1,)),
+    ]
+    handler.start(engine())
+    assert handler.pool.asked == [["a"]]
+    assert "NOTHING IS PROPAGATED in scribbled, b: it needs whole slices" in caplog.text

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.annotations import AnnotationStore, Ledger
+from common.annotations import AnnotationStore, Ledger, LedgerEntry
 from common.generalists import confident_learning_filter, prototype_similarity
 from common.handlers import PoolScan, PseudoLabelHandler, annotated_dice
 
@@ -169,3 +169,16 @@ def test_a_line_that_was_cut_short_does_not_count(tmp_path):
         again.visit(replace(a_scan(), scan=name))
     assert len(again.labeler.similarity) == 2
     assert list(handler_of(tmp_path)._progress.done) == ["a", "b", "c"]
+
+
+def test_where_some_classes_only_were_annotated_the_others_stay(tmp_path):
+    """Class 1 was not annotated: what the labeler says of it stays on the annotated background, class 2 does not."""
+    scan = a_scan()
+    annotation = np.zeros((8, 6, 6), np.uint8)
+    annotation[0] = 2
+    entry = LedgerEntry("a", 0, 0, "first", None, None, annotation.size, "datalist", classes=(2,))
+    Ledger(tmp_path).add(entry)
+    shifted = scan.probabilities.argmax(dim=0).roll(1, dims=0).numpy()
+    found, _ = labelled(tmp_path, scan, annotation)
+    assert (found[0] == 2).all()
+    assert (found[1:] == shifted[1:]).all() and (found[1:] == 1).any()
