@@ -125,10 +125,13 @@ def _report(scan: Scan, split: str, cohort: Cohort, *, turned: bool) -> LabelRep
     try:
         voxels, file = read_voxels(scan.label)
         problems = _grid_problems(scan, voxels, file.affine, turned=turned)
-        problems += label_problems(voxels, scan, cohort.labels)
-        label = np.ascontiguousarray(to_ras(integer_labels(voxels, scan.label), file.affine)[0])
     except (OSError, ValueError) as error:
         return replace(empty, problems=(str(error),))
+    problems += label_problems(voxels, scan, cohort.labels)
+    try:
+        label = np.ascontiguousarray(to_ras(integer_labels(voxels, scan.label), file.affine)[0])
+    except ValueError:
+        return replace(empty, problems=tuple(problems))  # which name these values
     hints = []
     if lacking := left_out(label, scan, cohort.labels):
         line = f"{scan.label}: expected a dense label of all classes, found {lacking}; {SCORED}."

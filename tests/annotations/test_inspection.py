@@ -72,7 +72,7 @@ def test_files_that_cannot_be_read_and_values_that_are_no_classes(folder):
     found = inspected(folder)
     assert [found[f"scan_{number}"].text for number in range(3)] == ["unreadable"] * 3
     assert "does not open" in found["scan_0"].problems[0] and "no such file" in found["scan_1"].problems[0]
-    assert "whole numbers from 0 to 255, found 0.5" in found["scan_2"].problems[0]
+    assert "255 not annotated, found the values 0.5" in found["scan_2"].problems[0]
 
 
 def test_scans_that_are_compared_with_must_be_dense(folder):
