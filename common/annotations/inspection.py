@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from common import IGNORE_INDEX
-from common.annotations.kinds import AnnotatedPart, annotated_part, specks
+from common.annotations.kinds import SPECK, AnnotatedPart, annotated_part, specks
 from common.annotations.ledger import Ledger
 from common.annotations.store import AnnotationStore
 from common.cohort.check import SCORED, grid_text
@@ -140,7 +140,8 @@ def _report(scan: Scan, split: str, cohort: Cohort, *, turned: bool) -> LabelRep
         elif split == "test":
             hints.append(line)
     if number := specks(label):
-        hints.append(f"{scan.label}: {number} specks of less than 4 voxels; look whether they are meant.")
+        what = f"{number} speck{'s' * (number > 1)} of less than {SPECK} voxels"
+        hints.append(f"{scan.label}: {what}; look whether this is meant.")
     counts = np.bincount(label.ravel(), minlength=IGNORE_INDEX + 1).tolist()
     found = {value: counts[value] for value in cohort.labels}
     return replace(empty, part=annotated_part(label), voxels=found, problems=tuple(problems), hints=tuple(hints))

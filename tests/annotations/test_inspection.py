@@ -44,7 +44,7 @@ def test_each_kind(folder):
     }
     assert not any(report.problems for report in found.values())
     assert {scan for scan, report in found.items() if report.hints} == {"scan_0", "scan_1", "scan_2"}
-    assert "scan_0.nii.gz: 1 specks of less than 4 voxels" in found["scan_0"].hints[0]
+    assert "scan_0.nii.gz: 1 speck of less than 4 voxels" in found["scan_0"].hints[0]
     json.dumps([report.plain() for report in found.values()])
 
 
