@@ -31,6 +31,12 @@ from common.files import read_json, write_nifti
 ARMS = ("background", "marginal", "all", "complete")
 ADAMW = {"_target_": "torch.optim.AdamW", "params": "$@network.parameters()", "lr": "@learning_rate"}
 """Learns the hippocampus in hundreds of iterations, where the bundle's own optimiser takes thousands."""
+FALLING = {
+    "_target_": "torch.optim.lr_scheduler.PolynomialLR",
+    "optimizer": "@optimizer",
+    "total_iters": "@max_iterations",
+    "power": 0.9,
+}
 BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "sfr_retrain"
 
 
@@ -67,7 +73,7 @@ def main(
     cohort, folder = Cohort.open(dataset_dir), Path(output_dir)
     sides = [int(side) for side in _words(roi_size)]
     settings = {"roi_size": sides, "network_def#width": width, "device": "cpu", "precision": "fp32"}
-    settings |= {"optimizer": ADAMW, "learning_rate": 0.003, "batch_labelled": 4}
+    settings |= {"optimizer": ADAMW, "lr_scheduler": FALLING, "learning_rate": 0.003, "batch_labelled": 4}
     rows = []
     for arm in ARMS:
         make_cohort(cohort, folder / "cohorts" / arm, arm=arm, lost=lost, scans=scans, test=test)
