@@ -9,6 +9,7 @@ from typing import Any
 
 from cyclopts import App, Parameter
 
+from common.commands.labels import labels
 from common.commands.options import (
     AnyPath,
     Count,
@@ -45,6 +46,7 @@ weights = App(name="weights", help="List, download and find public pre-trained w
 app.command(prepare)
 app.command(plan)
 app.command(export)
+app.command(labels)
 app.command(weights)
 app.command(fetch_bundle, name="fetch_bundle")
 app.command(pack)

@@ -1,8 +1,9 @@
 """What people and models have drawn on scans: annotators, the store and the ledger, and batches drawn by them."""
 
 from common.annotations.annotation import Annotation, Annotator, Suggestions
+from common.annotations.at_start import annotate_at_start, first_labelled
 from common.annotations.cross_label import complete_slices, cross_label, middle_slices
-from common.annotations.dense import annotate_densely, first_labelled
+from common.annotations.datalist import DatalistAnnotator
 from common.annotations.folder import AnnotationsPending, FolderAnnotator
 from common.annotations.ledger import Ledger, LedgerEntry
 from common.annotations.listed import check_annotations, listed_scans
@@ -21,6 +22,7 @@ __all__ = [
     "AnnotationStore",
     "AnnotationsPending",
     "Annotator",
+    "DatalistAnnotator",
     "FolderAnnotator",
     "Ledger",
     "LedgerEntry",
@@ -33,7 +35,7 @@ __all__ = [
     "TrustEntry",
     "TwoStreamSampler",
     "annotate_and_record",
-    "annotate_densely",
+    "annotate_at_start",
     "annotation_from_segments",
     "check_annotations",
     "complete_slices",

@@ -24,12 +24,15 @@ class Annotation:
         affine: Affine of that grid, 4x4, to millimetres.
         slices: Index of the annotated slice of each view; None for a dense label.
         annotator: Name of the annotator that made it.
+        classes: Classes that were annotated, in ascending order: what is 0 in the array may belong to any other class.
+            None if all were.
     """
 
     array: np.ndarray
     affine: np.ndarray
     slices: dict[str, int] | None
     annotator: str
+    classes: tuple[int, ...] | None = None
 
     @property
     def voxels(self) -> int:

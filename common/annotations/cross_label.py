@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,13 +84,26 @@ def complete_slices(annotation: NDArray[np.uint8], wanted: Mapping[str, int]) ->
         annotation: Annotation ``[H, W, D]`` in RAS orientation, 255 where nothing is annotated.
         wanted: Index of a slice by view; the middle of the volume where there is none.
     """
-    annotated = annotation != IGNORE_INDEX
     slices = {}
-    for view, axis in VIEWS.items():
-        complete = np.flatnonzero(annotated.all(axis=tuple(other for other in range(3) if other != axis)))
+    for view, complete in whole_slices(annotation != IGNORE_INDEX).items():
         if complete.size:
-            slices[view] = int(complete[np.argmin(abs(complete - wanted.get(view, annotation.shape[axis] // 2)))])
+            middle = annotation.shape[VIEWS[view]] // 2
+            slices[view] = int(complete[np.argmin(abs(complete - wanted.get(view, middle)))])
     return slices
+
+
+def whole_slices(mask: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]:
+    """Indices of the slices of each view that lie in a mask ``[H, W, D]`` as a whole."""
+    others = {view: tuple(other for other in range(3) if other != axis) for view, axis in VIEWS.items()}
+    return {view: np.flatnonzero(mask.all(axis=axes)) for view, axes in others.items()}
+
+
+def on_slices(shape: tuple[int, ...], slices: Mapping[str, Iterable[int]]) -> NDArray[np.bool_]:
+    """Mask ``[H, W, D]`` of the voxels on some slices, whose indices are given by view."""
+    mask = np.zeros(shape, bool)
+    for view, indices in slices.items():
+        np.moveaxis(mask, VIEWS[view], 0)[list(indices)] = True
+    return mask
 
 
 def _require_3d(label: NDArray[np.generic]) -> None:

@@ -34,6 +34,7 @@ class LedgerEntry:
         voxels: Number of annotated voxels.
         annotator: Name of the annotator, e.g. "oracle" or "folder".
         time: When the entry was made, ISO 8601 in UTC; now by default.
+        classes: Classes that were annotated, in ascending order; None, which the file leaves out, if all were.
     """
 
     scan: str
@@ -45,12 +46,17 @@ class LedgerEntry:
     voxels: int
     annotator: str
     time: str = field(default_factory=_now)
+    classes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.scan, str) or not self.scan:
             raise ValueError(f"scan must be a scan's id, got {self.scan!r}.")
         if self.score is not None and not math.isfinite(self.score):
             raise ValueError(f"score of {self.scan} must be finite or None, got {self.score}.")
+        if self.classes is not None:
+            if not self.classes or not all(type(number) is int and number > 0 for number in self.classes):
+                raise ValueError(f"classes of {self.scan} must be numbers from 1 on or None, got {self.classes!r}.")
+            object.__setattr__(self, "classes", tuple(self.classes))
 
     def plain(self) -> dict[str, Any]:
         """The entry in JSON's types, with NumPy's numbers turned into Python's."""
@@ -58,7 +64,9 @@ class LedgerEntry:
             "score": None if self.score is None else float(self.score),
             "slices": None if self.slices is None else {view: int(index) for view, index in self.slices.items()},
         }
-        return content | {name: int(content[name]) for name in ("round", "iteration", "voxels")}
+        content |= {name: int(content[name]) for name in ("round", "iteration", "voxels")}
+        classes = content.pop("classes")
+        return content if classes is None else content | {"classes": list(classes)}
 
 
 class Ledger:
@@ -103,6 +111,11 @@ class Ledger:
     def labelled(self) -> list[str]:
         """Ids of the annotated scans, in the order of their annotation."""
         return [entry.scan for entry in self.entries]
+
+    @property
+    def partial_classes(self) -> dict[str, tuple[int, ...]]:
+        """The annotated classes of each scan of which some classes only were annotated, by its id."""
+        return {entry.scan: entry.classes for entry in self.entries if entry.classes is not None}
 
     @property
     def budget_used(self) -> int:

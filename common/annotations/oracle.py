@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from common.annotations.annotation import Annotation, Suggestions
 from common.annotations.cross_label import cross_label, middle_slices
+from common.cohort.check import SIMULATED
 from common.cohort.cohort import CohortError, Scan
+from common.cohort.labels import left_out
 from common.cohort.volumes import read_labels_ras
 
 
@@ -36,23 +37,29 @@ class OracleAnnotator:
         """Implements :meth:`common.annotations.Annotator.annotate`; the suggestions are ignored.
 
         Raises:
-            CohortError: If scans have no dense label or an empty one; names all scans without a label.
+            CohortError: If a scan's label is missing, empty, not dense, or of some classes only; names all these scans.
         """
-        missing = [
-            f"{scan.image}: expected a label to simulate an annotator with, found none in the datalist; "
-            "add one, or let people annotate (FolderAnnotator)."
-            for scan in scans
-            if scan.label is None
-        ]
-        if missing:
-            raise CohortError(missing)
-        return {scan.id: self._annotate(scan.label) for scan in scans if scan.label}
+        found = {scan.id: self._annotate(scan) for scan in scans}
+        if problems := [answer for answer in found.values() if isinstance(answer, str)]:
+            raise CohortError(problems)
+        return {scan: answer for scan, answer in found.items() if isinstance(answer, Annotation)}
 
-    def _annotate(self, path: Path) -> Annotation:
-        label, affine = read_labels_ras(path)
+    def _annotate(self, scan: Scan) -> Annotation | str:
+        """The annotation, or why there can be none."""
+        if scan.label is None:
+            return (
+                f"{scan.image}: expected a label to simulate an annotator with, found none in the datalist; "
+                "add one, or let people annotate (FolderAnnotator)."
+            )
+        label, affine = read_labels_ras(scan.label)
         label = np.ascontiguousarray(label)
+        if lacking := left_out(label, scan, {}):
+            return (
+                f"{scan.label}: expected a dense label of all classes to simulate an annotator with, found {lacking}; "
+                f"{SIMULATED}."
+            )
         if not label.any():
-            raise CohortError([f"{path}: expected a label with foreground, found an empty one."])
+            return f"{scan.label}: expected a label with foreground, found an empty one."
         if self.dense:
             return Annotation(label, affine, None, self.name)
         slices = middle_slices(label)

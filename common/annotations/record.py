@@ -56,6 +56,7 @@ def annotate_and_record(
                 slices=annotation.slices,
                 voxels=annotation.voxels,
                 annotator=annotation.annotator,
+                classes=annotation.classes,
             )
             for scan, annotation in missing.items()
         )

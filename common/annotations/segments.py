@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from common import IGNORE_INDEX
 from common.annotations.annotation import Annotation
-from common.annotations.cross_label import complete_slices, cross_label
+from common.annotations.cross_label import complete_slices, cross_label, on_slices, whole_slices
 from common.annotations.values import check_values, class_names, values_of
 from common.cohort.volumes import VIEWS, integer_labels, scan_spacing, to_ras
 
@@ -87,8 +87,7 @@ def annotation_from_segments(
     coloured = background | (classes != 0)
     drawn = _drawn_on(coloured, requested, scan_spacing(ras_affine))
     if background.any():
-        planes = _on_planes(array.shape, [(view, index) for view, index in requested.items()])
-        planes |= _on_planes(array.shape, _throughout(coloured))
+        planes = _on_planes(array.shape, requested) | on_slices(array.shape, whole_slices(coloured))
         annotation = np.where(coloured & planes, classes, np.uint8(IGNORE_INDEX))
     else:
         annotation = cross_label(classes, drawn) if drawn else np.full_like(classes, IGNORE_INDEX)
@@ -154,7 +153,7 @@ def _drawn_on(coloured: np.ndarray, requested: Mapping[str, int], spacing: tuple
 
 def _reach(coloured: np.ndarray, requested: Mapping[str, int], spacing: tuple[float, ...]) -> float:
     """How far drawings on requested slices spill over, in millimetres; drawings elsewhere do not count as spilled."""
-    on_planes = _on_planes(coloured.shape, list(requested.items()))
+    on_planes = _on_planes(coloured.shape, requested)
     box = ndimage.find_objects((coloured & ~on_planes).view(np.uint8))
     if not box:
         return 0.0
@@ -176,21 +175,9 @@ def _distance(places: np.ndarray, planes: Mapping[str, int], spacing: tuple[floa
     return distance
 
 
-def _throughout(coloured: np.ndarray) -> list[tuple[str, int]]:
-    """The slices of all views that are coloured throughout."""
-    found = []
-    for view, axis in VIEWS.items():
-        full = coloured.all(axis=tuple(other for other in range(3) if other != axis))
-        found += [(view, int(index)) for index in np.flatnonzero(full)]
-    return found
-
-
-def _on_planes(shape: tuple[int, ...], planes: list[tuple[str, int]]) -> np.ndarray:
-    """Mask ``[H, W, D]`` of the voxels on some slices."""
-    mask = np.zeros(shape, bool)
-    for view, index in planes:
-        np.moveaxis(mask, VIEWS[view], 0)[index] = True
-    return mask
+def _on_planes(shape: tuple[int, ...], planes: Mapping[str, int]) -> np.ndarray:
+    """Mask ``[H, W, D]`` of the voxels on one slice of each view."""
+    return on_slices(shape, {view: [index] for view, index in planes.items()})
 
 
 def _message(labels: Mapping[int, str], requested: Mapping[str, int], found: str) -> str:

@@ -64,6 +64,7 @@ def submit_annotation(
             slices=annotation.slices,
             voxels=annotation.voxels,
             annotator=annotation.annotator,
+            classes=annotation.classes,
         )
         if known:
             former = ledger.entry(scan.id)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from common.cohort.cohort import Cohort, CohortError, Scan
 from common.cohort.duplicates import duplicate_problems
+from common.cohort.labels import label_problems, left_out
 from common.cohort.volumes import read_voxels, same_grid, spacing, to_ras
 
 logger = logging.getLogger(__name__)
@@ -21,50 +22,74 @@ LARGEST = 1e18
 LONGEST_NAME = 220
 """Bytes of the longest id of a scan: file systems take names of 255, and the run's files add to the id."""
 
+SCORED = "scores need the whole scan: move the scan to training, or take the label out of the datalist"
+"""Remedy for a sparse label that predictions would be compared with."""
+
+SIMULATED = "train on the labels as they are (--annotator datalist)"
+"""Remedy for a sparse label out of which annotations would be cut."""
+
 SPACING_TOLERANCE = 0.1
 """Share by which a scan's spacing may differ from the cohort's median."""
 
 
-def check_cohort(cohort: Cohort, *, channels: int = 1, simulated: bool = False, progress: bool = True) -> None:
+def check_cohort(
+    cohort: Cohort,
+    *,
+    channels: int = 1,
+    simulated: bool = False,
+    evaluated: str = "validation",
+    progress: bool = True,
+) -> None:
     """Reads every file of a cohort once and reports everything that is wrong with any of them.
 
     Args:
         cohort: The cohort to check.
         channels: Number of channels of the images; several lie along a fourth axis.
-        simulated: Whether training scans need a label too, because annotators are simulated.
+        simulated: Whether training scans need a dense label too, because annotators are simulated.
+        evaluated: Split whose labels predictions are compared with, so that they must be dense and of all classes.
         progress: Whether to show a progress bar.
 
     Raises:
         CohortError: If anything is wrong; see :func:`common.cohort.check.problems`.
     """
-    if found := problems(cohort, channels=channels, simulated=simulated, progress=progress):
+    if found := problems(cohort, channels=channels, simulated=simulated, evaluated=evaluated, progress=progress):
         raise CohortError(found)
 
 
-def problems(cohort: Cohort, *, channels: int = 1, simulated: bool = False, progress: bool = True) -> list[str]:
+def problems(
+    cohort: Cohort,
+    *,
+    channels: int = 1,
+    simulated: bool = False,
+    evaluated: str = "validation",
+    progress: bool = True,
+) -> list[str]:
     """Everything that is wrong with a cohort's files, one line per problem: the file, what was expected and found.
 
     Problems are files that are missing, truncated or not NIfTI; images that are not 3D, have another number of
     channels, or hold NaN, infinite or too large values; labels on another grid than the image, without foreground, or
-    with values other than the declared classes; scans that need a label and have none; scans whose spacing differs from
-    that of the others; one image in two splits; ids too long for the names of files. Only one volume at a time is in
-    memory. An image whose voxels are all equal is warned of.
+    with values other than the declared classes and 255; labels that must be dense and are not; scans that need a label
+    and have none; scans whose spacing differs from that of the others; one image in two splits; ids too long for the
+    names of files. Only one volume at a time is in memory. An image whose voxels are all equal is warned of.
 
     Args:
         cohort: The cohort to check.
         channels: Number of channels of the images; several lie along a fourth axis.
-        simulated: Whether training scans need a label too, because annotators are simulated.
+        simulated: Whether training scans need a dense label too, because annotators are simulated.
+        evaluated: Split whose labels predictions are compared with, so that they must be dense and of all classes.
         progress: Whether to show a progress bar.
     """
     found: list[str] = []
     grids: dict[str, _Grid] = {}
     needed = {scan.id for scan in cohort.validation + (cohort.training if simulated else ())}
+    dense = {scan.id: SCORED for scan in getattr(cohort, evaluated)}
+    dense |= {scan.id: SIMULATED for scan in cohort.training if simulated}
     for scan in tqdm(cohort.scans, desc="check", unit="scan", disable=not progress):
         grid = _Grid()
         found += name_problems(scan.id, scan.image)
         found += _attempt(_image_problems, scan.image, grid, channels)
         if scan.label is not None:
-            found += _attempt(_label_problems, scan.label, grid, scan, cohort)
+            found += _attempt(_label_problems, scan.label, grid, scan, cohort, dense.get(scan.id))
         elif scan.id in needed:
             people = " (or have people draw: annotator folder)" if scan in cohort.training else ""
             found.append(
@@ -123,7 +148,7 @@ def _image_problems(path: Path, grid: _Grid, channels: int) -> list[str]:
     return []
 
 
-def _label_problems(path: Path, grid: _Grid, scan: Scan, cohort: Cohort) -> list[str]:
+def _label_problems(path: Path, grid: _Grid, scan: Scan, cohort: Cohort, dense: str | None) -> list[str]:
     voxels, label = read_voxels(path)
     found = []
     if grid.shape and not same_grid(grid.shape, grid.affine, voxels.shape, label.affine):
@@ -131,14 +156,9 @@ def _label_problems(path: Path, grid: _Grid, scan: Scan, cohort: Cohort) -> list
             f"{path}: expected the grid of {scan.image.name}, {grid_text(grid.shape, grid.affine)}, "
             f"found {grid_text(voxels.shape, label.affine)}; resample the label to the image."
         )
-    values = np.unique(voxels)
-    unknown = [value for value in values.tolist() if value not in (0, *cohort.labels)]
-    if unknown:
-        declared = ", ".join(f"{value} {name}" for value, name in cohort.labels.items())
-        text = ", ".join(f"{value:g}" for value in unknown[:5])
-        found.append(f"{path}: expected 0 background, {declared}, found the values {text}; declare or re-map them.")
-    if not np.any(values):
-        found.append(f"{path}: expected a label with foreground, found an empty one; leave the label or the scan out.")
+    found += label_problems(voxels, scan, cohort.labels)
+    if dense and (lacking := left_out(voxels, scan, cohort.labels)):
+        found.append(f"{path}: expected a dense label of all classes, found {lacking}; {dense}.")
     return found
 
 

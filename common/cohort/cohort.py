@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,17 +35,23 @@ class Scan:
     Attributes:
         id: File name of the image without .nii or .nii.gz, unique within the cohort.
         image: NIfTI file of the image.
-        label: NIfTI file of the dense label; None if there is none.
+        label: NIfTI file of the label; None if there is none. Voxels of 255 are not annotated.
+        annotated_classes: Classes that were annotated, in ascending order; what is background in the label may belong
+            to any other class. None if all were.
     """
 
     id: str
     image: Path
     label: Path | None = None
+    annotated_classes: tuple[int, ...] | None = None
+
+    def image_item(self) -> dict[str, str]:
+        """The scan without its label, as training takes it: annotations come from the run's store."""
+        return {"scan": self.id, "image": str(self.image)}
 
     def item(self) -> dict[str, str]:
         """The scan as input of MONAI's transforms: ``scan`` (the id), ``image`` and, if there is one, ``label``."""
-        item = {"scan": self.id, "image": str(self.image)}
-        return item if self.label is None else {**item, "label": str(self.label)}
+        return self.image_item() | ({} if self.label is None else {"label": str(self.label)})
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Cohort:
 
     The datalist has the Medical Segmentation Decathlon / MONAI form: ``name``, ``labels`` (``{"1": "left atrium"}``;
     an entry for 0 is ignored) and the lists ``training``, ``validation`` and ``test`` of items ``{"image": …, "label":
-    …}`` or plain image paths, relative to the folder; ``label`` is optional.
+    …}`` or plain image paths, relative to the folder; ``label`` is optional. Where a label was made for some of the
+    classes only, ``annotated_classes`` has their names.
 
     Attributes:
         folder: Folder that holds the datalist.
@@ -142,7 +149,7 @@ def write_datalist(
     *,
     name: str,
     labels: dict[int, str],
-    splits: dict[str, list[dict[str, str]]],
+    splits: Mapping[str, Sequence[Mapping[str, Any]]],
     channels: Sequence[str] = (),
 ) -> None:
     """Writes ``datalist.json`` of a cohort, atomically; an existing one is kept.
@@ -160,7 +167,7 @@ def write_datalist(
     content: dict[str, Any] = {"name": name, "labels": {str(value): text for value, text in labels.items()}}
     if channels:
         content["modality"] = {str(place): text for place, text in enumerate(channels)}
-    write_json(path, content | {split: splits.get(split, []) for split in SPLITS})
+    write_json(path, content | {split: list(splits.get(split, ())) for split in SPLITS})
 
 
 def _parse(folder: Path, path: Path, content: Any) -> Cohort:
@@ -174,7 +181,9 @@ def _parse(folder: Path, path: Path, content: Any) -> Cohort:
         if not isinstance(items, list):
             wrong.append(f"{path}: expected a list under `{split}`, found {type(items).__name__}.")
             items = []
-        scans = [_parse_item(folder, path, f"{split}[{place}]", item, wrong) for place, item in enumerate(items)]
+        scans = [
+            _parse_item(folder, path, f"{split}[{place}]", item, labels, wrong) for place, item in enumerate(items)
+        ]
         splits[split] = tuple(scan for scan in scans if scan is not None)
     first: dict[str, Scan] = {}
     for scan in (scan for scans in splits.values() for scan in scans):
@@ -208,7 +217,9 @@ def _parse_labels(labels: Any, path: Path, wrong: list[str]) -> dict[int, str]:
     return {value: numbered[value] for value in classes}
 
 
-def _parse_item(folder: Path, path: Path, place: str, item: Any, wrong: list[str]) -> Scan | None:
+def _parse_item(
+    folder: Path, path: Path, place: str, item: Any, labels: Mapping[int, str], wrong: list[str]
+) -> Scan | None:
     if isinstance(item, str):
         item = {"image": item}
     image, label = (item.get("image"), item.get("label")) if isinstance(item, dict) else (None, None)
@@ -217,4 +228,35 @@ def _parse_item(folder: Path, path: Path, place: str, item: Any, wrong: list[str
             f'{path}: expected {place} like {{"image": "…", "label": "…"}} with one path each, found {item!r}.'
         )
         return None
-    return Scan(scan_name(image), folder / image, folder / label if label else None)
+    classes = None
+    if "annotated_classes" in item:
+        try:
+            classes = class_numbers(item["annotated_classes"], labels)
+        except ValueError as error:
+            wrong.append(f"{path}: {place}, `annotated_classes`: {error}")
+        if not label:
+            wrong.append(f"{path}: expected a label beside `annotated_classes` in {place}, found none.")
+    return Scan(scan_name(image), folder / image, folder / label if label else None, classes)
+
+
+def class_numbers(names: Any, labels: Mapping[int, str]) -> tuple[int, ...] | None:
+    """The classes with some names, in ascending order; None if these are all classes.
+
+    Args:
+        names: List of names.
+        labels: Name of each class 1..K.
+
+    Raises:
+        ValueError: If it is no list, is empty, or holds anything but names of classes.
+
+    Example:
+        >>> class_numbers(["spleen"], {1: "liver", 2: "spleen"})
+        (2,)
+    """
+    known = f"names of classes ({', '.join(labels.values())})"
+    if not isinstance(names, list) or not names:
+        raise ValueError(f"expected a list of at least one of the {known}, found {names!r}.")
+    if unknown := [name for name in names if name not in labels.values()]:
+        raise ValueError(f"expected {known}, found {', '.join(map(repr, unknown))}.")
+    numbers = tuple(number for number, name in sorted(labels.items()) if name in names)
+    return None if len(numbers) == len(labels) else numbers

@@ -288,17 +288,18 @@ def nnunet(
 
 
 @export.command(name="nnunet")
-def to_nnunet(cohort: AnyPath, target: Folder) -> None:
+def to_nnunet(cohort: AnyPath, target: Folder, run: AnyPath | None = None) -> None:
     """Write a cohort as a raw data set of nnU-Net 2; 255 becomes its ignore label.
 
     Args:
         cohort: Folder of the cohort.
         target: Folder to write, such as nnUNet_raw/Dataset001_NAME.
+        run: Folder of a run on this cohort, whose annotations become the labels of the training scans.
     """
     from common.cohort import Cohort
     from common.prepare import export_nnunet
 
-    print(export_nnunet(Cohort.open(cohort), target))
+    print(export_nnunet(Cohort.open(cohort), target, run=run))
 
 
 def _words(text: str | None) -> list[str] | None:

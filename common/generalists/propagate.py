@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common import IGNORE_INDEX
+from common.annotations.cross_label import on_slices, whole_slices
 from common.cohort.volumes import VIEWS
 from common.generalists.checks import check_views, checked_labels
 from common.generalists.generalist import Generalist
@@ -22,8 +23,9 @@ class Propagation:
 
     A walk starts on both sides of an annotated slice. At each step the mask on the last slice prompts the generalist on
     the next one. The annotated slices of the other views cross that slice in lines, whose known voxels give further
-    points and are kept as they are. A walk ends where the lines show that the object has ended (the rest of the view is
-    background) or where the mask is no longer plausible (the view then has no opinion on the rest).
+    points and are kept as they are; voxels annotated elsewhere, such as scribbles, are kept as well but guide no walk.
+    A walk ends where the lines show that the object has ended (the rest of the view is background) or where the mask is
+    no longer plausible (the view then has no opinion on the rest).
 
     Args:
         generalist: The promptable 2D model.
@@ -86,13 +88,15 @@ class Propagation:
         image = image.as_subclass(Tensor)
         array, classes = checked_labels("annotation", annotation, image, spacing, num_classes)
         known = torch.from_numpy(array.astype(np.int64))
+        whole = on_slices(array.shape, whole_slices(array != IGNORE_INDEX))
+        lines = torch.from_numpy(np.where(whole, array, IGNORE_INDEX).astype(np.int64))
         generator = torch.Generator().manual_seed(seed)
         total = torch.zeros(classes, *image.shape)
         opinions = torch.zeros(image.shape)
         highest, lowest = torch.zeros(image.shape), torch.full(image.shape, float(IGNORE_INDEX))
         for axis in (VIEWS[view] for view in self.views):
             row, column = (size for other, size in enumerate(spacing) if other != axis)
-            walked = self._walk_view(image.movedim(axis, 0), known.movedim(axis, 0), classes, (row, column), generator)
+            walked = self._walk_view(image.movedim(axis, 0), lines.movedim(axis, 0), classes, (row, column), generator)
             if walked is None:
                 continue
             probabilities, reached = walked[0].movedim(1, axis + 1), walked[1]

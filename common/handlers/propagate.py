@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,14 @@ from common.handlers.pool import PoolInference, PoolScan, prompt_seed
 if TYPE_CHECKING:
     from common.generalists.propagate import Propagation
 
+logger = logging.getLogger(__name__)
+
 
 class PropagatedLabels:
     """Labels an annotated scan once, when it is annotated, from the expert's slices; this is ours, not FM-ABS's.
 
-    Scans without a completely annotated slice in a view in which it walks, and those with a dense label, are left out.
+    Left out are scans with a dense label, without a completely annotated slice in a view in which it walks (scribbles),
+    or of which some classes only were annotated: a slice then does not tell where the others end.
 
     Prompts from an expert's mask are better than those of an early teacher.
 
@@ -74,10 +78,15 @@ class PropagatedLabels:
 
     def _propagate(self, entries: Iterable[LedgerEntry]) -> None:
         """Labels scans that have complete slices from these alone; processes share the scans out."""
-        rounds = {entry.scan: entry.round for entry in entries if entry.slices is not None}
+        sparse = [entry for entry in entries if entry.slices is not None]
+        rounds = {entry.scan: entry.round for entry in sparse if entry.classes is None}
         complete = [
             scan for scan in rounds if complete_slices(self._annotation(scan), {}).keys() & self.propagation.views
         ]
+        if others := [entry.scan for entry in sparse if entry.scan not in complete]:
+            logger.warning(
+                "NOTHING IS PROPAGATED in %s: it needs whole slices, annotated with all classes.", ", ".join(others)
+            )
         for scan, image in self.pool.scans("propagation", complete):
             affine = image.affine.cpu().numpy()
             label = self.propagation(

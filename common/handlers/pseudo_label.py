@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import ignite.distributed as idist
@@ -11,6 +12,7 @@ import torch
 from ignite.engine import Engine
 
 from common import IGNORE_INDEX
+from common.annotations.ledger import Ledger
 from common.annotations.store import AnnotationStore
 from common.cohort.volumes import scan_spacing
 from common.files import digest
@@ -18,6 +20,7 @@ from common.generalists.denoise import confident_learning_filter
 from common.generalists.prototypes import prototype_similarity
 from common.handlers.pool import PoolInference, PoolScan, of_all_processes, prompt_seed
 from common.handlers.progress import RoundProgress
+from common.pseudo_labels.known import with_annotation
 
 if TYPE_CHECKING:
     from common.generalists.multi_view import MultiViewLabeler
@@ -37,6 +40,7 @@ class PseudoLabelHandler:
     Args:
         pool: The teacher's inference over the pool, which shows this handler each scan.
         labeler: Makes a label map from an image and a prediction.
+        ledger: Ledger that tells which classes were annotated.
         store: Store that gets the pseudo-labels and holds the annotations.
         num_classes: Number of classes C, including the background.
         seed: Seed of the random prompts.
@@ -57,6 +61,7 @@ class PseudoLabelHandler:
         pool: PoolInference,
         *,
         labeler: MultiViewLabeler,
+        ledger: Ledger,
         store: AnnotationStore,
         num_classes: int,
         seed: int = 0,
@@ -70,6 +75,7 @@ class PseudoLabelHandler:
             )
         self.pool = pool
         self.labeler = labeler
+        self.ledger = ledger
         self.store = store
         self.num_classes = num_classes
         self.seed = seed
@@ -100,8 +106,9 @@ class PseudoLabelHandler:
         agreement = []
         if annotation is not None:
             found = prediction.cpu().numpy()
+            classes = self.ledger.partial_classes.get(scan.scan) or range(1, self.num_classes)
             agreement = [
-                annotated_dice(it, annotation, num_classes=self.num_classes)
+                annotated_dice(it, annotation, classes=classes)
                 for it in (found, np.full_like(found, IGNORE_INDEX) if label is None else label)
             ]
         self._progress.add(scan.scan, agreement)
@@ -139,25 +146,25 @@ class PseudoLabelHandler:
             self.store.remove_pseudo_label(scan.scan)
             return
         if annotation is not None:
-            label = np.where(annotation == IGNORE_INDEX, label, annotation)
+            label = with_annotation(label, annotation, self.ledger.partial_classes.get(scan.scan))
         self.store.write("pseudo_label", scan.scan, label, scan.affine.cpu().numpy())
 
 
-def annotated_dice(prediction: np.ndarray, annotation: np.ndarray, *, num_classes: int) -> float:
-    """Mean Dice over the classes, on annotated voxels alone; voxels where the prediction abstains count as wrong.
+def annotated_dice(prediction: np.ndarray, annotation: np.ndarray, *, classes: Iterable[int]) -> float:
+    """Mean Dice over some classes, on annotated voxels alone; voxels where the prediction abstains count as wrong.
 
     Args:
         prediction: Label map ``[H, W, D]``.
         annotation: Label map ``[H, W, D]``, 255 where nothing is annotated.
-        num_classes: Number of classes C, including the background.
+        classes: The classes: those that were annotated.
 
     Returns:
-        The mean, 0..1; NaN if neither has any foreground there.
+        The mean, 0..1; NaN if neither has any of the classes there.
     """
     known = annotation != IGNORE_INDEX
     found, truth = prediction[known], annotation[known]
     scores = []
-    for index in range(1, num_classes):
+    for index in classes:
         size = int((found == index).sum()) + int((truth == index).sum())
         if size:
             scores.append(2 * int(((found == index) & (truth == index)).sum()) / size)

@@ -6,6 +6,7 @@ from common.losses.companions import (
     UncertaintyAwareConsistencyTerm,
 )
 from common.losses.consistency import ConsistencyLoss
+from common.losses.marginal import merge_unannotated
 from common.losses.noise_tolerant_dice import NoiseTolerantDiceLoss
 from common.losses.online_pseudo_label import OnlinePseudoLabelTerm
 from common.losses.partial_cross_entropy import PartialCrossEntropyLoss
@@ -28,4 +29,5 @@ __all__ = [
     "PartialDiceLoss",
     "Step",
     "UncertaintyAwareConsistencyTerm",
+    "merge_unannotated",
 ]

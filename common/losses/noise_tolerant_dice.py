@@ -54,15 +54,23 @@ class NoiseTolerantDiceLoss(nn.Module):
         self.include_background = include_background
         self.include_absent = include_absent
 
-    def forward(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        classes: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The loss; 0, with gradients of 0, if nothing is annotated.
 
         Args:
             logits: Class scores ``[B, C, …]``.
             target: Annotation ``[B, 1, …]`` or ``[B, …]``, integers.
             weight: Weights of voxels or scans in every sum, not negative, broadcastable to the target.
+            classes: Whether each class was annotated, in each scan ``[B, C]`` or in each voxel ``[B, C, …]``; all were
+                by default. See :func:`common.losses.merge_unannotated`.
         """
-        given = annotated(logits, target, self.ignore_index, weight)
+        given = annotated(logits, target, self.ignore_index, weight, classes)
         first = 0 if self.include_background else 1
         probabilities = given.logits.softmax(dim=1)[:, first:]
         truth = given.one_hot()[:, first:]
@@ -71,6 +79,6 @@ class NoiseTolerantDiceLoss(nn.Module):
         size = (given.weight * truth).sum(over)
         ratios = difference / ((given.weight * probabilities.square()).sum(over) + size + self.epsilon)
         if self.include_absent:
-            return ratios.mean()
+            return given.class_mean(ratios)
         present = (size > 0).to(ratios.dtype)
         return (ratios * present).sum() / present.sum().clamp(min=1)

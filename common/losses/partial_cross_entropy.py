@@ -30,15 +30,23 @@ class PartialCrossEntropyLoss(nn.Module):
         self.per_scan = per_scan
         self.ignore_index = ignore_index
 
-    def forward(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        classes: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The loss; 0, with gradients of 0, if nothing is annotated.
 
         Args:
             logits: Class scores ``[B, C, …]``.
             target: Annotation ``[B, 1, …]`` or ``[B, …]``, integers.
             weight: Weights of voxels or scans in the mean, not negative, broadcastable to the target.
+            classes: Whether each class was annotated, in each scan ``[B, C]`` or in each voxel ``[B, C, …]``; all were
+                by default. See :func:`common.losses.merge_unannotated`.
         """
-        given = annotated(logits, target, self.ignore_index, weight)
+        given = annotated(logits, target, self.ignore_index, weight, classes)
         voxels = cross_entropy(given.logits, given.target.squeeze(1), reduction="none")
         weight = given.weight.squeeze(1)
         over = tuple(range(1 if self.per_scan else 0, weight.ndim))

@@ -36,22 +36,30 @@ class PartialDiceLoss(nn.Module):
         self.ignore_index = ignore_index
         self.include_background = include_background
 
-    def forward(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        classes: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The loss, 0 to 1; 0, with gradients of 0, if nothing is annotated.
 
         Args:
             logits: Class scores ``[B, C, …]``.
             target: Annotation ``[B, 1, …]`` or ``[B, …]``, integers.
             weight: Weights of voxels or scans in every sum, not negative, broadcastable to the target.
+            classes: Whether each class was annotated, in each scan ``[B, C]`` or in each voxel ``[B, C, …]``; all were
+                by default. See :func:`common.losses.merge_unannotated`.
         """
-        given = annotated(logits, target, self.ignore_index, weight)
+        given = annotated(logits, target, self.ignore_index, weight, classes)
         first = 0 if self.include_background else 1
         probabilities = given.logits.softmax(dim=1)[:, first:]
         truth = given.weight * given.one_hot()[:, first:]
         over = (0, *range(2, logits.ndim))
         overlap = (probabilities * truth).sum(over)
         sizes = (given.weight * probabilities.square()).sum(over) + truth.sum(over)
-        return 1 - ((2 * overlap + self.epsilon) / (sizes + self.epsilon)).mean()
+        return 1 - given.class_mean((2 * overlap + self.epsilon) / (sizes + self.epsilon))
 
 
 class PartialDiceCELoss(nn.Module):
@@ -82,13 +90,21 @@ class PartialDiceCELoss(nn.Module):
         self.dice = PartialDiceLoss(ignore_index=ignore_index, include_background=include_background)
         self.cross_entropy = PartialCrossEntropyLoss(ignore_index=ignore_index)
 
-    def forward(self, logits: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        logits: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        classes: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The loss; 0, with gradients of 0, if nothing is annotated.
 
         Args:
             logits: Class scores ``[B, C, …]``.
             target: Annotation ``[B, 1, …]`` or ``[B, …]``, integers.
             weight: Weights of voxels or scans, not negative, broadcastable to the target.
+            classes: Whether each class was annotated, in each scan ``[B, C]`` or in each voxel ``[B, C, …]``; all were
+                by default. See :func:`common.losses.merge_unannotated`.
         """
-        dice = self.dice(logits, target, weight)
-        return self.dice_weight * dice + self.ce_weight * self.cross_entropy(logits, target, weight)
+        dice = self.dice(logits, target, weight, classes)
+        return self.dice_weight * dice + self.ce_weight * self.cross_entropy(logits, target, weight, classes)

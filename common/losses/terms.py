@@ -10,6 +10,9 @@ import torch
 from common.losses.step import Step
 from common.schedules import Schedule, value
 
+CLASSES = "_classes"
+"""End of the name of a batch's entry that tells which classes the entry of annotations before it knows."""
+
 
 class LossTerm(ABC):
     """One weighted term of the training loss.
@@ -42,6 +45,9 @@ class AnnotationTerm(LossTerm):
 
     FM-ABS's ``L_cross`` (``key="annotation"``) and ``L_sam`` (``key="pseudo_label"``) are such terms.
 
+    If the batch has an entry ``KEY_classes``, ``[B, C]`` or ``[B, C, H, W, D]``, it tells which classes were annotated,
+    and is passed to the loss as ``classes``. Without it, all were.
+
     Args:
         loss: Loss of logits ``[B, C, H, W, D]`` and annotations uint8 ``[B, 1, H, W, D]``.
         key: Entry of the batch that holds the annotations.
@@ -66,16 +72,22 @@ class AnnotationTerm(LossTerm):
         self.scan_weight = scan_weight
 
     def __call__(self, step: Step) -> torch.Tensor:
-        if self.scan_weight is None:
-            return self.loss(step.student, step.batch[self.key])
-        weights = step.batch[self.scan_weight]
+        given = {}
+        if (classes := step.batch.get(self.key + CLASSES)) is not None:
+            given["classes"] = classes
+        if self.scan_weight is not None:
+            given["weight"] = self._weights(step, self.scan_weight)
+        return self.loss(step.student, step.batch[self.key], **given)
+
+    @staticmethod
+    def _weights(step: Step, scan_weight: str) -> torch.Tensor:
+        weights = step.batch[scan_weight]
         if tuple(weights.shape) != step.student.shape[:1]:
             raise ValueError(
-                f"{self.scan_weight} must hold one weight for each of the batch's {len(step.student)} scans, "
+                f"{scan_weight} must hold one weight for each of the batch's {len(step.student)} scans, "
                 f"got shape {tuple(weights.shape)}."
             )
-        weights = weights.reshape(-1, *(1,) * (step.student.ndim - 1))
-        return self.loss(step.student, step.batch[self.key], weight=weights)
+        return weights.reshape(-1, *(1,) * (step.student.ndim - 1))
 
 
 class ConsistencyTerm(LossTerm):

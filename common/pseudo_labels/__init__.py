@@ -2,6 +2,7 @@
 
 from common.pseudo_labels.agreement import ViewAgreement, view_agreement
 from common.pseudo_labels.files import PseudoLabelFolder, most_confident, take_pseudo_labels
+from common.pseudo_labels.known import with_annotation
 from common.pseudo_labels.label_scans import PseudoLabelling, confidence_views
 from common.pseudo_labels.reliability import nearest_distance, region_confidence, select_reliable
 
@@ -16,4 +17,5 @@ __all__ = [
     "select_reliable",
     "take_pseudo_labels",
     "view_agreement",
+    "with_annotation",
 ]

@@ -281,7 +281,7 @@ def _pictures(cohort: Cohort, folders: list[Path], runs: list[RunRecord]) -> Ite
     entries = [entry for entry in runs[0].ledger if entry.scan in training]
     for entry in entries:
         annotation = store.read("annotation", entry.scan)
-        if annotation is not None and entry.slices:
+        if annotation is not None and entry.slices is not None and entry.slices.keys() == VIEWS.keys():
             yield _picture(
                 training[entry.scan], "cross_label", {"cross-label": annotation}, slices=entry.slices, reference=False
             )

@@ -23,6 +23,8 @@ class SwapBoxes:
 
     Args:
         keys: Keys of the batch's entries whose boxes are exchanged, each ``[B, channels, H, W, D]``, equal in size.
+            If there is an entry ``KEY_classes``, ``[B, C]``, it becomes one for each voxel, ``[B, C, H, W, D]``, and
+            moves with these.
         batch_labelled: Number of patches of annotated scans, which come first in a batch. The first of them is paired
             with the first of the others, and so on; patches without a partner stay as they are.
         share: Ratio of a box's side to the patch's, above 0 and below 1; BCP's is 2/3.
@@ -66,8 +68,11 @@ class SwapBoxes:
         pairs = max(0, min(self.batch_labelled, shape[0] - self.batch_labelled))
         boxes = self.boxes(iteration, number=pairs, size=shape[2:])
         mixed = dict(batch)
-        for key in self.keys:
+        sets = [f"{key}_classes" for key in self.keys if f"{key}_classes" in batch]
+        for key in [*self.keys, *sets]:
             given = batch[key]
+            if given.ndim == 2:
+                given = given[..., None, None, None].expand(*given.shape, *shape[2:])
             mixed[key] = given.clone()
             for first, box in enumerate(boxes):
                 here, there = (first, slice(None), *box), (self.batch_labelled + first, slice(None), *box)

@@ -108,3 +108,17 @@ def test_bad_annotation(annotation, message):
 def test_bad_settings(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         Propagation(ThresholdGeneralist(), **settings)
+
+
+def test_scribbles_are_kept_but_guide_no_walk():
+    """A background scribble beside the object does not tell that it has ended there, as a crossing line would."""
+    label = ball()
+    annotation = cross_label(label, {"axial": 14})
+    image = torch.from_numpy(label).float()
+    plain = Propagation(ThresholdGeneralist())(image, annotation, (1.0, 1.0, 1.0)).numpy()
+    annotation[0, 2:9, 15] = 0
+    annotation[12, 13, 17] = 1
+    found = Propagation(ThresholdGeneralist())(image, annotation, (1.0, 1.0, 1.0)).numpy()
+    known = annotation != 255
+    assert (found[known] == annotation[known]).all()
+    assert (found[~known] == plain[~known]).all() and (found[:, :, 16] == 1).any()

@@ -42,9 +42,9 @@ class Filled:
 
 
 LATER = [
-    SimpleNamespace(scan="b", round=1, slices={"sagittal": 1}),
-    SimpleNamespace(scan="c", round=1, slices=None),
-    SimpleNamespace(scan="d", round=1, slices={"sagittal": 2}),
+    SimpleNamespace(scan="b", round=1, slices={"sagittal": 1}, classes=None),
+    SimpleNamespace(scan="c", round=1, slices=None, classes=None),
+    SimpleNamespace(scan="d", round=1, slices={"sagittal": 2}, classes=None),
 ]
 """What a round adds: a slice, a dense label, and a slice that is not complete."""
 
@@ -58,7 +58,7 @@ def handler(tmp_path):
         store.write("annotation", scan, annotation, AFFINE)
     annotation[:, 0] = 255
     store.write("annotation", "d", annotation, AFFINE)
-    entries = [SimpleNamespace(scan="a", round=0, slices={"sagittal": 0})]
+    entries = [SimpleNamespace(scan="a", round=0, slices={"sagittal": 0}, classes=None)]
     pool = Pool()
     made = PropagatedLabels(
         pool, propagation=Filled(), ledger=SimpleNamespace(entries=entries), store=store, num_classes=2, seed=5
@@ -123,3 +123,16 @@ def test_annotations_of_another_run_are_propagated_before_training_with_the_prom
     handler.propagation.given = []
     handler.start(engine())
     assert handler.pool.asked[-1] == ["a", "b"] and handler.propagation.given == expected
+
+
+def test_scribbles_and_partial_classes_are_left_out_by_name(handler, caplog):
+    annotation = np.full((4, 4, 4), 255, np.uint8)
+    annotation[1, 1:3, 1] = 1
+    handler.store.write("annotation", "scribbled", annotation, AFFINE)
+    handler.ledger.entries += [
+        SimpleNamespace(scan="scribbled", round=0, slices={}, classes=None),
+        SimpleNamespace(scan="b", round=0, slices={"sagittal": 1}, classes=(1,)),
+    ]
+    handler.start(engine())
+    assert handler.pool.asked == [["a"]]
+    assert "NOTHING IS PROPAGATED in scribbled, b: it needs whole slices" in caplog.text

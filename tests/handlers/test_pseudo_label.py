@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from common.annotations import AnnotationStore
+from common.annotations import AnnotationStore, Ledger, LedgerEntry
 from common.generalists import confident_learning_filter, prototype_similarity
 from common.handlers import PoolScan, PseudoLabelHandler, annotated_dice
 
@@ -18,16 +18,16 @@ def test_by_hand():
     prediction = np.array([[1, 1, 255, 1, 2, 0]], np.uint8)
     first = 2 * 1 / (2 + 2)
     second = 2 * 1 / (1 + 2)
-    assert math.isclose(annotated_dice(prediction, annotation, num_classes=3), (first + second) / 2)
+    assert math.isclose(annotated_dice(prediction, annotation, classes=[1, 2]), (first + second) / 2)
 
 
 def test_a_class_that_is_nowhere_does_not_count():
     annotation = np.array([0, 1, 255], np.uint8)
-    assert annotated_dice(np.array([0, 1, 2], np.uint8), annotation, num_classes=3) == 1
+    assert annotated_dice(np.array([0, 1, 2], np.uint8), annotation, classes=[1, 2]) == 1
 
 
 def test_nothing_to_compare():
-    assert math.isnan(annotated_dice(np.zeros(3, np.uint8), np.array([0, 255, 0], np.uint8), num_classes=2))
+    assert math.isnan(annotated_dice(np.zeros(3, np.uint8), np.array([0, 255, 0], np.uint8), classes=[1]))
 
 
 class Shifted:
@@ -55,7 +55,7 @@ def labelled(folder, scan, annotation=None, *, features=False, **settings):
     if annotation is not None:
         store.write("annotation", scan.scan, annotation, np.eye(4))
     pool = SimpleNamespace(features=features, network=torch.nn.Linear(1, 1))
-    handler = PseudoLabelHandler(pool, labeler=Shifted(), store=store, num_classes=2, **settings)
+    handler = PseudoLabelHandler(pool, labeler=Shifted(), ledger=Ledger(folder), store=store, num_classes=2, **settings)
     handler.begin(SimpleNamespace(state=SimpleNamespace(iteration=1)), 1)
     handler.visit(scan)
     return np.array(store.read("pseudo_label", scan.scan)), handler.labeler
@@ -129,6 +129,7 @@ def handler_of(folder, iteration=5, number=2):
     handler = PseudoLabelHandler(
         SimpleNamespace(features=False, network=network),
         labeler=Shifted(),
+        ledger=Ledger(folder),
         store=AnnotationStore(folder),
         num_classes=2,
     )
@@ -168,3 +169,16 @@ def test_a_line_that_was_cut_short_does_not_count(tmp_path):
         again.visit(replace(a_scan(), scan=name))
     assert len(again.labeler.similarity) == 2
     assert list(handler_of(tmp_path)._progress.done) == ["a", "b", "c"]
+
+
+def test_where_some_classes_only_were_annotated_the_others_stay(tmp_path):
+    """Class 1 was not annotated: what the labeler says of it stays on the annotated background, class 2 does not."""
+    scan = a_scan()
+    annotation = np.zeros((8, 6, 6), np.uint8)
+    annotation[0] = 2
+    entry = LedgerEntry("a", 0, 0, "first", None, None, annotation.size, "datalist", classes=(2,))
+    Ledger(tmp_path).add(entry)
+    shifted = scan.probabilities.argmax(dim=0).roll(1, dims=0).numpy()
+    found, _ = labelled(tmp_path, scan, annotation)
+    assert (found[0] == 2).all()
+    assert (found[1:] == shifted[1:]).all() and (found[1:] == 1).any()

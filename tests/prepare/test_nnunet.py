@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from common.__main__ import main
-from common.cohort import Cohort, CohortError
+from common.annotations import (
+    AnnotationStore,
+    DatalistAnnotator,
+    Ledger,
+    OracleAnnotator,
+    annotate_and_record,
+    annotate_at_start,
+    first_labelled,
+)
+from common.cohort import Cohort, CohortError, check_cohort
 from common.cohort.cohort import write_datalist
 from common.prepare import export_nnunet, prepare_nnunet
 from tests.samples import save, states
@@ -179,3 +188,47 @@ def test_from_the_command_line(raw, tmp_path, capsys):
     main(["export", "nnunet", "--cohort", str(tmp_path / "a"), "--target", str(tmp_path / "raw")])
     assert capsys.readouterr().out.strip() == str(tmp_path / "raw")
     assert (tmp_path / "raw/labelsTr/b_2.nii.gz").is_file()
+
+
+def test_the_annotations_of_a_run_there_and_back(make_cohort, tmp_path, capsys):
+    """A run keeps annotations in RAS orientation; nnU-Net gets them on the images' own grids."""
+    folder, run = make_cohort(3), tmp_path / "run"
+    dense = voxels(folder / "labels/scan_0.nii.gz")
+    for number in range(3):
+        save(folder / f"images/scan_{number}.nii.gz", np.random.default_rng(number).normal(size=dense.shape), AFFINE)
+        save(folder / f"labels/scan_{number}.nii.gz", dense, AFFINE)
+    cohort = Cohort.open(folder)
+    ledger, store = Ledger(run), AnnotationStore(run)
+    annotate_and_record(cohort.training[:2], annotator=OracleAnnotator(), ledger=ledger, store=store, strategy="her")
+    main(["export", "nnunet", str(folder), str(tmp_path / "raw"), "--run", str(run)])
+    assert json.loads((tmp_path / "raw/dataset.json").read_text())["labels"] == {
+        "background": 0,
+        "blob": 1,
+        "ignore": 2,
+    }
+    back = prepare_nnunet(tmp_path / "raw", tmp_path / "back", progress=False)
+    check_cohort(back, progress=False)
+    capsys.readouterr()
+    main(["labels", "check", str(back.folder)])
+    assert "3 scans: 2 slices, 1 no label" in capsys.readouterr().out
+    again = AnnotationStore(tmp_path / "again")
+    annotate_at_start(
+        first_labelled(back), annotator=DatalistAnnotator(), cohort=back, ledger=Ledger(tmp_path / "again"), store=again
+    )
+    for scan in cohort.training[:2]:
+        np.testing.assert_array_equal(again.read("annotation", scan.id), store.read("annotation", scan.id))
+        np.testing.assert_allclose(nib.load(back.scan(scan.id).label).affine, AFFINE)
+    assert Ledger(tmp_path / "again").entry("scan_0").slices == ledger.entry("scan_0").slices
+
+
+def test_nnunet_learns_no_background_where_some_classes_only_were_annotated(make_cohort, tmp_path, caplog):
+    folder = make_cohort(2, labels={"1": "blob", "2": "speck"})
+    path = folder / "datalist.json"
+    content = json.loads(path.read_text())
+    content["training"][1]["annotated_classes"] = ["blob"]
+    path.write_text(json.dumps(content))
+    raw = export_nnunet(Cohort.open(folder), tmp_path / "raw", progress=False)
+    assert "THE BACKGROUND IS LEFT OUT of scan_1" in caplog.text
+    label = voxels(folder / "labels/scan_1.nii.gz")
+    assert np.array_equal(voxels(raw / "labelsTr/scan_0.nii.gz"), label)
+    assert np.array_equal(voxels(raw / "labelsTr/scan_1.nii.gz"), np.where(label == 0, 3, label))

@@ -89,7 +89,7 @@ CASES = [
     (image(np.zeros(SHAPE[:2], np.float32)), IMAGE, "expected a 3D volume with 1 channel, found shape"),
     (label(np.zeros(SHAPE, RGB)), LABEL, "expected one number per voxel, found colours; save a grey image or a label"),
     (label(np.zeros(SHAPE, np.uint8)), LABEL, "expected a label with foreground, found an empty one"),
-    (label(filled(2, np.uint8) % 3), LABEL, "expected 0 background, 1 blob, found the values 2"),
+    (label(filled(2, np.uint8) % 3), LABEL, "expected 0 background, 1 blob, 255 not annotated, found the values 2"),
     (label(np.full(SHAPE, np.nan, np.float32)), LABEL, "found the values nan"),
     (label(np.ones((6, 7, 9), np.uint8)), LABEL, "expected the grid of scan_1.nii.gz"),
     (label(np.ones(SHAPE, np.uint8), np.diag([2, 1, 1, 1])), LABEL, "expected the grid of scan_1.nii.gz"),

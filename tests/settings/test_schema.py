@@ -26,7 +26,7 @@ WORKFLOWS = [stage for stage in STAGES if not stage[1].startswith("multi_gpu")]
 INTERNAL = {"imports", "usual_root", "workflows", "bundle_root", "no_common", "code", "common", "switches", "processes"}
 INTERNAL |= {"resume_settings", "model", "training", "evaluating", "labelling", "querying", "inference", "finalize"}
 INTERNAL |= {"network", "handlers", "initialize", "run", "second_def", "second_network", "evaluated_network"}
-INTERNAL |= {"scans", "labelled_scans", "pretrained_file", "num_classes"}
+INTERNAL |= {"scans", "labelled_scans", "queried", "pretrained_file", "num_classes"}
 """Ids with plain values that are no settings; ``num_classes`` is one in inference alone."""
 
 

@@ -88,3 +88,20 @@ def test_a_thin_patch_has_a_box_of_one_voxel():
 def test_bad_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
         SwapBoxes(["image"], **settings)
+
+
+def test_classes_that_were_annotated_move_with_their_annotations(batch):
+    """Of class 1 nothing is known in the second patch, of class 2 nothing in the third, its partner's partner."""
+    batch["annotation_classes"] = torch.tensor([[1, 1, 1], [1, 0, 1], [1, 1, 0], [1, 1, 1], [1, 0, 1]])
+    swap = SwapBoxes(["image", "annotation"], batch_labelled=2, share=0.5, seed=3)
+    mixed = swap(batch, 4)["annotation_classes"]
+    boxes = swap.boxes(4, number=2, size=SIZE)
+    assert mixed.shape == (5, 3, *SIZE)
+    for patch, partner in {0: 2, 2: 0, 1: 3, 3: 1, 4: 4}.items():
+        expected = batch["annotation_classes"][patch][:, None, None, None].repeat(1, *SIZE)
+        box = (slice(None), *boxes[patch % 2])
+        if patch != partner:
+            expected[box] = batch["annotation_classes"][partner][:, None, None, None]
+        assert torch.equal(mixed[patch], expected)
+    again = swap(swap(batch, 4), 4)["annotation_classes"]
+    assert torch.equal(again[..., 0, 0, 0], batch["annotation_classes"])

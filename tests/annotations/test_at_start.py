@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from common.annotations import AnnotationStore, Ledger, LedgerEntry, annotate_densely, first_labelled
+from common.annotations import AnnotationStore, Ledger, LedgerEntry, OracleAnnotator, annotate_at_start, first_labelled
 from common.cohort import read_labels_ras
 from common.prepare import write_phantom
 
@@ -20,7 +20,7 @@ def places(tmp_path):
 
 
 def annotate(cohort, places, number=1):
-    annotate_densely(first_labelled(cohort, number), cohort=cohort, **places)
+    annotate_at_start(first_labelled(cohort, number), annotator=OracleAnnotator(dense=True), cohort=cohort, **places)
 
 
 def test_the_first_scans_are_labelled_once(cohort, places):

@@ -1,4 +1,4 @@
-"""Dense labels for some scans, before training starts."""
+"""Annotations of some scans before training starts, from the labels of the datalist."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import ignite.distributed as idist
 
+from common.annotations.annotation import Annotator
 from common.annotations.ledger import Ledger
 from common.annotations.listed import check_annotations
-from common.annotations.oracle import OracleAnnotator
 from common.annotations.record import annotate_and_record
 from common.annotations.store import AnnotationStore
 from common.cohort.cohort import Cohort, Scan
@@ -47,20 +47,23 @@ def first_labelled(cohort: Cohort, number: int | None = None, *, leave_unlabelle
     return chosen
 
 
-def annotate_densely(scans: Sequence[Scan], *, cohort: Cohort, ledger: Ledger, store: AnnotationStore) -> None:
-    """Takes the dense labels of scans as their annotations, before training; all other scans count as unlabelled.
+def annotate_at_start(
+    scans: Sequence[Scan], *, annotator: Annotator, cohort: Cohort, ledger: Ledger, store: AnnotationStore
+) -> None:
+    """Has scans annotated before training; all other scans count as unlabelled.
 
     Doing it again changes nothing. Warns of each class that no labelled scan has.
 
     Args:
         scans: The scans, see :func:`first_labelled`.
+        annotator: Who annotates them: an oracle that gives dense labels, or the datalist as it is.
         cohort: Their cohort.
         ledger: Ledger that records them, as round 0.
-        store: Store that gets their dense labels.
+        store: Store that gets their annotations.
 
     Raises:
         ValueError: If the ledger has annotated other scans.
-        CohortError: If a label is empty or cannot be read.
+        CohortError: If a label is not what the annotator needs, or cannot be read.
     """
     wanted = [scan.id for scan in scans]
     if ledger.labelled and ledger.labelled != wanted:
@@ -69,7 +72,7 @@ def annotate_densely(scans: Sequence[Scan], *, cohort: Cohort, ledger: Ledger, s
             "use the settings of the run that wrote it, or another --output_dir."
         )
     if not ledger.labelled and idist.get_rank() == 0:
-        annotate_and_record(scans, annotator=OracleAnnotator(dense=True), ledger=ledger, store=store, strategy="first")
+        annotate_and_record(scans, annotator=annotator, ledger=ledger, store=store, strategy="first")
     idist.barrier()
     ledger.reload()
     check_annotations(cohort, ledger=ledger, store=store)
