@@ -23,6 +23,7 @@ import fire
 import numpy as np
 import torch
 
+from common.checks import check_one_of
 from common.cohort import Cohort, Scan, write_datalist
 from common.cohort.volumes import integer_labels, read_voxels
 from common.commands.bundles import run_workflow
@@ -43,6 +44,7 @@ BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "sfr_retrain"
 def main(
     dataset_dir: str,
     output_dir: str = "runs/partial_classes",
+    arms: str = ",".join(ARMS),
     lost: str = "posterior",
     scans: int = 40,
     test: int = 20,
@@ -57,6 +59,7 @@ def main(
     Args:
         dataset_dir: Folder of a cohort of at least two classes, with test scans.
         output_dir: Folder that gets the cohorts and the runs.
+        arms: Which of the arms above, comma-separated.
         lost: Name of the class that every second label loses.
         scans: Number of training scans that are used, the first ones.
         test: Number of test scans that are used, the first ones.
@@ -75,7 +78,8 @@ def main(
     settings = {"roi_size": sides, "network_def#width": width, "device": "cpu", "precision": "fp32"}
     settings |= {"optimizer": ADAMW, "lr_scheduler": FALLING, "learning_rate": 0.003, "batch_labelled": 4}
     rows = []
-    for arm in ARMS:
+    for arm in _words(arms):
+        check_one_of("arms", arm, ARMS)
         make_cohort(cohort, folder / "cohorts" / arm, arm=arm, lost=lost, scans=scans, test=test)
         found = [
             train(folder / "cohorts" / arm, folder / f"{arm}_{seed}", int(seed), max_iterations, settings)
