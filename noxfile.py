@@ -119,6 +119,7 @@ def collaborator(session: nox.Session) -> None:
 def release(session: nox.Session) -> None:
     """All that a release needs: tests, a new ``dist/bundles`` that is checked, and what to do next."""
     install_project(session, extras="test")
+    session.run("python", "-m", "common", "release", "--only_check", *session.posargs)
     session.run("python", "-m", "pytest", "--numprocesses", "2", env=ONE_THREAD)
     shutil.rmtree("dist/bundles", ignore_errors=True)
     session.run("python", "-m", "common", "release", *session.posargs)

@@ -45,31 +45,29 @@ def check_resume(
         ValueError: Naming what was then and what is now.
     """
     checkpoint = Path(folder) / "checkpoint.pt"
-    trained = check_checkpoint_settings(checkpoint, settings) > 0
+    trained = checkpoint.exists() and read_own_checkpoint(checkpoint, settings, mmap=True).get("iteration", 0) > 0
     scans = None if elsewhere else [scan.id for scan in cohort.training]
     check_ledger(ledger, scans=scans, store=store, begun=trained)
     check_same_cohort(folder, cohort, begun=trained or bool(ledger.entries))
 
 
-def check_checkpoint_settings(path: str | Path, settings: Mapping[str, Any]) -> int:
-    """Refuses a checkpoint of other settings; nothing is checked where there is none.
+def read_own_checkpoint(path: Path, settings: Mapping[str, Any], *, mmap: bool = False) -> dict[str, Any]:
+    """Reads a training's checkpoint, and refuses one of other settings.
 
     Args:
         path: File of the checkpoint.
         settings: What must not change, by name.
+        mmap: Whether tensors are read as they are used, for those who need none of them.
 
     Returns:
-        The checkpoint's iteration: 0 if there is none, or if the run waits for its first annotations.
+        What :class:`common.handlers.Checkpoint` saved.
 
     Raises:
         ValueError: If the file is no checkpoint of a training, or one of other settings; names them all.
     """
-    path = Path(path)
-    if not path.exists():
-        return 0
     what = "the checkpoint of a training"
     unreadable = f"a file that cannot be read; delete it to start from scratch, or {ANOTHER}"
-    content = read_checkpoint(path, expected=what, found=unreadable, mmap=True)
+    content = read_checkpoint(path, expected=what, found=unreadable, mmap=mmap)
     expected = f"{path}: expected {what}"
     former = content.get("settings") if isinstance(content, dict) else None
     if not isinstance(former, dict):
@@ -87,7 +85,7 @@ def check_checkpoint_settings(path: str | Path, settings: Mapping[str, Any]) -> 
             f"{expected} with these settings, found one with others ({'; '.join(changed)}); use the former settings, "
             f"or {ANOTHER}."
         )
-    return int(content.get("iteration", 0))
+    return dict(content)
 
 
 def check_ledger(ledger: Ledger, *, scans: Sequence[str] | None, store: AnnotationStore, begun: bool) -> None:

@@ -33,7 +33,9 @@ def pack(*names: str, output_dir: Folder = "dist", repository: Text | None = Non
         print(f"{path.stat().st_size:>12,} bytes  {path}")
 
 
-def release(output_dir: Folder = "dist", repository: Text | None = None, tag: Text | None = None) -> None:
+def release(
+    output_dir: Folder = "dist", repository: Text | None = None, tag: Text | None = None, only_check: bool = False
+) -> None:
     """Pack all bundles into a new folder, check everything, and print how to publish them.
 
     Args:
@@ -41,14 +43,18 @@ def release(output_dir: Folder = "dist", repository: Text | None = None, tag: Te
         repository: OWNER/NAME of the repository at GitHub that will have the files; by default that of the remote
             origin.
         tag: The tag that the release will have, to be sure that it is that of the version.
+        only_check: Whether to pack nothing, and only check versions, changelog and commit, which takes a second.
     """
-    from common.packing import check_release, next_steps
+    from common.packing import check_packed, check_ready, next_steps
     from common.packing import pack as run
 
+    check_ready(ROOT, tag=tag)
+    if only_check:
+        return
     if (folder := Path(output_dir, "bundles")).exists():
         raise FileExistsError(f"{folder}: expected a new folder, so that nothing old is published; delete it first.")
     packed = run(["all"], output_dir, ROOT, repository=repository)
-    for name in check_release(ROOT, packed, tag=tag):
+    for name in check_packed(ROOT, packed):
         print(f"checked: {name}")
     print(next_steps(packed))
 

@@ -14,11 +14,12 @@ from ignite.engine import Engine, Events
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from common.files import read_checkpoint, replacing, write_json
+from common.files import replacing, write_json
 from common.handlers.log import TrainingLog
 from common.handlers.pool import RoundEvents
 from common.networks import without_wrapper
 from common.networks.model_files import settings_file
+from common.resume import read_own_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -168,18 +169,7 @@ class Checkpoint:
 
     def load(self, engine: Any) -> None:
         """Restores the state from the file."""
-        found = "one that cannot be read; delete it to start from scratch"
-        content = read_checkpoint(self.path, expected="a checkpoint", found=found)
-        changed = [
-            f"{name}: {content['settings'].get(name)!r} then, {setting!r} now"
-            for name, setting in self.settings.items()
-            if content["settings"].get(name) != setting
-        ]
-        if changed:
-            raise ValueError(
-                f"{self.path}: expected a checkpoint of these settings, found one of others ({'; '.join(changed)}); "
-                "use the former settings, or another --output_dir."
-            )
+        content = read_own_checkpoint(self.path, self.settings)
         missing = [name for name in self.objects if name not in content["objects"]]
         if missing:
             raise ValueError(

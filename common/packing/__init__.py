@@ -2,6 +2,6 @@
 
 from common.packing.fetch import fetch_bundle
 from common.packing.packed import Packed, pack
-from common.packing.release import check_release, next_steps
+from common.packing.release import check_packed, check_ready, next_steps
 
-__all__ = ["Packed", "check_release", "fetch_bundle", "next_steps", "pack"]
+__all__ = ["Packed", "check_packed", "check_ready", "fetch_bundle", "next_steps", "pack"]

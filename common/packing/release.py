@@ -6,42 +6,53 @@ from pathlib import Path
 from typing import Any
 
 from common.files import read_json
+from common.packing.contents import bundle_names
 from common.packing.model_info import MODEL_INFO, PUBLISHED, UNKNOWN_REPOSITORY
 from common.packing.packed import Packed
 from common.packing.sums import SUMS, check_sums
-from common.packing.versions import changelog_sections
+from common.packing.tracked import uncommitted
+from common.packing.versions import agreed_version, changelog_sections
 
 
-def check_release(root: Path, packed: Packed, *, tag: str | None = None) -> list[str]:
-    """Checks that what was packed is what the last commit says, and whole.
+def check_ready(root: Path, *, tag: str | None = None) -> None:
+    """Checks what a release needs before anything is packed.
+
+    Args:
+        root: The repository's folder.
+        tag: Tag of the release if it is known, which must be that of the version.
+
+    Raises:
+        ValueError: If versions disagree, if the tag is another version's, if tracked files differ from the last
+            commit, or if the changelog has changes that belong to no version.
+    """
+    version = agreed_version(root, bundle_names(root))
+    if tag not in (None, f"v{version}"):
+        raise ValueError(f"tag must be v{version}, as in common/__init__.py, got {tag}.")
+    if changed := uncommitted(root):
+        raise ValueError(f"expected all changes in a commit before a release, found {', '.join(changed)}.")
+    if changelog_sections(root).get("Unreleased"):
+        raise ValueError(f"CHANGELOG.md: expected nothing under [Unreleased] before a release; move it to [{version}].")
+
+
+def check_packed(root: Path, packed: Packed) -> list[str]:
+    """Checks that what was packed may be published, and is whole.
 
     Args:
         root: The repository's folder.
         packed: What was packed.
-        tag: Tag of the release if it is known, which must be that of the version.
 
     Returns:
         Names of the files that were checked against `SHA256SUMS`.
 
     Raises:
-        ValueError: If the tag is another version's, if tracked files differ from the last commit, if this version was
-            published with other contents, if the changelog has changes that belong to no version, or if files and
-            `SHA256SUMS` disagree.
+        ValueError: If this version was published with other contents, or if files and `SHA256SUMS` disagree.
     """
-    if tag not in (None, f"v{packed.version}"):
-        raise ValueError(f"tag must be v{packed.version}, as in common/__init__.py, got {tag}.")
-    if packed.uncommitted:
-        raise ValueError(f"expected all changes in a commit before a release, found {', '.join(packed.uncommitted)}.")
     published, made = _entries(root / PUBLISHED), _entries(packed.folder / MODEL_INFO)
     others = [name for name in published if name.endswith(f"_v{packed.version}") and published[name] != made[name]]
     if others:
         raise ValueError(
             f"{PUBLISHED}: {', '.join(others)} was published with another checksum or address; give what has changed "
             "since a new version."
-        )
-    if changelog_sections(root).get("Unreleased"):
-        raise ValueError(
-            f"CHANGELOG.md: expected nothing under [Unreleased] before a release; move it to [{packed.version}]."
         )
     return check_sums(packed.folder)
 

@@ -270,15 +270,21 @@ def test_a_finished_run_has_nothing_to_do(tmp_path, caplog):
     assert again.saved()["iteration"] == 5
 
 
-def test_other_settings_are_refused_one_by_one(tmp_path):
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            {"seed": 1, "budget": 4, "roi_size": [1, 1, 2]},
+            r"with .*, found .* \(seed: 0 then, 1 now; roi_size: \[1, 1, 1\] then, \[1, 1, 2\] now\); use the former",
+        ),
+        ({"seed": 0, "query": "he"}, r"that says query, found one of an earlier version"),
+    ],
+)
+def test_other_settings_are_refused_one_by_one(tmp_path, settings, expected):
     Run(tmp_path).start()
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    changed = Run(tmp_path, settings={"seed": 1, "budget": 4, "roi_size": [1, 1, 2], "query": "he"})
-    expected = (
-        r"checkpoint\.pt: expected a checkpoint of these settings, found one of others \(seed: 0 then, 1 now; "
-        r"roi_size: \[1, 1, 1\] then, \[1, 1, 2\] now; query: None then, 'he' now\); use the former settings"
-    )
-    with pytest.raises(ValueError, match=expected):
+    changed = Run(tmp_path, settings=settings)
+    with pytest.raises(ValueError, match=rf"checkpoint\.pt: expected the checkpoint of a training {expected}"):
         changed.start()
     assert changed.seen == [] and changed.weight == 0
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
@@ -298,7 +304,9 @@ def test_a_damaged_file_is_refused(tmp_path, keep):
     path = Run(tmp_path).start().path
     path.write_bytes(path.read_bytes()[:keep])
     again = Run(tmp_path)
-    with pytest.raises(ValueError, match=r"checkpoint\.pt: expected a checkpoint, found .*; delete it to start from"):
+    with pytest.raises(
+        ValueError, match=r"checkpoint\.pt: expected the checkpoint of a training, found .*; delete it to start from"
+    ):
         again.start()
     assert again.seen == []
 

@@ -13,8 +13,8 @@ class PaddedEncoder:
 
     A scan's slice is seldom square, so that up to half of the encoder's input is padding. How far the rest reaches
     grows step by step: by a pixel with each convolution, and to the end of the windows that it touches with each
-    attention. Beyond that a step's output is that of an empty image, which is computed once and kept: some 60 MB in
-    bf16 for LiteMedSAM. The embedding differs from the encoder's own by rounding alone.
+    attention. Beyond that a step's output is that of an empty image, which is computed once and kept: some 120 MB
+    for LiteMedSAM. The embedding differs from the encoder's own by rounding alone.
 
     Args:
         encoder: Encoder in evaluation mode, whose weights do not change any more.

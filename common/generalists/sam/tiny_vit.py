@@ -235,6 +235,9 @@ class _MobileBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.conv2.bn.training:
             return F.gelu(x + self.conv3(self.conv2(self.conv1(x))))
+        return _in_float32(self._mix, x)
+
+    def _mix(self, x: Tensor) -> Tensor:
         widen, mix, narrow = self.conv1.fixed(), self.conv2.fixed(), self.conv3.fixed()
         return _in_strips(lambda rows: F.gelu(rows + narrow(mix(widen(rows)))), x)
 
@@ -263,7 +266,10 @@ class _PatchMerging(nn.Module):
 
 
 class _AttentionBlock(nn.Module):
-    """Attention within windows, a depthwise convolution across them, and a multilayer perceptron."""
+    """Attention within windows, a depthwise convolution across them, and a multilayer perceptron.
+
+    Under autocast the sums of what the layers add to the tokens stay in float32.
+    """
 
     def __init__(self, dim: int, heads: int, window: int, expansion: int) -> None:
         super().__init__()
@@ -283,7 +289,7 @@ class _AttentionBlock(nn.Module):
         return (tokens + self.attn(tokens)).permute(0, 3, 1, 2)
 
     def _mix(self, x: Tensor) -> Tensor:
-        tokens = self.local_conv(x).permute(0, 2, 3, 1)
+        tokens = _in_float32(self.local_conv, x).permute(0, 2, 3, 1)
         return (tokens + self.mlp(tokens)).permute(0, 3, 1, 2)
 
 
@@ -354,12 +360,11 @@ class _ChannelNorm(nn.LayerNorm):
 
 
 def _in_float32(layers: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Applies layers in float32 in spite of autocast, whose type the result has."""
-    kind = x.device.type
-    if not torch.is_autocast_enabled(kind):
+    """Applies layers in float32 in spite of autocast."""
+    if not torch.is_autocast_enabled(x.device.type):
         return layers(x)
-    with torch.autocast(kind, enabled=False):
-        return layers(x.float()).to(torch.get_autocast_dtype(kind))
+    with torch.autocast(x.device.type, enabled=False):
+        return layers(x.float())
 
 
 def _in_strips(convolve: Callable[[Tensor], Tensor], x: Tensor, stride: int = 1) -> Tensor:

@@ -45,7 +45,7 @@ def test_embedding_is_the_encoders_own(patch: int, side: int, covered: tuple[int
             images = padded(covered, side, number, seed)
             expected, found = network(images), fast(images, covered)
             assert found.dtype == expected.dtype and expected.std() > 0.1
-            torch.testing.assert_close(found, expected, rtol=0, atol=0.02 if bf16 else 1e-5)
+            torch.testing.assert_close(found, expected, rtol=0, atol=0.05 if bf16 else 1e-5)
 
 
 def test_types_are_not_mixed_up() -> None:
