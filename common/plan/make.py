@@ -69,8 +69,8 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, machine: Machine, *, ann
     size = median_size(fingerprint, target)
     if wider := coarser(target, size, found.patch):
         reason = (
-            f"coarser than {by(target)} mm, {reason}: there a patch of {by(found.patch)} voxels, which this device "
-            f"takes, holds {share_of_scan(found.patch, size):.1%} of a scan; an eighth shows it the surroundings"
+            f"coarser than {by(target)} mm, {reason}: there the largest patch that is taken, {by(found.patch)} voxels, "
+            f"holds {share_of_scan(found.patch, size):.1%} of a scan; an eighth shows it the surroundings"
         )
         target = wider
         found = fit(fingerprint, recipe, machine, spacing=target, sparse=sparse)
@@ -90,7 +90,7 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, machine: Machine, *, ann
         _budget(fingerprint, recipe) if recipe.knows("prompted_views") else None,
         _augmentation(fingerprint) if recipe.knows("augmentation") else None,
         widening(fingerprint, target) if recipe.knows("widen_mm") else None,
-        views(size, target) if recipe.knows("prompted_views") else None,
+        views(size) if recipe.knows("prompted_views") else None,
         _thick_slices(target, found.patch, size),
         _cache(fingerprint, machine),
     ]
@@ -132,8 +132,11 @@ def _network(found: Fit, recipe: Recipe, machine: Machine) -> list[Decision]:
 
 
 def _patch(found: Fit, recipe: Recipe, machine: Machine, size: Triple, *, sparse: bool) -> Decision:
-    share = "two thirds of a scan, so that annotated slices lie at several places of it" if sparse else "a whole scan"
-    reason = f"Wanted: {by(found.wanted)}, about {share} ({by(size)} voxels), in multiples of {recipe.divisor}"
+    share = "two thirds of a scan" if sparse else "a whole scan"
+    rounded = "up to" if sparse else "to"
+    reason = (
+        f"Wanted: {by(found.wanted)}, {share} of {by(size)} voxels, rounded {rounded} multiples of {recipe.divisor}"
+    )
     limit = "" if found.patch == found.wanted else f"; {_limit(recipe, machine)}"
     memory = f" A step takes about {size_text(found.taken)}." if found.taken else ""
     return Decision("patch", f"{by(found.patch)} voxels", f"{reason}{limit}.{memory}", {"roi_size": list(found.patch)})

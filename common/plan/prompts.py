@@ -6,15 +6,14 @@ import math
 from collections.abc import Sequence
 
 from common.cohort.volumes import VIEWS
-from common.plan.decision import Decision, by
-from common.plan.fingerprint import Fingerprint
-from common.plan.spacing import THICK
+from common.plan.decision import Decision
+from common.plan.fingerprint import Fingerprint, Triple
 
 SHARE_OF_DIAMETER = 1 / 8
 """Widening as a share of an object's diameter: FM-ABS's 6.25 mm are about an eighth of a left atrium's."""
 
-FEWEST_PIXELS = 16
-"""Shorter side of a picture below which a generalist sees too little."""
+FEWEST_SLICES = 8
+"""Number of slices across a picture below which a generalist sees too little in it."""
 
 
 def widening(fingerprint: Fingerprint, spacing: Sequence[float]) -> Decision | None:
@@ -43,38 +42,30 @@ def diameter(volume: float) -> float:
     return (6 * volume / math.pi) ** (1 / 3)
 
 
-def views(size: Sequence[float], spacing: Sequence[float]) -> Decision:
+def views(size: Triple) -> Decision:
     """The views whose slices prompt the generalist.
 
-    A view is left out if its pictures have pixels more than three times as long as wide, or fewer than 16 slices
-    across: both come of thick slices.
+    A picture of a view that cuts across a few thick slices has as few rows or columns. How thick they are matters less.
 
     Args:
         size: Size of a scan in voxels.
-        spacing: Distance between its voxels in millimetres.
     """
-    shapes = {}
-    for view, axis in VIEWS.items():
-        sides = [other for other in range(3) if other != axis]
-        long, short = sorted((spacing[side] for side in sides), reverse=True)
-        shapes[view] = (long / short, min(size[side] for side in sides))
-    good = [view for view, (ratio, least) in shapes.items() if ratio <= THICK and least >= FEWEST_PIXELS]
+    shorter = {view: min(size[:axis] + size[axis + 1 :]) for view, axis in VIEWS.items()}
+    good = [view for view, side in shorter.items() if side >= FEWEST_SLICES]
     if not good:
-        good = [min(shapes, key=lambda view: (shapes[view][0], -shapes[view][1]))]
-    left_out = [view for view in shapes if view not in good]
+        good = [max(shorter, key=lambda view: shorter[view])]
+    left_out = [view for view in shorter if view not in good]
     if not left_out:
         return Decision(
             "prompted views",
             "all three",
-            f"Their pictures have pixels of at most 1 : {THICK:g}, and at least {FEWEST_PIXELS} rows and columns.",
+            f"Their pictures have at least {FEWEST_SLICES} rows and columns.",
             {"prompted_views": "all"},
         )
-    found = "; ".join(
-        f"{view} pixels 1 : {shapes[view][0]:.2g}, {shapes[view][1]:g} slices across" for view in left_out
-    )
+    found = ", ".join(f"{view} {shorter[view]:g}" for view in left_out)
     return Decision(
         "prompted views",
         ", ".join(good),
-        f"Voxels of {by(spacing)} mm make pictures in which a generalist sees little in the other views ({found}).",
+        f"Pictures of the others have too few rows or columns, less than {FEWEST_SLICES}, for a generalist: {found}.",
         {"prompted_views": ",".join(good)},
     )

@@ -24,6 +24,8 @@ QUICK = {
     "budget": 2,
     "initial_share": 0.5,
     "per_round": 1,
+    "min_component_mm2": 200.0,
+    "prompted_views": "axial",
     "precision": "fp32",
     "network_def#width": 2,
 }

@@ -93,19 +93,18 @@ def test_boxes_are_widened_by_an_eighth_of_the_smallest_class():
 
 
 @pytest.mark.parametrize(
-    ("size", "spacing", "named"),
+    ("size", "named"),
     [
-        ((183, 140, 88), (0.625, 0.625, 0.625), "all"),
-        ((35, 51, 35), (1, 1, 1), "all"),
-        # Coronal and sagittal pictures cut across slices of 5 mm.
-        ((256, 256, 30), (1, 1, 5), "axial"),
-        # Ten slices, though they are not thick.
-        ((256, 256, 10), (1, 1, 2), "axial"),
-        # Sagittal acquisition: slices are thick from right to left.
-        ((20, 256, 256), (4, 1, 1), "sagittal"),
-        # Nothing is good: the view with the squarest pixels is left.
-        ((8, 9, 10), (1, 4, 1.1), "coronal"),
+        ((183, 140, 88), "all"),
+        ((35, 51, 8), "all"),
+        # Coronal and sagittal pictures cut across seven slices.
+        ((256, 256, 7), "axial"),
+        ((5, 256, 256), "sagittal"),
+        # Axial pictures of 256 x 6, coronal ones of 256 x 7, sagittal ones of 6 x 7.
+        ((256, 6, 7), "coronal"),
+        # Nothing is good: axial pictures of 5 x 6, coronal ones of 5 x 7, sagittal ones of 6 x 7.
+        ((5, 6, 7), "sagittal"),
     ],
 )
-def test_views(size, spacing, named):
-    assert views(size, spacing).settings == {"prompted_views": named}
+def test_views(size, named):
+    assert views(size).settings == {"prompted_views": named}

@@ -27,7 +27,7 @@ TUMOURS = fingerprint(
     empty_is_zero=True,
     volumes_mm3={1: 100_000},
 )
-KNEES = fingerprint(spacings=((0.5, 0.5, 4),) * 3, sizes=((320, 320, 20),) * 3)
+KNEES = fingerprint(spacings=((0.5, 0.5, 4),) * 3, sizes=((320, 320, 7),) * 3)
 ABDOMINA = fingerprint(
     modality="ct",
     window=(-160, 240, 60, 40),
@@ -88,8 +88,8 @@ def test_thick_slices():
     plan = make_plan(KNEES, recipe(), GPU)
     assert decided(plan, "thick slices").value == "4 mm along superior"
     assert plan.settings["roi_size"][2] == 16
-    # 24 - 20, half of it.
-    assert plan.settings["margin"][2] == 2
+    # 24 - 7, half of it.
+    assert plan.settings["margin"][2] == 9
     assert plan.settings["prompted_views"] == "axial"
     assert not any(it.name == "thick slices" for it in make_plan(fingerprint(), recipe(), GPU).decisions)
 
