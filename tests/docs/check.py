@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import configparser
 import re
-from collections.abc import Callable
 from pathlib import PurePath
 from typing import Any
 

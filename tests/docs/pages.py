@@ -1,8 +1,8 @@
 """The documentation's pages, their blocks of commands, and what each block says of being run.
 
-A block is run as it stands by ``test_run.py`` if its page is one of ``RUN`` and no marker says otherwise. A marker is an HTML
-comment in the line before the block (blank lines apart), or below the page's title for all blocks that have none of their
-own:
+A block is run as it stands by ``test_run.py`` if its page is one of ``RUN`` and no marker says otherwise. A marker is
+an HTML comment in the line before the block (blank lines apart), or below the title for all blocks that have none of
+their own:
 
     <!-- not run: why -->              <!-- page not run: why -->
     <!-- run by: tests/file.py -->     <!-- page run by: tests/file.py -->
@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.bundles.workflows import ROOT
 
@@ -97,7 +96,7 @@ def blocks(page: str) -> list[Block]:
 
 
 def inline_commands(page: str) -> list[tuple[str, list[str]]]:
-    """Commands of this project within sentences and tables: where they are, and their words; those cut short are left out."""
+    """Commands within sentences and tables: where they are, and their words; those that are cut short are left out."""
     found = []
     for number, line in enumerate((ROOT / page).read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("    "):
@@ -121,7 +120,3 @@ def _with_options(line: str) -> str:
 
 def all_blocks() -> list[Block]:
     return [block for page in PAGES for block in blocks(page)]
-
-
-def path_of(name: str) -> Path:
-    return ROOT / name
