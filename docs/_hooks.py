@@ -35,6 +35,9 @@ SECTION = re.compile(r"<!-- section of (\S+): (.+?) -->")
 FENCE = re.compile(r"^ {1,3}(```.*?^) {1,3}```", re.MULTILINE | re.DOTALL)
 """A block of code within a list, as far to the right as GitHub wants it and Python-Markdown does not."""
 
+FETCHED = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"?(?:https?:)?//[^>]*>")
+"""What makes a browser load something from another place."""
+
 ROLE = re.compile(r":(?:attr|class|data|func|meth|mod):(?=<code)")
 """What stands before a name in a docstring, and says what kind of thing it is the name of."""
 
@@ -79,6 +82,12 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
 def on_page_content(html: str, *, page: Page, **_: Any) -> str:
     """Leaves out, in docstrings, what says of which kind a name is."""
     return ROLE.sub("", html) if page.file.src_uri.startswith("api/") else html
+
+
+def on_post_page(output: str, *, page: Page, **_: Any) -> None:
+    """Refuses pages that load something from another place, so that the site is complete without a network."""
+    if found := FETCHED.search(output):
+        raise PluginError(f"{page.file.src_uri} loads something from another place: {found[0]}")
 
 
 def rooms() -> list[str]:
