@@ -80,6 +80,6 @@ def test_a_page_from_top_to_bottom(page: str, folder: Path) -> None:
     missing = [name for name in EXPECTED[page] if not (folder / name).is_file()]
     assert not missing, printed[-1]
     if page == "docs/first_hour.md":
-        assert len(list((folder / "RUN" / "predictions").glob("*.nii.gz"))) == 10
+        assert len(list((folder / "RUN" / "predictions").glob("*.nii.gz"))) == 8
     else:
         assert "Please draw" in printed[1] and "Please draw" not in printed[2]
