@@ -28,6 +28,7 @@ def announce_generalist(name: str) -> None:
         )
 
 
+@torch.random.fork_rng(devices=[])
 def open_generalist(
     name: str = EMBEDDED,
     device: torch.device | str = "cpu",
@@ -38,7 +39,7 @@ def open_generalist(
     embedding_cache: str | Path | None = None,
     cache_gb: float = 100.0,
 ) -> Generalist:
-    """Opens a generalist with its weights, ready to use.
+    """Opens a generalist with its weights, ready to use; PyTorch's random numbers stay as they were.
 
     Args:
         name: `embedded`, which ships with the package, or one of `KINDS`: `mobile_sam`, `sam_vit_b`, `sam_vit_l`,

@@ -239,3 +239,24 @@ def test_what_is_computed_from_a_bad_setting_does_not_hide_its_message(value, tm
     with pytest.raises(RuntimeError, match="Failed to") as caught:
         flow.initialize()
     assert str(first_cause(caught.value)).startswith("budget must be a whole number of at least 1, got 0.5.")
+
+
+@pytest.mark.parametrize(
+    ("stage", "given", "expected"),
+    [
+        (FMABS, {"budget": 1, "generalist": "mobile_sam"}, "python -m common weights fetch mobile_sam"),
+        (FMABS, {"budget": 1, "generalist": "mobile_sam", "generalist_checkpoint": "missing.pt"}, "missing.pt"),
+        (FINETUNE, {"sam": "mobile_sam"}, "python -m common weights fetch mobile_sam"),
+        (FINETUNE, {"image_size": 64}, "size must be at least 112, the slices' longer side in pixels, got 64"),
+    ],
+)
+def test_a_model_that_cannot_be_made_is_refused_before_anything_is_written(
+    stage, given, expected, cohort_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LABEL_EFFICIENT_WEIGHTS", str(tmp_path))
+    run = tmp_path / "run"
+    flow = workflow(*stage, {"dataset_dir": str(cohort_dir), "output_dir": str(run), "device": "cpu"} | given)
+    with pytest.raises(RuntimeError, match="Failed to") as caught:
+        flow.initialize()
+    assert expected in str(first_cause(caught.value))
+    assert not run.exists()

@@ -4,7 +4,7 @@ from common.generalists.sam.embeddings import EmbeddingCache
 from common.generalists.sam.generalist import SamGeneralist
 from common.generalists.sam.lora import add_lora, load_adapter, merge_lora, save_adapter
 from common.generalists.sam.stitched import CONFIDENCE_VIEWS, StitchedSam, StitchedView
-from common.generalists.sam.trainable import image_size_of, trainable_sam, usage_of
+from common.generalists.sam.trainable import announce_sam, image_size_of, trainable_sam, usage_of
 
 __all__ = [
     "CONFIDENCE_VIEWS",
@@ -13,6 +13,7 @@ __all__ = [
     "StitchedSam",
     "StitchedView",
     "add_lora",
+    "announce_sam",
     "image_size_of",
     "load_adapter",
     "merge_lora",

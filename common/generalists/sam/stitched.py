@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from common.generalists.sam.models import with_masks
 from common.generalists.sam.scripted import ScriptableStitchedSam, to_unit_range
 from common.networks.pretrained import load_pretrained
 from common.networks.traced import refuse_other_sizes
-from common.transforms.stitch import stitch, unstitch
+from common.transforms.stitch import StitchLayout, stitch, unstitch
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,15 @@ class StitchedSam(nn.Module):
         logits = view.turn_back(self._segment(view.turn(image)))
         volume = self._resized(unstitch(logits, layout), 1 / self.enlarge, x.shape[2:4])
         return volume.flip(-1) if view.reverse else volume
+
+    def layout(self, size: Sequence[int]) -> StitchLayout:
+        """Where the slices of a volume `[H, W, D]` of this size lie on the stitched image.
+
+        Raises:
+            ValueError: If the slices are larger than the image.
+        """
+        rows, columns = (round(self.enlarge * side) for side in size[:2])
+        return StitchLayout.fitting((rows, columns, size[2]), self.side)
 
     def __prepare_scriptable__(self) -> nn.Module:
         if self.view != StitchedView():

@@ -37,6 +37,12 @@ def usage_of(kind: str) -> Usage:
     return SAM if kind == SMALL else KINDS[kind].usage
 
 
+def announce_sam(kind: str) -> None:
+    """Says before a training that it starts from random weights, for a SAM is expected to know much already."""
+    if kind == SMALL:
+        logger.warning("NO SAM GIVEN: a small one is trained from random weights. --sam chooses another.")
+
+
 def trainable_sam(
     kind: str = SMALL, *, image_size: int | None = None, checkpoint: str | Path | None = None, lora_rank: int = 4
 ) -> nn.Module:
@@ -57,7 +63,6 @@ def trainable_sam(
     if kind == SMALL:
         if checkpoint is not None:
             raise ValueError(f"checkpoint is for {', '.join(KINDS)}; the small SAM has none, got {str(checkpoint)!r}")
-        logger.warning("NO SAM GIVEN: a small one is trained from random weights. --sam chooses another.")
         return small_sam(image_size or image_size_of(SMALL))
     fitting = image_size_of(kind)
     if image_size not in (None, fitting):

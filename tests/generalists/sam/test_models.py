@@ -120,6 +120,14 @@ class TestOpening:
     def test_embedded_is_the_default(self) -> None:
         assert isinstance(open_generalist(), EmbeddedGeneralist)
 
+    def test_random_numbers_stay_as_they_were(self, mobile_sam):
+        torch.manual_seed(5)
+        expected = torch.rand(3)
+        torch.manual_seed(5)
+        open_generalist()
+        open_generalist("mobile_sam", checkpoint=mobile_sam[1])
+        torch.testing.assert_close(torch.rand(3), expected, rtol=0, atol=0)
+
     def test_unknown(self) -> None:
         with pytest.raises(ValueError, match=r"generalist must be one of embedded, mobile_sam, .*, got 'sam'"):
             open_generalist("sam")

@@ -104,6 +104,14 @@ def test_enlarged_slices_come_back_in_their_size() -> None:
         assert small(torch.randn(2, 1, 15, 13, 4)).shape == (2, 2, 15, 13, 4)
 
 
+def test_layout_of_a_window() -> None:
+    """9 slices of 32 x 20, enlarged to 48 x 30, in 2 x 2 tiles of 64: 3 images, since 3 x 3 tiles are too small."""
+    layout = StitchedSam(Echo(128), num_classes=2, enlarge=1.5).layout((32, 20, 9))
+    assert (layout.shape, layout.tile, layout.images) == ((48, 30, 9), 64, 3)
+    with pytest.raises(ValueError, match=r"size must be at least 150, .* got 128"):
+        StitchedSam(Echo(128), num_classes=2, enlarge=1.5).layout((32, 100, 9))
+
+
 def test_models_that_expect_intensities_from_0_to_1_get_them_for_each_volume() -> None:
     volumes = torch.tensor([[-1.0, 0.0, 3.0, 1.0], [5.0, 5.0, 5.0, 5.0]]).view(2, 1, 2, 2, 1)
     network = StitchedSam(Echo(64), num_classes=2, unit_range=True).eval()

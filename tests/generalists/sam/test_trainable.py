@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from common.generalists.sam import StitchedSam, image_size_of, trainable_sam
+from common.generalists.sam import StitchedSam, announce_sam, image_size_of, trainable_sam
 from common.generalists.sam.lora import LowRankQKV
 from common.generalists.sam.models import KINDS, SamKind, build_sam
 from common.generalists.sam.tiny_vit import TinyViT
 from common.generalists.sam.usage import LITE_MEDSAM
-from tests.bundles.workflows import workflow
+from tests.bundles.workflows import ROOT, workflow
 
 
 def tiny() -> nn.Module:
@@ -20,6 +21,15 @@ def tiny() -> nn.Module:
         dims=(8, 16, 24, 32), depths=(1, 1, 2, 1), heads=(1, 2, 3, 4), windows=(4, 4, 8, 4), patch=1, classes=0
     )
     return build_sam(encoder, 64, token=4)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("small", "trained from random weights"), ("lite_medsam", "")])
+def test_random_weights_are_announced_where_they_are_trained(kind: str, words: str, caplog) -> None:
+    for config, announced in (("train", True), ("inference", False)):
+        content = json.loads((ROOT / f"bundles/sfr_stitch_finetune/configs/{config}.json").read_text())
+        assert ("$@common.sam.announce_sam(@sam)" in content["initialize"]) == announced
+    announce_sam(kind)
+    assert words in caplog.text and bool(caplog.text) == bool(words)
 
 
 @pytest.mark.parametrize(("kind", "size"), [("small", 1024), ("sam_vit_b", 1024), ("lite_medsam", 256)])
