@@ -20,11 +20,12 @@ from common.commands.options import (
     Sides,
     Text,
 )
+from common.commands.plan import plan
 from common.commands.prepare import export, prepare, say
 from common.commands.publish import fetch_bundle, pack, release
 from common.refusals import shown_in_full
 
-FLAGS = ("--crop", "--plus", "--selective", "--skip_bad")
+FLAGS = ("--crop", "--overwrite", "--plus", "--selective", "--skip_bad")
 """Options that may stand alone, or before true or false."""
 
 DEBUG = "--debug"
@@ -42,6 +43,7 @@ app = App(
 )
 weights = App(name="weights", help="List, download and find public pre-trained weights.")
 app.command(prepare)
+app.command(plan)
 app.command(export)
 app.command(weights)
 app.command(fetch_bundle, name="fetch_bundle")
@@ -237,14 +239,15 @@ def path_of_weights(name: Text) -> None:
 
 
 def _settings(**files: str | None) -> dict[str, Any]:
-    """The content of JSON files of settings, by the stage that they are for."""
+    """The content of JSON files of settings, by the stage that they are for, without notes such as a plan's."""
     from common.files import read_json
+    from common.plan.write import NOTES
 
     settings = {stage: {} if file is None else read_json(file) for stage, file in files.items()}
     for stage, file in files.items():
         if not isinstance(settings[stage], dict):
             raise ValueError(f"{file}: expected settings by name, found {type(settings[stage]).__name__}.")
-    return settings
+    return {stage: {name: it for name, it in found.items() if name != NOTES} for stage, found in settings.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -20,6 +20,7 @@ ROOMS = (
     "resume",
     "prepare",
     "transforms",
+    "plan",
     "losses",
     "engines",
     "networks",

@@ -45,6 +45,15 @@ def _sides(_: Any, words: Sequence[Token]) -> Any:
         ) from None
 
 
+def _millimetres(_: Any, words: Sequence[Token]) -> Any:
+    given = _value(words[0].value)
+    one, three = (Setting(type="number", above=0, length=length) for length in (None, 3))
+    try:
+        return (three if isinstance(given, list | tuple) else one).read(given)
+    except ValueError:
+        raise ValueError(f"must be a number above 0, or three as in [0.8,0.8,5.0], got {given!r}.") from None
+
+
 Folder = Annotated[str, option(type="folder")]
 """A path where a folder is or can be made."""
 AnyPath = Annotated[str, option(type="path")]
@@ -55,7 +64,11 @@ Positive = Annotated[int, option(type="integer", min=1)]
 Count = Annotated[int, option(type="integer", min=0)]
 Share = Annotated[float, option(type="number", above=0, max=1)]
 Probability = Annotated[float, option(type="number", min=0, max=1)]
-Millimetres = Annotated[float, option(type="number", above=0)]
+Millimetres = Annotated[float | list[float], Parameter(converter=_millimetres, n_tokens=1, json_list=False)]
+"""A voxel size in millimetres: one number, or three along right, anterior and superior."""
+Gigabytes = Annotated[float, option(type="number", above=0)]
+Modality = Annotated[str, option(type="one_of", values=("ct", "mr", "other"))]
+AnnotationKind = Annotated[str, option(type="one_of", values=("slices", "dense"))]
 VoxelSize = Annotated[list[float], option(type="number", above=0, length=3)]
 Percentiles = Annotated[list[float], option(type="number", min=0, max=100, length=2, rising=True)]
 Splits = Annotated[list[int], option(type="integer", min=0, length=3)]

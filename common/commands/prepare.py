@@ -59,7 +59,7 @@ def brats(
     Args:
         source: Folder with a folder per patient, such as BraTS19_2013_0_1, directly or in folders such as HGG and LGG.
         target: Folder of the cohort.
-        spacing: Voxel size to resample to, in millimetres; the scans' own by default.
+        spacing: Voxel size to resample to, in millimetres, one or three as in 0.8,0.8,5; the scans' own by default.
         validation: Number of the last patients by name that are for validation; 1 by default.
         modality: flair, t1, t1ce or t2; or several, as in flair,t1, which become channels.
         crop: Whether to crop scans to the brain's bounding box.
@@ -111,7 +111,7 @@ def folder(
         images: Folder of the images, which may lie in folders within it.
         target: Folder of the cohort.
         labels: Folder with labels under the images' names; scans without one stay unlabelled.
-        spacing: Voxel size to resample to, in millimetres; the scans' own by default.
+        spacing: Voxel size to resample to, in millimetres, one or three as in 0.8,0.8,5; the scans' own by default.
         validation: Number of the labelled scans that are for validation.
         test: Number of scans that are for testing; it may be all of them.
         channels: Endings of the files of one scan, as in flair,t1 for SCAN_flair.nii.gz and SCAN_t1.nii.gz; by default
@@ -169,7 +169,7 @@ def h5(
         source: Folder of the files, which may lie in folders within it.
         target: Folder of the cohort.
         voxel: Distance between the voxels in the files, in millimetres along each axis, as in 1,1,1.
-        spacing: Voxel size to resample to, in millimetres; that of the files by default.
+        spacing: Voxel size to resample to, in millimetres, one or three as in 0.8,0.8,5; that of the files by default.
         validation: Number of scans that are for validation.
         test: Number of scans that are for testing.
         ending: Ending of the files' names after the scan's, as in norm for image0001_norm.h5.
@@ -219,7 +219,7 @@ def decathlon(
     Args:
         source: Folder with dataset.json.
         target: Folder of the cohort.
-        spacing: Voxel size to resample to, in millimetres; the scans' own by default.
+        spacing: Voxel size to resample to, in millimetres, one or three as in 0.8,0.8,5; the scans' own by default.
         validation: Number of the last training scans by name that are for validation.
         test: Number of the training scans before those that are for testing, besides the task's unlabelled test scans.
         split: Numbers of training scans for training, validation and testing, drawn at random, as in 30,5,5.
@@ -261,7 +261,7 @@ def nnunet(
     Args:
         source: Folder with dataset.json, imagesTr and labelsTr.
         target: Folder of the cohort.
-        spacing: Voxel size to resample to, in millimetres; the scans' own by default.
+        spacing: Voxel size to resample to, in millimetres, one or three as in 0.8,0.8,5; the scans' own by default.
         validation: Number of the last scans of imagesTr by name that are for validation; by default as
             splits_final.json says, if there is one.
         test: Number of the scans of imagesTr before those that are for testing, besides those of imagesTs.

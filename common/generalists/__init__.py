@@ -1,5 +1,6 @@
 """Promptable 2D models (generalists), prompts for them, and the labelling of volumes by them in three views."""
 
+from common.generalists.checks import views_named
 from common.generalists.denoise import confident_learning_filter
 from common.generalists.embedded import EmbeddedGeneralist
 from common.generalists.fusion import FUSIONS, fusion, majority_vote, mean, unanimous
@@ -29,4 +30,5 @@ __all__ = [
     "prompts_from_masks",
     "prototype_similarity",
     "unanimous",
+    "views_named",
 ]

@@ -1,6 +1,8 @@
-"""Checks of the volumes that generalists are asked to label."""
+"""Checks of the volumes that generalists are asked to label, and of the views in which they are."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -8,6 +10,38 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from common import IGNORE_INDEX
+from common.cohort.volumes import VIEWS
+
+ALL_VIEWS = "all"
+"""Word for the three views together."""
+
+
+def views_named(text: str) -> tuple[str, ...]:
+    """The views that a setting names.
+
+    Args:
+        text: ``all``, or names of views separated by commas.
+
+    Raises:
+        ValueError: If there is another name.
+
+    Example:
+        >>> views_named("axial,coronal")
+        ('axial', 'coronal')
+    """
+    views = tuple(VIEWS) if text == ALL_VIEWS else tuple(text.split(","))
+    check_views(views)
+    return views
+
+
+def check_views(views: Sequence[str]) -> None:
+    """Refuses names that are no views, and none at all.
+
+    Raises:
+        ValueError: Naming the views that there are, and what was given.
+    """
+    if not views or any(view not in VIEWS for view in views):
+        raise ValueError(f"views must be some of {', '.join(VIEWS)}, got {', '.join(map(repr, views)) or 'none'}")
 
 
 def require_finite(image: Tensor) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from common import IGNORE_INDEX
 from common.checks import check_largest_volumes
 from common.cohort.volumes import VIEWS
-from common.generalists.checks import checked_labels
+from common.generalists.checks import check_views, checked_labels
 from common.generalists.fusion import fusion
 from common.generalists.generalist import Generalist
 from common.generalists.prompts import Prompts, prompts_from_masks
@@ -57,11 +57,7 @@ class MultiViewLabeler:
     views: tuple[str, ...] = tuple(VIEWS)
 
     def __post_init__(self) -> None:
-        unknown = [view for view in self.views if view not in VIEWS]
-        if unknown or not self.views:
-            raise ValueError(
-                f"views must be some of {', '.join(VIEWS)}, got {', '.join(map(repr, self.views)) or 'none'}"
-            )
+        check_views(self.views)
         if self.prompts_per_call < 1:
             raise ValueError(f"prompts_per_call must be at least 1, got {self.prompts_per_call}")
         fusion(self.fusion)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from common import IGNORE_INDEX
 from common.cohort.volumes import VIEWS
-from common.generalists.checks import checked_labels
+from common.generalists.checks import check_views, checked_labels
 from common.generalists.generalist import Generalist
 from common.generalists.prompts import Prompts, prompts_from_masks
 
@@ -35,9 +35,10 @@ class Propagation:
         greatest_change: Greatest ratio of their areas.
         least_line_dice: Least Dice of a mask on the crossing lines, before it is corrected there.
         abstain: Whether voxels on which views disagree become 255; if not, only those that no walk reached do.
+        views: Names of the views in which it walks.
 
     Raises:
-        ValueError: If a threshold is out of its range.
+        ValueError: If a threshold is out of its range, or a view is unknown.
     """
 
     generalist: Generalist
@@ -48,8 +49,10 @@ class Propagation:
     greatest_change: float = 2.0
     least_line_dice: float = 0.5
     abstain: bool = False
+    views: tuple[str, ...] = tuple(VIEWS)
 
     def __post_init__(self) -> None:
+        check_views(self.views)
         for name in ("least_overlap", "least_line_dice"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie in 0..1, got {getattr(self, name)}")
@@ -87,7 +90,7 @@ class Propagation:
         total = torch.zeros(classes, *image.shape)
         opinions = torch.zeros(image.shape)
         highest, lowest = torch.zeros(image.shape), torch.full(image.shape, float(IGNORE_INDEX))
-        for axis in VIEWS.values():
+        for axis in (VIEWS[view] for view in self.views):
             row, column = (size for other, size in enumerate(spacing) if other != axis)
             walked = self._walk_view(image.movedim(axis, 0), known.movedim(axis, 0), classes, (row, column), generator)
             if walked is None:
@@ -100,7 +103,8 @@ class Propagation:
             highest = torch.where(there, torch.maximum(highest, choice), highest)
             lowest = torch.where(there, torch.minimum(lowest, choice), lowest)
         if not opinions.any():
-            raise ValueError("annotation must have at least one slice of a view fully annotated (no 255), found none")
+            views = ", ".join(self.views)
+            raise ValueError(f"annotation must have at least one slice fully annotated (no 255) in {views}, found none")
         label = total.argmax(dim=0)
         label = torch.where(opinions > 0, label, IGNORE_INDEX)
         if self.abstain:

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 class PropagatedLabels:
     """Labels an annotated scan once, when it is annotated, from the expert's slices; this is ours, not FM-ABS's.
 
-    Scans without a completely annotated slice, and those with a dense label, are left out.
+    Scans without a completely annotated slice in a view in which it walks, and those with a dense label, are left out.
 
     Prompts from an expert's mask are better than those of an early teacher.
 
     Args:
         pool: The inference over the pool at whose rounds scans are annotated.
-        propagation: Makes a label map from an image and a cross-label.
+        propagation: Makes a label map from an image and a cross-label, walking in some views.
         ledger: Ledger that tells which scans are annotated.
         store: Store that gets the pseudo-labels and holds the annotations.
         num_classes: Number of classes C, including the background.
@@ -75,7 +75,9 @@ class PropagatedLabels:
     def _propagate(self, entries: Iterable[LedgerEntry]) -> None:
         """Labels scans that have complete slices from these alone; processes share the scans out."""
         rounds = {entry.scan: entry.round for entry in entries if entry.slices is not None}
-        complete = [scan for scan in rounds if complete_slices(self._annotation(scan), {})]
+        complete = [
+            scan for scan in rounds if complete_slices(self._annotation(scan), {}).keys() & self.propagation.views
+        ]
         for scan, image in self.pool.scans("propagation", complete):
             affine = image.affine.cpu().numpy()
             label = self.propagation(

@@ -77,7 +77,7 @@ def prepare_brats(
     Args:
         source: Folder with a folder for each patient, up to three levels down.
         target: Folder of the new cohort.
-        spacing: Distance between voxels to resample to, in millimetres; by default the scans' own.
+        spacing: Distance between voxels to resample to, in millimetres, or three (RAS); by default the scans' own.
         validation: Number of patients for validation, the last ones by name; by default 1, without a split or lists.
         modality: One of ``MODALITIES``, in any case; or several, which become the channels of the images.
         crop: Whether to crop scans to the brain's bounding box, see `BrainPreprocessing`.

@@ -70,7 +70,8 @@ class Conversion:
 
     Attributes:
         classes: The classes, and the values that they have in the labels.
-        spacing: Distance between voxels to resample to, in millimetres; None keeps the scans' own.
+        spacing: Distance between voxels to resample to, in millimetres, for all axes or along those of RAS; None keeps
+            the scans' own.
         preprocessing: What is done to skull-stripped scans before they are resampled; None for nothing.
     """
 
@@ -212,10 +213,13 @@ def write_scan(
         image: Image ``[H, W, D]`` or ``[H, W, D, C]``.
         label: Label map ``[H, W, D]``; None if there is none.
         affine: Matrix 4x4 from voxel indices to millimetres.
-        spacing: Distance between voxels to resample to, in millimetres; None for the scan's own.
+        spacing: Distance between voxels to resample to, in millimetres, for all axes or along those of RAS; None for
+            the scan's own.
     """
     new_affine = affine
     if spacing is not None:
+        if not isinstance(spacing, int | float):
+            spacing = [spacing[int(axis)] for axis in io_orientation(affine)[:, 0]]
         channels = image if image.ndim == 4 else image[..., None]
         resampled = [resample_image(channel, affine, spacing) for channel in np.moveaxis(channels, -1, 0)]
         new_affine = resampled[0][1]

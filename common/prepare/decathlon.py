@@ -37,7 +37,7 @@ def prepare_decathlon(
     Args:
         source: Folder with ``dataset.json``.
         target: Folder of the new cohort.
-        spacing: Distance between voxels to resample to, in millimetres; by default the scans' own.
+        spacing: Distance between voxels to resample to, in millimetres, or three (RAS); by default the scans' own.
         validation: Number of training scans that are for validation, the last ones by name.
         test: Number of training scans that are for testing, those before them.
         split: Numbers of training scans for training, validation and testing that are drawn at random instead.

@@ -45,7 +45,7 @@ def prepare_folder(
         images: Folder of the images.
         target: Folder of the new cohort.
         labels: Folder of the labels, if there are any.
-        spacing: Distance between voxels to resample to, in millimetres; by default the scans' own.
+        spacing: Distance between voxels to resample to, in millimetres, or three (RAS); by default the scans' own.
         validation: Number of labelled scans for validation, the last ones by name.
         test: Number of scans for testing: the labelled ones before the validation scans, then any others; it may be
             all.

@@ -44,7 +44,7 @@ def prepare_h5(
         target: Folder of the new cohort.
         voxel: Distance between the voxels in the files, in millimetres, which they do not say: one number, or one per
             axis. The axes are taken for those of RAS.
-        spacing: Distance between voxels to resample to, in millimetres; by default that of the files.
+        spacing: Distance between voxels to resample to, in millimetres, or three (RAS); by default that of the files.
         validation: Number of scans for validation, the last ones by name.
         test: Number of scans for testing, those before them.
         ending: Ending of the files' names after that of the scan, such as ``norm`` in ``image0001_norm.h5``; other

@@ -35,7 +35,7 @@ def prepare_la(
     Args:
         source: The benchmark's folder.
         target: Folder of the new cohort.
-        spacing: Distance between voxels to resample to, in millimetres; by default the scans' own 0.625.
+        spacing: Distance between voxels to resample to, in millimetres, or three (RAS); 0.625 by default.
         validation: Number of cases for validation, the last ones of the list. With 0 the division is the benchmark's
             official one: its 80 cases for training and its 20 for testing, so that training keeps its last weights.
         progress: Whether to show a progress bar.

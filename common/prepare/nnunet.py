@@ -42,7 +42,7 @@ def prepare_nnunet(
     Args:
         source: Folder with ``dataset.json``.
         target: Folder of the new cohort.
-        spacing: Distance between voxels to resample to, in millimetres; by default the scans' own.
+        spacing: Distance between voxels to resample to, in millimetres, or three (RAS); by default the scans' own.
         validation: Number of scans of ``imagesTr`` for validation, the last ones by name.
         test: Number of scans of ``imagesTr`` for testing, those before them.
         split: Numbers of scans of ``imagesTr`` for training, validation and testing that are drawn at random instead.

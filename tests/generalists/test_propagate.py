@@ -66,6 +66,23 @@ def test_one_annotated_slice_is_enough():
     assert (found[settled] == label[settled]).all() and settled[:, :, 10:18].all()
 
 
+def test_views_that_are_left_out_are_not_walked_in():
+    class Watched(ThresholdGeneralist):
+        def segment(self, images, prompts, spacing):
+            seen.add((tuple(images.shape), spacing))
+            return super().segment(images, prompts, spacing)
+
+    label, seen = ball(), set()
+    image = torch.from_numpy(label).float()
+    Propagation(Watched(), views=("axial",))(image, cross_label(label, middle_slices(label)), (1.0, 1.0, 5.0))
+    assert seen == {((28, 24, 26), (1.0, 1.0))}
+    axial = cross_label(label, {"axial": 14})
+    with pytest.raises(ValueError, match="fully annotated"):
+        Propagation(ThresholdGeneralist(), views=("coronal",))(image, axial, (1.0, 1.0, 5.0))
+    with pytest.raises(ValueError, match="views must be some of axial, coronal, sagittal, got none"):
+        Propagation(ThresholdGeneralist(), views=())
+
+
 def test_the_seed_decides():
     label = ball()
     annotation = cross_label(label, middle_slices(label))

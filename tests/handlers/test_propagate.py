@@ -31,6 +31,8 @@ class Pool:
 class Filled:
     """Fills what is not annotated with the class 1, and remembers its arguments."""
 
+    views = ("axial", "coronal", "sagittal")
+
     def __init__(self):
         self.given = []
 
@@ -83,6 +85,12 @@ def test_each_scan_when_it_is_annotated_but_for_dense_labels(handler):
     shapes, spacings, seeds, classes = zip(*handler.propagation.given, strict=True)
     assert set(shapes) == {(4, 4, 4)} and set(spacings) == {(2.0, 1.0, 0.5)} and set(classes) == {2}
     assert len(set(seeds)) == 2
+
+
+def test_scans_without_a_slice_in_a_view_of_the_propagation_are_left_out(handler):
+    handler.propagation.views = ("axial",)
+    handler.start(engine())
+    assert handler.pool.asked == [[]]
 
 
 def test_a_resumed_run_does_not_repeat_the_first_scans_nor_do_anything_while_it_waits_for_people(handler):

@@ -10,6 +10,7 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 
 from common.__main__ import main
 from common.cohort import CohortError, check_cohort
+from common.cohort.volumes import spacing as spacing_of
 from common.prepare import prepare_folder
 from common.prepare.find import find_volumes
 from tests.prepare.dicom_files import SECONDARY, write_slice, write_stack
@@ -65,6 +66,16 @@ def test_a_common_spacing_makes_the_cohort_valid(source):
     before = states(source / "even")
     prepare_folder(source / "images", source / "even", source / "labels", spacing=2, **options)
     assert states(source / "even") == before
+
+
+def test_three_spacings_are_along_the_axes_of_ras(tmp_path):
+    # Axes of the file: anterior by 1 mm, superior by 2 mm, left by 0.5 mm.
+    affine = np.array([[0, 0, -0.5, 20], [1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1.0]])
+    save(tmp_path / "images/s0.nii.gz", np.zeros((12, 10, 16), np.int16), affine)
+    prepare_folder(tmp_path / "images", tmp_path / "cohort", spacing=[2, 3, 4], progress=False)
+    image = nib.load(tmp_path / "cohort/images/s0.nii.gz")
+    np.testing.assert_allclose(spacing_of(image.affine), [3, 4, 2])
+    assert image.shape == (4, 5, 4)
 
 
 def test_an_interrupted_call_is_resumed(source):

@@ -70,7 +70,7 @@ def test_a_file_may_be_another_one_but_not_none():
         {"train#terms#0#loss": {"_target_": "common.losses.PartialDiceCELoss"}},
         {"network_def": {"_target_": "UNet", "spatial_dims": 3, "in_channels": "@channels", "norm": "batch"}},
         {"timeout_minutes": 3},
-        {"mine": 3, "num_workers": "$@mine"},
+        {"own_number": 3, "num_workers": "$@own_number"},
         {"train#perturb#0#noise_std": 0.2},
     ],
 )
@@ -82,7 +82,7 @@ def test_ids_that_something_reads(given):
     ("given", "hint"),
     [
         ({"max_iteration": 3}, "max_iteration (did you mean max_iterations"),
-        ({"mine": 3}, "mine."),
+        ({"own_number": 3}, "own_number."),
         ({"views": 3}, "views"),
         ({"network_def#widht": 3}, "network_def#widht (did you mean width?)"),
         ({"train#trainr": 1}, "train#trainr (did you mean trainer?)"),
