@@ -30,7 +30,7 @@ SETTINGS |= {"budget": 2, "initial_share": 1.0, "pseudo_label_rounds": 1, "propa
 
 EXPECTED = {
     "docs/first_hour.md": ["COHORT/datalist.json", "RUN/model.pt", "RUN/evaluation/metrics.csv", "RUN/report.html"],
-    "docs/own_scans.md": ["COHORT/datalist.json", "RUN/requests/round_00.json", "RUN/ledger.json", "RUN/model.pt"],
+    "docs/own_scans.md": ["COHORT/plan.json", "RUN/requests/round_00.json", "RUN/ledger.json", "RUN/model.pt"],
 }
 """Files that are there at the end of each page."""
 
@@ -82,4 +82,4 @@ def test_a_page_from_top_to_bottom(page: str, folder: Path) -> None:
     if page == "docs/first_hour.md":
         assert len(list((folder / "RUN" / "predictions").glob("*.nii.gz"))) == 8
     else:
-        assert "Please draw" in printed[1] and "Please draw" not in printed[2]
+        assert "Please draw" in printed[2] and "Please draw" not in printed[3]
