@@ -133,7 +133,7 @@ def check_files(config_file: Any, bundle: str | None) -> tuple[str, list[str]]:
     folder = ROOT if bundle is None else ROOT / "bundles" / bundle
     names: list[str] = []
     for file in config_file if isinstance(config_file, list) else [config_file]:
-        if PLACEHOLDER.fullmatch(PurePath(str(file)).parts[0]):
+        if PLACEHOLDER.fullmatch(PurePath(str(file)).parts[0].removesuffix(".json")):
             continue
         path = folder / str(file)
         if not path.is_file():
