@@ -100,7 +100,8 @@ def test_boxes_are_widened_by_an_eighth_of_the_smallest_class():
         # Coronal and sagittal pictures cut across seven slices.
         ((256, 256, 7), "axial"),
         ((5, 256, 256), "sagittal"),
-        ((256, 6, 7), "axial"),
+        # Axial pictures of 256 x 6, coronal ones of 256 x 7, sagittal ones of 6 x 7.
+        ((256, 6, 7), "coronal"),
         # Nothing is good: axial pictures of 5 x 6, coronal ones of 5 x 7, sagittal ones of 6 x 7.
         ((5, 6, 7), "sagittal"),
     ],
