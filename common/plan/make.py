@@ -69,8 +69,8 @@ def make_plan(fingerprint: Fingerprint, recipe: Recipe, machine: Machine, *, ann
     size = median_size(fingerprint, target)
     if wider := coarser(target, size, found.patch):
         reason = (
-            f"coarser than {by(target)} mm, {reason}: there a patch of {by(found.patch)} voxels, which this device "
-            f"takes, holds {share_of_scan(found.patch, size):.1%} of a scan; an eighth shows it the surroundings"
+            f"coarser than {by(target)} mm, {reason}: there the largest patch that is taken, {by(found.patch)} voxels, "
+            f"holds {share_of_scan(found.patch, size):.1%} of a scan; an eighth shows it the surroundings"
         )
         target = wider
         found = fit(fingerprint, recipe, machine, spacing=target, sparse=sparse)
