@@ -1,5 +1,5 @@
 """The project's sessions: ``nox -s demo``, ``tests``, ``lint``, ``typecheck``, ``bench``, ``label``, ``label_tests``,
-``pack``, ``collaborator``, ``release``.
+``docs``, ``pack``, ``collaborator``, ``release``.
 
 Every session installs the versions in ``constraints.txt``. Arguments after ``--`` are handed on, for instance
 ``nox -s tests -- -m "not slow"``.
@@ -7,6 +7,7 @@ Every session installs the versions in ``constraints.txt``. Arguments after ``--
 
 from __future__ import annotations
 
+import configparser
 import shutil
 
 import nox
@@ -100,6 +101,16 @@ def label_tests(session: nox.Session) -> None:
     """Tests of the MONAI Label app: a real server, driven as its clients drive it."""
     install_monai_label(session)
     session.run("python", "-m", "pytest", "tests/monailabel_app", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as a site: ``dist/site``. The package is read, not run, so that PyTorch is not needed."""
+    settings = configparser.ConfigParser()
+    settings.read("setup.cfg")
+    install(session, *settings["options.extras_require"]["docs"].split())
+    # Without Material's notice that MkDocs 2 will be another program, which setup.cfg keeps away.
+    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

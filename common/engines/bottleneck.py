@@ -21,7 +21,10 @@ class BottleneckInferer(ProbabilityInferer):
     """A :class:`ProbabilityInferer` whose features are those of one layer, by default the deepest.
 
     Args:
-        roi_size, stride, sw_batch_size, precision: See :class:`ProbabilityInferer`.
+        roi_size: See :class:`ProbabilityInferer`, like the next three.
+        stride: Step of the window in voxels.
+        sw_batch_size: Windows per forward pass.
+        precision: Number format of the network.
         feature_layer: Name of the layer as in ``network.named_modules()``; None for :func:`deepest_layer`.
     """
 

@@ -38,7 +38,8 @@ def prepare_decathlon(
         source: Folder with ``dataset.json``.
         target: Folder of the new cohort.
         spacing: Distance between voxels to resample to, in millimetres, or three (RAS); by default the scans' own.
-        validation, test: Numbers of training scans that are for validation and testing, the last ones by name.
+        validation: Number of training scans that are for validation, the last ones by name.
+        test: Number of training scans that are for testing, those before them.
         split: Numbers of training scans for training, validation and testing that are drawn at random instead.
         lists: Files for training, validation and, if there is one, testing that name the scans instead.
         seed: Seed of the random draw.
