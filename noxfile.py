@@ -1,5 +1,5 @@
 """The project's sessions: ``nox -s demo``, ``tests``, ``lint``, ``typecheck``, ``bench``, ``label``, ``label_tests``,
-``docs``, ``pack``, ``collaborator``, ``release``.
+``rival``, ``docs``, ``pack``, ``collaborator``, ``release``.
 
 Every session installs the versions in ``constraints.txt``. Arguments after ``--`` are handed on, for instance
 ``nox -s tests -- -m "not slow"``.
@@ -111,6 +111,13 @@ def docs(session: nox.Session) -> None:
     install(session, *settings["options.extras_require"]["docs"].split())
     # Without Material's notice that MkDocs 2 will be another program, which setup.cfg keeps away.
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
+def rival(session: nox.Session) -> None:
+    """nnU-Net beside the methods of a study, in an environment of its own: arguments as for ``benchmarks/study.py``."""
+    install_project(session, "nnunetv2==2.8.1")
+    session.run("python", "benchmarks/study.py", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session

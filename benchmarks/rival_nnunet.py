@@ -1,13 +1,13 @@
 """Trains nnU-Net on the very annotations of a run, for as long as is asked for, and labels other scans with it.
 
-    nox -s rival -- --dataset_dir COHORT --run RUN --output_dir FOLDER --seconds 3600
+    python benchmarks/rival_nnunet.py --dataset_dir COHORT --run RUN --output_dir FOLDER --seconds 3600
 
 The cohort with the run's annotations is written as a data set of nnU-Net 2, whose ignore label stands for 255. nnU-Net
 plans, preprocesses and trains by its own defaults (planner, augmentation, loss, optimiser, `3d_fullres`); the length of
 the training alone is set, by the CPU time of an iteration measured before. The time of planning and preprocessing is
 not counted. The last iteration's network labels the scans, mirrored along all axes as is nnU-Net's default.
 
-nnU-Net is no dependency of this project: the session `rival` makes an environment of its own.
+nnU-Net is no dependency of this project: `nox -s rival` makes an environment of its own, and runs studies in it.
 """
 
 from __future__ import annotations

@@ -3,4 +3,4 @@
 IGNORE_INDEX = 255
 """Value of a voxel that is not annotated, in every annotation and pseudo-label."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
