@@ -6,6 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
+from common import __version__
 from tests.bundles.workflows import ROOT
 
 CHANGELOG = "# Changelog\n\n## [Unreleased]\n\n## [0.1.0] - 2026-01-01\n\n- Everything.\n"
@@ -69,7 +70,10 @@ def copy_of_the_project(root: Path) -> Path:
     ]
     names += [f"bundles/{bundle.name}/LICENSE" for bundle in (ROOT / "bundles").iterdir() if bundle.is_dir()]
     kept = [name for name in names if "__pycache__" not in name and "/models/" not in name]
-    write(root, {name: (ROOT / name).read_bytes() for name in kept} | {"CHANGELOG.md": CHANGELOG})
+    write(
+        root,
+        {name: (ROOT / name).read_bytes() for name in kept} | {"CHANGELOG.md": CHANGELOG.replace("0.1.0", __version__)},
+    )
     git(root, "init", "--initial-branch", "main")
     commit(root)
     return root

@@ -10,6 +10,7 @@ from zipfile import BadZipFile, ZipFile
 import pytest
 from monai.bundle import download, scripts
 
+from common import __version__
 from tests.bundles.test_metadata import BUNDLES
 from tests.packing.repositories import write
 
@@ -53,23 +54,28 @@ def test_downloaded_from_a_server(bundle, packed, project, serve, tmp_path):
 
 
 def test_found_at_github(packed, github, tmp_path):
-    download(name="fmabs_la", bundle_dir=tmp_path, source="github", repo="somebody/bundles/v0.1.0", progress=False)
+    download(
+        name="fmabs_la", bundle_dir=tmp_path, source="github", repo=f"somebody/bundles/v{__version__}", progress=False
+    )
     assert github == [
-        "https://raw.githubusercontent.com/somebody/bundles/v0.1.0/models/model_info.json",
-        "somebody/bundles/v0.1.0/fmabs_la_v0.1.0.zip",
+        f"https://raw.githubusercontent.com/somebody/bundles/v{__version__}/models/model_info.json",
+        f"somebody/bundles/v{__version__}/fmabs_la_v{__version__}.zip",
     ]
     assert (tmp_path / "fmabs_la" / "configs" / "metadata.json").is_file()
 
 
 def test_the_index_is_read_by_monai(packed, github):
-    place = {"repo": "somebody/bundles", "tag": "v0.1.0"}
+    place = {"repo": "somebody/bundles", "tag": f"v{__version__}"}
     assert sorted(scripts.get_all_bundles_list(**place)) == [(bundle, packed.version) for bundle in BUNDLES]
     info = scripts.get_bundle_info("sfr_retrain", **place)
     assert info["browser_download_url"] == (
-        "https://github.com/somebody/bundles/releases/download/v0.1.0/sfr_retrain_v0.1.0.zip"
+        f"https://github.com/somebody/bundles/releases/download/v{__version__}/sfr_retrain_v{__version__}.zip"
     )
-    entry = json.loads((packed.folder / "model_info.json").read_text())["sfr_retrain_v0.1.0"]
-    assert entry["checksum"] == hashlib.sha256((packed.folder / "sfr_retrain_v0.1.0.zip").read_bytes()).hexdigest()
+    entry = json.loads((packed.folder / "model_info.json").read_text())[f"sfr_retrain_v{__version__}"]
+    assert (
+        entry["checksum"]
+        == hashlib.sha256((packed.folder / f"sfr_retrain_v{__version__}.zip").read_bytes()).hexdigest()
+    )
 
 
 class TestWhatFetchBundleIsFor:
