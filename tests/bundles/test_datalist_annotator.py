@@ -12,6 +12,7 @@ from ignite.engine import Events
 from common.annotations import AnnotationStore, Ledger, cross_label, middle_slices
 from common.cohort import Cohort, read_labels_ras, write_datalist
 from tests.bundles.test_ledger_annotator import BUNDLES, SIZES
+from tests.bundles.tiny import WHOLE_SCANS
 from tests.bundles.workflows import refused, run, workflow
 from tests.samples import save
 
@@ -52,20 +53,8 @@ def sparse_dir(cohort_dir, tmp_path):
 
 @pytest.fixture
 def settings(request, bundle, sparse_dir, tmp_path):
-    """Four iterations on whole scans of 32 x 32 x 32 voxels, which are neither cropped nor turned."""
-    chosen = {
-        "dataset_dir": str(sparse_dir),
-        "output_dir": str(tmp_path / "run"),
-        "device": "cpu",
-        "annotator": "datalist",
-        "roi_size": [32, 32, 32],
-        "stride": [32, 32, 32],
-        "augmentation": False,
-        "max_iterations": 4,
-        "val_interval": 4,
-        "precision": "fp32",
-        **SIZES[bundle],
-    }
+    paths = {"dataset_dir": str(sparse_dir), "output_dir": str(tmp_path / "run")}
+    chosen = WHOLE_SCANS | paths | {"annotator": "datalist"} | SIZES[bundle]
     if bundle == "assft_adapt":
         chosen |= {"network_def": request.getfixturevalue("train_settings")["network_def"], "warm_up": 1}
         chosen |= {"intensity_augmentation": False, "copy_paste": 0, "first_round": 2, "round_interval": 2}

@@ -9,6 +9,7 @@ from ignite.engine import Events
 
 from common.annotations import Annotation, AnnotationStore, Ledger, cross_label, submit_annotation
 from common.cohort import Cohort, read_labels_ras
+from tests.bundles.tiny import WHOLE_SCANS
 from tests.bundles.workflows import refused, run, workflow
 
 BUNDLES = ("fmabs_la", "fmabs_brats", "sfr_retrain", "sfr_stitch_finetune", "assft_adapt")
@@ -24,20 +25,8 @@ SIZES = {
 
 @pytest.fixture
 def settings(request, bundle, cohort_dir, tmp_path):
-    """Four iterations on whole scans of 32 x 32 x 32 voxels, which are neither cropped nor turned."""
-    chosen = {
-        "dataset_dir": str(cohort_dir),
-        "output_dir": str(tmp_path / "run"),
-        "device": "cpu",
-        "annotator": "ledger",
-        "roi_size": [32, 32, 32],
-        "stride": [32, 32, 32],
-        "augmentation": False,
-        "max_iterations": 4,
-        "val_interval": 4,
-        "precision": "fp32",
-        **SIZES[bundle],
-    }
+    paths = {"dataset_dir": str(cohort_dir), "output_dir": str(tmp_path / "run")}
+    chosen = WHOLE_SCANS | paths | {"annotator": "ledger"} | SIZES[bundle]
     if bundle == "assft_adapt":
         # Its tests' small network, and boxes that are not exchanged between patches, so that these stay as they are.
         chosen |= request.getfixturevalue("train_settings") | chosen

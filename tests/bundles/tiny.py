@@ -2,6 +2,17 @@
 
 from tests.bundles.adaptation import NAME, NETWORK
 
+WHOLE_SCANS = {
+    "device": "cpu",
+    "roi_size": [32, 32, 32],
+    "stride": [32, 32, 32],
+    "augmentation": False,
+    "max_iterations": 4,
+    "val_interval": 4,
+    "precision": "fp32",
+}
+"""Four iterations on whole phantoms of 32 x 32 x 32 voxels, which are neither cropped nor turned."""
+
 
 def tiny_settings(cohort_dir, pretrained):
     """Four iterations of each bundle, at a learning rate at which a wrong gradient shows."""
