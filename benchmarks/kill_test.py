@@ -232,8 +232,12 @@ def open_all(output: Path) -> int:
             continue
         if path.suffix == ".json":
             read_json(path)
-        elif path.suffix == ".jsonl":
+        elif path.name == "log.jsonl":
             read_log(path)
+        elif path.suffix == ".jsonl":
+            for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+                if line.endswith("\n"):
+                    json.loads(line)
         elif path.suffix == ".pt":
             torch.load(path, weights_only=True)
         elif ".nii" in path.name:

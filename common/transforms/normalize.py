@@ -31,7 +31,8 @@ class NormalizeScand(MapTransform):
     Example:
         >>> import torch
         >>> image = torch.tensor([-1000.0, 0.0, 40.0, 3000.0]).view(1, 1, 1, 4)
-        >>> NormalizeScand("image", window=[-160.0, 240.0, 40.0, 100.0])({"image": image})["image"].flatten()
+        >>> normalize = NormalizeScand("image", window=[-160.0, 240.0, 40.0, 100.0])
+        >>> normalize({"image": image})["image"].as_tensor().flatten()
         tensor([-2.0000, -0.4000,  0.0000,  2.0000])
     """
 

@@ -213,7 +213,7 @@ def test_images_that_the_network_cannot_take_are_named_before_any_training(
     [
         ({"query": "entropie"}, "query must be one of assft, her, he, lc"),
         ({"budget": 99}, "budget must lie in 1..6, the training scans, got 99"),
-        ({"annotator": "nobody"}, "annotator must be one of oracle, folder, ledger, got 'nobody'"),
+        ({"annotator": "nobody"}, "annotator must be one of oracle, folder, datalist, ledger, got 'nobody'"),
         ({"encoder": "swinViT"}, "encoder must be a part of UNet (model) or None, got 'swinViT'"),
         ({"confidence_quantile": 50}, "confidence_quantile must be a number from 0 to 1, got 50"),
         ({"largest_volumes": 0}, "largest_volumes must be a whole number of at least 1, or None, got 0"),

@@ -30,6 +30,8 @@ def test_a_model_tells_how_it_is_used(bundle, small_settings, cohort_dir):
         "width": small_settings["network_def#width"],
         "spacing": pytest.approx(image.header.get_zooms()),
         "roi_size": small_settings["roi_size"],
+        "window": None,
+        "nonzero": bundle == "fmabs_brats",
     }
 
 

@@ -34,7 +34,7 @@ def test_pseudo_labels_of_reported_results_can_be_made_again():
     parser = workflow("sfr_stitch_finetune", "pseudo_label", settings("pseudo_label") | {"device": "cpu"}).parser
     expected = {"views": 1, "generalist": "embedded", "fusion": "mean", "largest_volumes": 1}
     assert {key: parser.get_parsed_content(key) for key in expected} == expected
-    assert parser.get_parsed_content("switches") == {"refine": True, "abstain": True}
+    assert parser.get_parsed_content("switches") == {"refine": True, "abstain": True, "nonzero": False}
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -41,11 +41,11 @@ def test_windows_of_the_evaluation_overlap(roi_size, stride):
 
 
 def sizes(content):
-    """Every list of three numbers in a config, but for the default size of patches itself."""
+    """Every list of three numbers in a config, but for the default size of patches itself and what is 0 by default."""
     if isinstance(content, dict):
         return [found for key, value in content.items() if key != "roi_size" for found in sizes(value)]
     if isinstance(content, list):
-        if len(content) == 3 and all(type(it) is int for it in content):
+        if len(content) == 3 and all(type(it) is int for it in content) and any(content):
             return [content]
         return [found for value in content for found in sizes(value)]
     return []

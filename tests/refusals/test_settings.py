@@ -83,7 +83,7 @@ CASES = [
     (FMABS, {"query": "best"}, "one of her, he, lc", "got 'best'"),
     (FMABS, {"query": "assft"}, "one of her, he, lc", "got 'assft'"),
     (FMABS, {"query_network": "both"}, "one of student, teacher", "got 'both'"),
-    (FMABS, {"annotator": "me"}, "one of oracle, folder, ledger", "got 'me'"),
+    (FMABS, {"annotator": "me"}, "one of oracle, folder, datalist, ledger", "got 'me'"),
     (FMABS, {"widen_mm": 5}, "must be two numbers of at least 0", "got 5"),
     (FMABS, {"widen_mm": [5.0, 1.0]}, "none smaller than the one before", "got [5.0, 1.0]"),
     (FMABS, {"widen_mm": [-1.0, 1.0]}, "two numbers of at least 0", "got [-1.0, 1.0]"),
@@ -108,7 +108,7 @@ CASES = [
     (FMABS, {"teacher_warm_up": -1}, "a number of at least 0", "got -1"),
     # SFR
     (FINETUNE, {"labelled": 0}, "of at least 1, or None", "got 0"),
-    (FINETUNE, {"annotator": "folder"}, "one of oracle, ledger", "got 'folder'"),
+    (FINETUNE, {"annotator": "folder"}, "one of oracle, datalist, ledger", "got 'folder'"),
     (FINETUNE, {"sam": "large"}, "one of small, mobile_sam", "got 'large'"),
     (FINETUNE, {"lora_rank": 0}, WHOLE, "got 0"),
     (FINETUNE, {"image_size": "256"}, WHOLE, "got '256'"),
