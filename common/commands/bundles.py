@@ -10,7 +10,7 @@ from monai.bundle import ConfigWorkflow
 
 import common
 from common.files import read_json
-from common.settings.ids import check_names
+from common.settings.ids import check_given
 from common.settings.schema import LAYERS, check_values, computed, read_schema
 
 SHIPPED = "shipped"
@@ -65,7 +65,7 @@ def check_stage(bundle: str, config: str, settings: Mapping[str, Any], *, owned:
     """
     if twice := [name for name in settings if name in owned]:
         raise ValueError(f"settings of {config}.json must not have {', '.join(twice)}, which the command itself sets.")
-    check_names(settings, _ids(bundle, config), where=f"{bundle}/configs/{config}.json")
+    check_given(config_files(find_bundle(bundle), config), settings, where=f"{bundle}/configs/{config}.json")
     check_shared(bundle, config, settings)
 
 

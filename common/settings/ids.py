@@ -6,7 +6,8 @@ import difflib
 import inspect
 import pydoc
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
@@ -59,6 +60,27 @@ def check_config(parser: ConfigParser, own: dict[str, Any], *, known: Collection
     check_names(names, top, where=where)
     if hints := [hint for name in names for hint in _unknown(content[name], own.get(name), name, parser)]:
         raise ValueError(f"{where} has no setting for {', '.join(hints)}.")
+
+
+def check_given(files: Sequence[str | Path], settings: Mapping[str, Any], *, where: str) -> None:
+    """Refuses settings that nothing in a stage's configs reads, before the stage is started.
+
+    Args:
+        files: The stage's config files, later ones on top.
+        settings: Values by id.
+        where: What should have the settings, for the message.
+
+    Raises:
+        ValueError: Naming each unknown id and the nearest known ones.
+    """
+    own, whole = ConfigParser(), ConfigParser()
+    for parser in (own, whole):
+        parser.read_config([str(file) for file in files])
+    check_names(settings, own.get(), where=where)
+    whole.update(dict(settings))
+    for parser in (own, whole):
+        parser.resolve_macro_and_relative_ids()
+    check_config(whole, own.get(), known=(), where=where)
 
 
 def _unknown(given: Any, own: Any, place: str, parser: ConfigParser) -> Iterator[str]:

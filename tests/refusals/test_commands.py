@@ -1,5 +1,8 @@
 """Options of ``python -m common`` that are refused, and that nothing has been written."""
 
+import json
+import re
+
 import pytest
 
 from common.__main__ import main
@@ -83,6 +86,29 @@ def test_an_option_is_refused_without_a_traceback(words, message, tmp_path, monk
     printed = capsys.readouterr().err if caught.value.code == 2 else str(caught.value.code)
     assert message in " ".join(printed.split()) and printed.startswith("Error: ")
     assert "Traceback" not in printed and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "settings", "message"),
+    [
+        (
+            "sfr",
+            "--retrain",
+            {"network_def#widht": 8},
+            "sfr_retrain/configs/train.json has no setting for network_def#widht",
+        ),
+        ("sfr", "--retrain", {"network_def": {"width": 8}, "widht": 8}, "has no setting for widht"),
+        ("sfr", "--finetune", {"network_def#sam#lora_rnak": 2}, "network_def#sam#lora_rnak (did you mean lora_rank?)"),
+        ("assft", "--train", {"train#pool#featurs": True}, "train#pool#featurs (did you mean features?)"),
+        ("assft", "--querying", {"pool#foldr": "x"}, "assft_adapt/configs/query.json has no setting for pool#foldr"),
+    ],
+)
+def test_a_misspelt_setting_within_others_is_refused(command, option, settings, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        main([command, *OUT, option, "settings.json"])
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
 
 
 @pytest.mark.parametrize("way", ["word", "variable"])
