@@ -56,7 +56,7 @@ class Method(NamedTuple):
     training: dict[str, Any] | None = None
 
 
-BOXES = {"train#mix#labelled": 1}
+BOXES = {"train#mix#batch_labelled": 1}
 """Makes the two annotated patches of a batch exchange a box, as an annotated and a reliable one do in ASSFT."""
 
 METHODS = {
