@@ -47,7 +47,8 @@ def check(words: list[str], bundle: str | None = None, *, mentioned: bool = Fals
     """
     while re.match(r"\w+=", words[0]):
         words = words[1:]
-    if missing := [word for word in words if word.startswith(OWN) and not (ROOT / word).exists()]:
+    files = [file for word in words for file in word.split(",") if file.startswith(OWN)]
+    if missing := [file for file in files if not (ROOT / file).exists()]:
         raise ValueError(f"{' '.join(missing)}: there is no such file.")
     if words[0] == "torchrun":
         words = ["python", *words[words.index("-m") :]]
