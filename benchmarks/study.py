@@ -1,6 +1,6 @@
 """Compares methods on a cohort in three parts: a pool, scans on which everything is chosen, and scans to report on.
 
-    python benchmarks/study.py benchmarks/studies/hippocampus.json --dataset_dir COHORT
+    python benchmarks/study.py --study benchmarks/studies/hippocampus.json --dataset_dir COHORT
 
 The study's file says how the cohort is made and what each method is. Methods annotate scans of the pool alone (the
 cohort's training split). Choices are made on the tuning part (its validation split, `--part tuning`); the report part
@@ -79,7 +79,7 @@ def main(
     found: dict[str, list[Result]] = {
         method: [read_result(files[method, seed]) for seed in numbers] for method in chosen
     }
-    command = f"python benchmarks/study.py {study} --dataset_dir COHORT --seeds {','.join(map(str, numbers))}"
+    command = f"python benchmarks/study.py --study {study} --dataset_dir COHORT --seeds {','.join(map(str, numbers))}"
     command += f" --methods {','.join(chosen)}" if methods else ""
     text = markdown(content, found, part=part, command=command + ("" if part == "report" else f" --part {part}"))
     print(text)
