@@ -78,6 +78,8 @@ def train_and_predict(
     with _settings_of_nnunet(folder):
         raw = export_nnunet(cohort, folder / "nnUNet_raw" / DATASET, run=run, progress=False)
         plans = _preprocessed(raw, folder, small=small)
+        # Augmentation in the training's own process, so that its CPU time counts; planning does not take 0.
+        os.environ["nnUNet_n_proc_DA"] = "0"
         trainer = _trained(raw, plans, folder, seconds=seconds, small=small, seed=seed)
         return _predicted(trainer, cohort, folder, part)
 
@@ -104,7 +106,7 @@ def _measures(scores: Scores) -> dict[str, float]:
 def _settings_of_nnunet(folder: Path) -> Iterator[None]:
     """nnU-Net's folders, and one process and thread for all that it does."""
     wanted = {name: str(folder / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
-    wanted |= {"nnUNet_n_proc_DA": "0", "nnUNet_def_n_proc": "1", "nnUNet_compile": "false", "OMP_NUM_THREADS": "1"}
+    wanted |= {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "nnUNet_compile": "false", "OMP_NUM_THREADS": "1"}
     former = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
