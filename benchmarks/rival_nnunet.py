@@ -37,6 +37,8 @@ LONGEST = 48
 """Longest side of a patch of the small configuration, in voxels."""
 NARROWER = 4
 """How many times fewer channels the small configuration has."""
+AUGMENTING = "nnUNet_n_proc_DA"
+"""nnU-Net's variable for the number of processes that augment."""
 PER_EPOCH = 25
 """Iterations of an epoch, after which nnU-Net lowers its learning rate; 250 by its default."""
 
@@ -79,7 +81,7 @@ def train_and_predict(
         raw = export_nnunet(cohort, folder / "nnUNet_raw" / DATASET, run=run, progress=False)
         plans = _preprocessed(raw, folder, small=small)
         # Augmentation in the training's own process, so that its CPU time counts; planning does not take 0.
-        os.environ["nnUNet_n_proc_DA"] = "0"
+        os.environ |= {AUGMENTING: "0"}
         trainer = _trained(raw, plans, folder, seconds=seconds, small=small, seed=seed)
         return _predicted(trainer, cohort, folder, part)
 
@@ -106,7 +108,7 @@ def _measures(scores: Scores) -> dict[str, float]:
 def _settings_of_nnunet(folder: Path) -> Iterator[None]:
     """nnU-Net's folders, and one process and thread for all that it does."""
     wanted = {name: str(folder / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
-    wanted |= {"nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1", "nnUNet_compile": "false", "OMP_NUM_THREADS": "1"}
+    wanted |= {AUGMENTING: "1", "nnUNet_def_n_proc": "1", "nnUNet_compile": "false", "OMP_NUM_THREADS": "1"}
     former = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

@@ -78,9 +78,7 @@ def read_result(path: Path) -> Result:
     return Result(**content | {"cost": Cost(**content["cost"])})
 
 
-def make_run(
-    method: Method, seed: int, part: str, *, cohort_dir: Path, folder: Path, pretrained: Path | None = None
-) -> Result:
+def make_run(method: Method, seed: int, part: str, *, cohort_dir: Path, folder: Path) -> Result:
     """Makes a run, or what is missing of it, in a process that makes no other.
 
     CPU seconds of a session that was killed are not known, and not counted.
@@ -91,12 +89,11 @@ def make_run(
         part: Part of the cohort to evaluate on, ``tuning`` or ``report``.
         cohort_dir: Folder of the cohort.
         folder: Folder of the run.
-        pretrained: Weights that ASSFT adapts; by default it pre-trains a network on made-up scans.
     """
     check_one_of("part", part, PARTS)
     if method.kind == "nnunet":
         return _rival(method, seed, part, cohort_dir, folder)
-    bundle, last, settings = _train(method, seed, cohort_dir, folder, pretrained)
+    bundle, last, settings = _train(method, seed, cohort_dir, folder)
     seconds, memory = _spent(folder / SPENT)
     evaluation = folder / f"evaluation_{part}"
     given = known_settings(bundle, "evaluate", settings) | {"dataset_dir": str(cohort_dir), "split": PARTS[part]}
@@ -124,15 +121,13 @@ def _rival(method: Method, seed: int, part: str, cohort_dir: Path, folder: Path)
     return Result(method.name, seed, part, scores, annotation_cost(Ledger(run), cohort), length, memory)
 
 
-def _train(
-    method: Method, seed: int, cohort_dir: Path, folder: Path, pretrained: Path | None
-) -> tuple[str, Path, dict[str, Any]]:
+def _train(method: Method, seed: int, cohort_dir: Path, folder: Path) -> tuple[str, Path, dict[str, Any]]:
     """Trains; returns the bundle whose network it ends with, the network's folder and the settings of its training."""
     if method.kind == "sfr":
         sfr(cohort_dir, folder, seed=seed, **method.settings)
         return "sfr_retrain", folder / "retrain", method.settings["retrain"]
     if method.kind == "assft":
-        assft(cohort_dir, folder, seed=seed, pretrained=pretrained, **method.settings)
+        assft(cohort_dir, folder, seed=seed, **method.settings)
         return "assft_adapt", folder, method.settings["train"]
     if not (folder / "trained.json").is_file():
         settings = method.settings | {"dataset_dir": str(cohort_dir), "seed": seed}

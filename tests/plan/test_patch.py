@@ -30,7 +30,9 @@ def test_wanted(size, sparse, patch):
 
 def test_the_largest_patch_loses_about_the_same_along_each_axis():
     # 64 x 48 x 32 halves each side; 80 x 48 x 32 = 122,880 and 64 x 64 x 32 = 131,072 are too many.
-    fits = lambda patch: math.prod(patch) <= 110_592  # noqa: E731
+    def fits(patch):
+        return math.prod(patch) <= 110_592
+
     assert largest_patch((128, 96, 64), divisor=16, fits=fits) == (64, 48, 32)
     assert largest_patch((80, 80, 64), divisor=16, fits=fits) == (48, 48, 48)
     assert largest_patch((32, 48, 32), divisor=16, fits=fits) == (32, 48, 32)
