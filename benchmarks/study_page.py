@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,13 +23,21 @@ METRICS = {"dice": ("Dice [%]", 100.0), "hd95_voxel": ("95HD [voxel]", 1.0)}
 
 
 def by_scan(results: Sequence[Result], metric: str) -> NDArray[np.float64]:
-    """A metric by seed and scan `[seeds, scans]`, as the mean over the classes; scans in the order of their names."""
+    """A metric by seed and scan `[seeds, scans]`, scans in the order of their names.
+
+    It is the mean over the classes for which it is known; NaN if there is none.
+    """
     return np.array(
         [
-            [np.nanmean([values[metric] for values in result.scores[scan].values()]) for scan in sorted(result.scores)]
+            [_mean([values[metric] for values in result.scores[scan].values()]) for scan in sorted(result.scores)]
             for result in results
         ]
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def interval(values: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
@@ -67,7 +76,19 @@ def markdown(study: Study, results: Mapping[str, Sequence[Result]], *, part: str
         f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}, one CPU thread each. Brackets: 95 % bootstrap interval "
         f"over scans and seeds. A person is assumed to annotate a slice in {study.seconds_per_slice:g} seconds.",
     ]
+    if missed := _missed(study, shown):
+        lines[-1] += f" Distances are without classes of which nothing was found: {missed}."
     return "\n".join([*lines, ""])
+
+
+def _missed(study: Study, results: Mapping[str, Sequence[Result]]) -> str:
+    """The methods that found nothing of a class somewhere, and how often; empty if there are none."""
+    found = []
+    for name, runs in results.items():
+        distances = [values["hd95_voxel"] for run in runs for scan in run.scores.values() for values in scan.values()]
+        if number := sum(map(math.isnan, distances)):
+            found.append(f"{study.methods[name].title} ({number} of {len(distances)})")
+    return ", ".join(found)
 
 
 def _scores(study: Study, results: Mapping[str, Sequence[Result]]) -> list[str]:

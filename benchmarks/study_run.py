@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -51,7 +52,7 @@ class Result:
         method: The method's name.
         seed: The run's seed.
         part: The part it was evaluated on.
-        scores: Dice, Jaccard, distances by scan and class.
+        scores: Dice, Jaccard, distances by scan and class; a distance is NaN where a class was not found at all.
         cost: Cost of its annotations.
         seconds: CPU seconds of the training, those of all its stages together.
         memory: Most memory that one of its processes took, in bytes.
@@ -68,14 +69,25 @@ class Result:
     made: str = field(default_factory=lambda: date.today().isoformat())
 
     def write(self, path: Path) -> None:
-        """Writes it as JSON."""
-        write_json(path, asdict(self))
+        """Writes it as JSON, which has null where a number is NaN."""
+        content = asdict(self)
+        for classes in content["scores"].values():
+            for label, values in classes.items():
+                classes[label] = {name: None if math.isnan(value) else value for name, value in values.items()}
+        write_json(path, content)
 
 
 def read_result(path: Path) -> Result:
     """Reads a file that :meth:`Result.write` has written."""
     content = read_json(path)
-    return Result(**content | {"cost": Cost(**content["cost"])})
+    scores = {
+        scan: {
+            label: {name: math.nan if value is None else value for name, value in values.items()}
+            for label, values in classes.items()
+        }
+        for scan, classes in content["scores"].items()
+    }
+    return Result(**content | {"scores": scores, "cost": Cost(**content["cost"])})
 
 
 def make_run(method: Method, seed: int, part: str, *, cohort_dir: Path, folder: Path) -> Result:

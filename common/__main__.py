@@ -174,6 +174,7 @@ def sfr(
     output_dir: Folder,
     dataset_dir: AnyPath | None = None,
     labelled: Positive | None = None,
+    annotator: Text = "oracle",
     plus: bool = False,
     sam: Text = "small",
     share: Share = 0.5,
@@ -190,6 +191,8 @@ def sfr(
         dataset_dir: Folder of a cohort; made-up scans by default.
         labelled: Number of training scans whose labels are used, the first ones of the cohort; all that have a label by
             default.
+        annotator: oracle for complete labels; datalist for labels of which some slices, voxels or classes are not
+            annotated.
         plus: Our variant of SFR+: fine-tune once more with the most confident pseudo-labels, and weigh scans by their
             confidence.
         sam: small (trained from random weights), mobile_sam, sam_vit_b, sam_vit_l, sam_vit_h, medsam or
@@ -209,6 +212,7 @@ def sfr(
         dataset_dir,
         output_dir,
         labelled=labelled,
+        annotator=annotator,
         plus=plus,
         share=share,
         threshold=threshold,

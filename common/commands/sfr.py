@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from common.checks import check_one_of
 from common.cohort import Cohort
 from common.commands.bundles import check_shared, check_stage, known_settings
 from common.commands.stages import Steps, run_stage, say
 from common.files import claim, read_json
 from common.prepare import open_cohort
 
-OWNED = ("dataset_dir", "output_dir", "labelled", "seed")
+OWNED = ("dataset_dir", "output_dir", "labelled", "annotator", "seed")
 """Settings that all stages share."""
+
+ANNOTATORS = ("oracle", "datalist")
+"""Where annotations may come from: each stage begins with all of them, so that nobody can be asked."""
 
 
 def sfr(
@@ -20,6 +24,7 @@ def sfr(
     output_dir: str | Path,
     *,
     labelled: int | None = None,
+    annotator: str = "oracle",
     plus: bool = False,
     share: float = 0.5,
     threshold: float = 0.8,
@@ -38,6 +43,8 @@ def sfr(
         output_dir: Folder that gets a folder per stage.
         labelled: Number of training scans whose labels are used, the first ones of the cohort; by default all that
             have a label (4 of made-up scans, which all have one).
+        annotator: ``oracle`` for complete labels; ``datalist`` for labels as people drew them, in which some slices,
+            voxels or classes may not be annotated.
         plus: Whether to run our variant of SFR+: fine-tune once more with the most confident pseudo-labels, and weigh
             scans by their confidence.
         share: Share of the unlabelled scans, the most confident ones, that join the second fine-tuning (SFR+).
@@ -59,6 +66,7 @@ def sfr(
         "made by": "sfr",
         "dataset_dir": None if dataset_dir is None else str(Path(dataset_dir).resolve()),
         "labelled": labelled,
+        "annotator": annotator,
         "plus": plus,
         "share": share,
         "threshold": threshold,
@@ -68,6 +76,7 @@ def sfr(
         "pseudo_label": pseudo_label or {},
         "retrain": retrain or {},
     }
+    check_one_of("annotator", annotator, ANNOTATORS)
     given = {"labelled": labelled, "share": share, "threshold": threshold, "seed": seed}
     check_shared("sfr_stitch_finetune", "train", given)
     check_stage("sfr_stitch_finetune", "train", settings["finetune"], owned=OWNED)
@@ -80,7 +89,7 @@ def sfr(
     folder = claim(output_dir, settings).resolve()
     cohort = open_cohort(settings["dataset_dir"], phantom_dir=str(folder / "phantom"))
     _check_labelled(cohort, labelled)
-    shared = {"dataset_dir": str(cohort.folder), "labelled": labelled, "seed": seed}
+    shared = {"dataset_dir": str(cohort.folder), "labelled": labelled, "annotator": annotator, "seed": seed}
     steps = Steps(folder / "progress.json")
 
     say(f"SFR{'+' if plus else ''} · {output_dir} · {cohort.name} · seed {seed}")

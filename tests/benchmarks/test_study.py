@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import nibabel as nib
 import numpy as np
@@ -106,6 +107,22 @@ def test_a_result_comes_back_from_its_file(tmp_path):
     written = result("first", 0, {"a": 0.9})
     written.write(tmp_path / "r.json")
     assert read_result(tmp_path / "r.json") == written
+
+
+def test_a_class_of_which_nothing_was_found(study, tmp_path):
+    """Its distance is NaN, as null in the file; means are without it, and the page says so."""
+    written = result("first", 0, {"a": 0.9, "b": 0.7})
+    written.scores["a"]["two"] = {"dice": 0.0, "hd95_voxel": math.nan}
+    written.write(tmp_path / "r.json")
+    assert json.loads((tmp_path / "r.json").read_text())["scores"]["a"]["two"]["hd95_voxel"] is None
+    read = read_result(tmp_path / "r.json")
+    np.testing.assert_allclose(by_scan([read], "hd95_voxel"), [[9, 7]])
+    np.testing.assert_allclose(by_scan([read], "dice"), [[0.45, 0.6]])
+    page = markdown(study, {"first": [read]}, part="report", command="command")
+    assert "without classes of which nothing was found: First (1 of 4)." in page
+
+    read.scores["a"]["one"]["hd95_voxel"] = math.nan
+    np.testing.assert_allclose(by_scan([read], "hd95_voxel"), [[math.nan, 7]])
 
 
 def test_interval_against_a_plain_loop():

@@ -2,8 +2,12 @@
 
 import json
 
+import nibabel as nib
+import numpy as np
 import pytest
 
+from common.annotations import Ledger
+from common.cohort import Cohort
 from common.commands.sfr import sfr
 from common.prepare import write_phantom
 
@@ -15,7 +19,13 @@ RETRAIN = SIZES | {"roi_size": [32, 32, 32], "network_def#width": 2}
 @pytest.mark.slow
 def test_all_stages_and_again_nothing(tmp_path, capsys):
     write_phantom(tmp_path / "cohort", scans=5, size=32, seed=0, validation=1, test=1)
-    settings = {"labelled": 1, "plus": True, "threshold": 0.1, "finetune": FINETUNE, "retrain": RETRAIN}
+    label = Cohort.open(tmp_path / "cohort").training[0].label
+    drawn = nib.load(label)
+    voxels = np.asarray(drawn.dataobj).astype(np.uint8)
+    voxels[:, :, ::2] = 255
+    nib.save(nib.Nifti1Image(voxels, drawn.affine), label)
+    settings = {"labelled": 1, "annotator": "datalist", "plus": True, "threshold": 0.1}
+    settings |= {"finetune": FINETUNE, "retrain": RETRAIN}
     first = sfr(tmp_path / "cohort", tmp_path / "run", **settings)
     assert first["scans"] == 1
     taken = json.loads((tmp_path / "run" / "finetune_selected" / "train_settings.json").read_text())
@@ -24,6 +34,9 @@ def test_all_stages_and_again_nothing(tmp_path, capsys):
     retrained = json.loads((tmp_path / "run" / "retrain" / "train_settings.json").read_text())
     assert retrained["pseudo_label_dir"] == str(tmp_path / "run" / "finetune_selected" / "pseudo_labels")
     assert retrained["weigh_scans"] is True
+    for stage in ("finetune", "finetune_selected", "retrain"):
+        (entry,) = Ledger(tmp_path / "run" / stage).entries
+        assert (entry.annotator, entry.voxels) == ("datalist", int((voxels != 255).sum()))
 
     capsys.readouterr()
     assert sfr(tmp_path / "cohort", tmp_path / "run", **settings) == first
