@@ -38,6 +38,8 @@ class MultiViewLabeler:
         num_classes: Number of classes C, background included; by default the prediction's largest + 1, at least 2.
         prompts_per_call: Number of prompts handed to the generalist at once, which bounds memory.
         views: Names of the views that are used.
+        specialist_views: Number of views that the specialist's own probabilities count for.
+        least_confidence: Voxels become 255 where the mean probability of the fused class, over all views, is lower.
 
     Raises:
         ValueError: If a fusion or view is unknown, or a number makes no sense.
@@ -55,6 +57,8 @@ class MultiViewLabeler:
     num_classes: int | None = None
     prompts_per_call: int = 256
     views: tuple[str, ...] = tuple(VIEWS)
+    specialist_views: int = 0
+    least_confidence: float = 0.0
 
     def __post_init__(self) -> None:
         check_views(self.views)
@@ -62,6 +66,10 @@ class MultiViewLabeler:
             raise ValueError(f"prompts_per_call must be at least 1, got {self.prompts_per_call}")
         fusion(self.fusion)
         check_largest_volumes(self.largest_volumes)
+        if self.specialist_views < 0:
+            raise ValueError(f"specialist_views must not be negative, got {self.specialist_views}")
+        if not 0 <= self.least_confidence <= 1:
+            raise ValueError(f"least_confidence must lie in 0..1, got {self.least_confidence}")
         if self.num_classes is not None and self.num_classes < 2:
             raise ValueError(f"num_classes counts the background and must be at least 2, got {self.num_classes}")
 
@@ -73,6 +81,7 @@ class MultiViewLabeler:
         seed: int = 0,
         *,
         similarity: Tensor | None = None,
+        specialist: Tensor | None = None,
     ) -> Tensor:
         """Labels one volume.
 
@@ -83,13 +92,15 @@ class MultiViewLabeler:
             seed: Seed of the random prompts.
             similarity: Similarity of each voxel to each of the classes 1..K, `[K, H, W, D]`, finite, for instance by
                 `prototype_similarity`. It decides the points instead of chance (see `prompts_from_masks`).
+            specialist: The specialist's probabilities `[C, H, W, D]`, background first; needed for `specialist_views`.
 
         Returns:
             Label map, uint8 `[H, W, D]`, on the image's device, 255 where it abstains. It is all background if the
             prediction is.
 
         Raises:
-            ValueError: If shapes differ, the image has NaN or infinite intensities, or a label is out of range.
+            ValueError: If shapes differ, the image has NaN or infinite intensities, a label is out of range, or the
+                specialist's probabilities are wanted and not given.
         """
         image = image.as_subclass(Tensor)
         masks, classes = self._checked(image, prediction, spacing, similarity)
@@ -97,12 +108,29 @@ class MultiViewLabeler:
         if not masks.any():
             return label
         views = self._views(image, masks, classes, spacing, seed, similarity)
+        if self.specialist_views:
+            views = torch.cat([views, self._specialist(specialist, views)])
         # Outside this box every view is sure of the background.
         start, end = generate_spatial_bounding_box(views[:, 0], select_fn=lambda background: background < 1)
         window = tuple(map(slice, start, end))
-        of_all = (slice(None), slice(None), *window)
-        label[window] = fusion(self.fusion)(views[of_all], abstain=self.abstain)
+        inside = views[:, :, window[0], window[1], window[2]]
+        fused = fusion(self.fusion)(inside, abstain=self.abstain)
+        if self.least_confidence:
+            known = torch.where(fused == IGNORE_INDEX, 0, fused).long()[None]
+            confidence = inside.mean(dim=0).gather(0, known)[0]
+            fused = torch.where(confidence < self.least_confidence, IGNORE_INDEX, fused).to(torch.uint8)
+        label[window] = fused
         return label
+
+    def _specialist(self, specialist: Tensor | None, views: Tensor) -> Tensor:
+        """The specialist's probabilities, as often as they count: `[N, C, H, W, D]`."""
+        if specialist is None or specialist.shape != views.shape[1:]:
+            found = "none" if specialist is None else f"shape {tuple(specialist.shape)}"
+            raise ValueError(
+                f"specialist must be the specialist's probabilities {tuple(views.shape[1:])}, of which "
+                f"specialist_views={self.specialist_views} makes views, got {found}"
+            )
+        return specialist.as_subclass(Tensor).to(views).expand(self.specialist_views, *specialist.shape)
 
     def view_probabilities(
         self,

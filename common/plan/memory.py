@@ -19,6 +19,7 @@ class Network:
         parameters: Number of weights per squared unit of width.
         widths: Widths that may be chosen, best first; empty if it is fixed.
         setting: Id of the setting that has the width.
+        dropout: Id of the setting that has the dropout, if the network's width can be chosen.
     """
 
     name: str
@@ -28,9 +29,10 @@ class Network:
     parameters: float
     widths: tuple[int, ...] = ()
     setting: str = ""
+    dropout: str = ""
 
 
-VNET = Network("V-Net", 16, 16, 12.7, 36_950, (16, 8, 4), "network_def#width")
+VNET = Network("V-Net", 16, 16, 12.7, 36_950, (16, 8, 4), "network_def#width", "network_def#dropout")
 SWIN_UNETR = Network("Swin UNETR", 32, 12, 25.7, 27_160)
 """The numbers of both were counted: what PyTorch keeps for the backward pass of one patch."""
 

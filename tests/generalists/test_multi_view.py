@@ -164,6 +164,8 @@ def test_intensities_must_be_finite(value):
         ({"views": ("axial", "oblique")}, "views must be some of"),
         ({"prompts_per_call": 0}, "prompts_per_call"),
         ({"largest_volumes": 0}, "largest_volumes"),
+        ({"specialist_views": -1}, "specialist_views"),
+        ({"least_confidence": 1.1}, "least_confidence"),
         ({"num_classes": 1}, "num_classes"),
     ],
 )
@@ -183,3 +185,47 @@ def test_bad_settings(settings, message):
 def test_bad_input(image, prediction, spacing, message):
     with pytest.raises(ValueError, match=message):
         MultiViewLabeler(BoxGeneralist(), num_classes=2)(image, prediction, spacing)
+
+
+class Halved(BoxGeneralist):
+    """Half as sure as its boxes."""
+
+    def segment(self, images, prompts, spacing):
+        return 0.5 * super().segment(images, prompts, spacing)
+
+
+def test_the_specialist_counts_for_some_views_and_unsure_voxels_are_left_out():
+    """Three views at 0.5 inside a cuboid, and the specialist as two views: 0.8 to the left, 0.1 to the right."""
+    label = cuboids()
+    probabilities = torch.zeros(2, *label.shape)
+    probabilities[1, :, :, :8], probabilities[1, :, :, 8:] = 0.8, 0.1
+    probabilities[0] = 1 - probabilities[1]
+    settings = {"widen_mm": (0, 0), "specialist_views": 2}
+
+    found = MultiViewLabeler(Halved(), "mean", **settings)(
+        torch.zeros(label.shape), label, (1.0, 1.0, 1.0), specialist=probabilities
+    )
+    # inside: (3 * 0.5 + 2 * 0.8) / 5 = 0.62 and (3 * 0.5 + 2 * 0.1) / 5 = 0.34; outside: 2 * 0.8 / 5 = 0.32 and 0.04
+    expected = torch.from_numpy(label) * (torch.arange(label.shape[2]) < 8)
+    assert torch.equal(found, expected)
+
+    sure = MultiViewLabeler(Halved(), "mean", **settings, least_confidence=0.65)(
+        torch.zeros(label.shape), label, (1.0, 1.0, 1.0), specialist=probabilities
+    )
+    inside, left = torch.from_numpy(label) > 0, torch.arange(label.shape[2]) < 8
+    assert (sure[inside & left] == 255).all() and (sure[inside & ~left] == 0).all()
+    assert (sure[~inside] == 0).all()
+
+
+def test_agreement_counts_the_specialist():
+    label = cuboids()
+    probabilities = torch.stack([torch.full(label.shape, 0.4), torch.full(label.shape, 0.6)])
+    labeler = MultiViewLabeler(BoxGeneralist(), "mean", abstain=True, widen_mm=(0, 0), specialist_views=1)
+    found = labeler(torch.zeros(label.shape), label, (1.0, 1.0, 1.0), specialist=probabilities)
+    assert torch.equal(found, torch.where(torch.from_numpy(label) > 0, 1, 255).to(torch.uint8))
+
+
+def test_without_its_probabilities_the_specialist_cannot_count():
+    label = cuboids()
+    with pytest.raises(ValueError, match=r"specialist must be .* \(2, 14, 16, 18\).* got none"):
+        MultiViewLabeler(BoxGeneralist(), specialist_views=1)(torch.zeros(label.shape), label, (1, 1, 1))

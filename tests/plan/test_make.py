@@ -49,6 +49,7 @@ def test_atria_on_a_gpu():
     assert settings["margin"] == [5, 2, 4]
     assert settings["stride"] == [64, 48, 32]
     assert settings["network_def#width"] == 16 and settings["max_iterations"] == 20_000
+    assert "network_def#dropout" not in settings
     assert settings["budget"] == 20 and "annotator" not in settings
     # A sphere of 60 ml has a diameter of 48.6 mm.
     assert settings["widen_mm"] == [0.0, 6.1] and settings["prompted_views"] == "all"
@@ -61,6 +62,7 @@ def test_hippocampi_on_a_cpu():
     assert settings["roi_size"] == [32, 48, 32]
     assert settings["margin"] == [7, 11, 7]
     assert settings["network_def#width"] == 8 and settings["max_iterations"] == 2_000
+    assert settings["network_def#dropout"] == 0
     # 1,600 mm3: 14.5 mm.
     assert settings["widen_mm"] == [0.0, 1.8]
     assert settings["augmentation"] is False
