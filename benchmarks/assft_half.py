@@ -1,7 +1,8 @@
 """Compares ASSFT and plain fine-tuning on left-atrium scans at half resolution, with 4 of 64 scans labelled densely.
 
-The cohort is that of ``la_half.py``. Each seed has a Swin UNETR of its own, pre-trained on phantoms alone. Every run
-ends with the last iteration's teacher. If the benchmark is interrupted, the same command resumes it.
+The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``. Each seed
+has a Swin UNETR of its own, pre-trained on phantoms alone. Every run ends with the last iteration's teacher. If the
+benchmark is interrupted, the same command resumes it.
 
     python benchmarks/assft_half.py --dataset_dir COHORT --table FILE
     python benchmarks/assft_half.py --dataset_dir COHORT --schedule long --methods random_plain,random_boxes,assft \\
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import fire
-from la_half import METRICS, cell, mean, words
+from tables import METRICS, cell, mean, words
 
 from common.annotations import Ledger
 from common.checks import check_one_of

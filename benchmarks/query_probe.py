@@ -19,7 +19,6 @@ from pathlib import Path
 import fire
 import numpy as np
 import torch
-from la_half import words
 from monai.data import Dataset
 from monai.networks.nets import SwinUNETR
 from monai.transforms import (
@@ -30,6 +29,7 @@ from monai.transforms import (
     NormalizeIntensityd,
     Orientationd,
 )
+from tables import words
 from torch import Tensor, nn
 
 from common.cohort import Cohort

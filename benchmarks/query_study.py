@@ -26,8 +26,8 @@ from typing import Any
 
 import fire
 import matplotlib.pyplot as plt
-from la_half import words
 from query_comparison import areas, curve, wins
+from tables import words
 
 from common.annotations import Ledger
 from common.cohort import Cohort, read_labels_ras

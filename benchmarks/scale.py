@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 
 import fire
-from la_half import words
+from tables import words
 
 from common.annotations import Ledger, LedgerEntry, TwoStreamSampler
 from common.cohort import Cohort, write_datalist

@@ -1,8 +1,9 @@
 """Compares SFR and its baselines on left-atrium scans at half resolution with one and four densely labelled scans.
 
-The cohort is that of ``la_half.py``. Supervised training, the mean teacher and the second stages of SFR and SFR+ run
-the same bundle, ``sfr_retrain``, for equally many iterations; every run ends with the last iteration's teacher. If the
-benchmark is interrupted, the same command resumes it.
+The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``.
+Supervised training, the mean teacher and the second stages of SFR and SFR+ run the same bundle, ``sfr_retrain``, for
+equally many iterations; every run ends with the last iteration's teacher. If the benchmark is interrupted, the same
+command resumes it.
 
     python benchmarks/sfr_half.py --dataset_dir COHORT --table FILE
 
@@ -19,7 +20,7 @@ from typing import Any
 
 import fire
 from confidence import score, summary
-from la_half import METRICS, cell, mean, words
+from tables import METRICS, cell, mean, words
 
 from common.commands.sfr import sfr
 from common.commands.stages import run_bundle

@@ -1,7 +1,8 @@
 """Compares the pseudo-labels of SAMs that are fine-tuned on one and four left-atrium scans at half resolution.
 
-The cohort is that of ``la_half.py``. Each SAM learns from the labelled scans and labels the others, without and with
-refinement by the embedded generalist: the first stage of SFR. The same command resumes an interrupted benchmark.
+The cohort is made by ``python -m common prepare la --source … --target COHORT --spacing 1.25``. Each SAM
+learns from the labelled scans and labels the others, without and with refinement by the embedded generalist: the first
+stage of SFR. The same command resumes an interrupted benchmark.
 
     python benchmarks/sfr_pseudo_labels.py --dataset_dir COHORT --sams small,lite_medsam --table FILE
 
@@ -18,7 +19,7 @@ from typing import Any
 
 import fire
 from confidence import score, summary
-from la_half import words
+from tables import words
 
 from common.checks import check_one_of
 from common.commands.bundles import known_settings

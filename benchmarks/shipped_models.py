@@ -27,9 +27,9 @@ import fire
 import nibabel as nib
 import numpy as np
 import torch
-from la_half import OURS, words
-from la_half import SETTINGS as LA_HALF
 from sfr_half import SETTINGS as SFR_HALF
+from study_file import read_study
+from tables import words
 
 from common.annotations import Ledger
 from common.checks import check_one_of
@@ -83,8 +83,8 @@ Made = tuple[Path, list[str], dict[str, Any]]
 
 
 def _fmabs_la(cohort: Path, folder: Path) -> Made:
-    settings = read_json(LA_HALF / "base.json") | read_json(OURS) | read_json(LA_HALF / "not_augmented.json")
-    return _train("fmabs_la", cohort, folder / "fmabs_la", settings)
+    ours = read_study(BENCHMARKS / "studies" / "left_atrium.json").methods["ours"]
+    return _train("fmabs_la", cohort, folder / "fmabs_la", ours.settings)
 
 
 def _fmabs_brats(cohort: Path, folder: Path) -> Made:

@@ -17,10 +17,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import fire
-from la_half import words
 from study_file import PARTS, read_study
 from study_page import markdown, plot
 from study_run import Result, make_run, read_result
+from tables import words
 
 from common.checks import check_one_of
 from common.cohort import Cohort

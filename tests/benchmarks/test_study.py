@@ -14,6 +14,7 @@ from study_run import Cost, Result, annotation_cost, read_result, slices_with_ob
 
 from common.annotations import Ledger, LedgerEntry
 from common.cohort import Cohort
+from common.commands.bundles import check_stage
 from tests.bundles.workflows import ROOT
 
 STUDY = {
@@ -74,9 +75,22 @@ def test_a_cohort_of_other_parts_is_refused(study, tmp_path):
         study.check(Cohort.open(tmp_path))
 
 
-def test_the_studies_of_the_repository_are_read():
-    for path in sorted((ROOT / "benchmarks/studies").glob("*.json")):
-        assert read_study(path).methods
+STAGES = {
+    "finetune": ("sfr_stitch_finetune", "train"),
+    "pseudo_label": ("sfr_stitch_finetune", "pseudo_label"),
+    "retrain": ("sfr_retrain", "train"),
+    "pretrain": ("assft_adapt", "pretrain"),
+    "train": ("assft_adapt", "train"),
+}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/studies").glob("*.json")), ids=lambda it: it.stem)
+def test_settings_of_the_studies_are_what_they_may_be(path):
+    for method in read_study(path).methods.values():
+        if method.kind == "fmabs_la":
+            check_stage("fmabs_la", "train", method.settings)
+        for stage in STAGES.keys() & method.settings.keys():
+            check_stage(*STAGES[stage], method.settings[stage])
 
 
 def test_slices_that_show_an_object():

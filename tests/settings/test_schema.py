@@ -107,7 +107,6 @@ def test_tables_are_written_where_they_differ(tmp_path):
 
 
 BENCHMARKS = {
-    "la_half/*": ("fmabs_la", "train"),
     "sfr_half/finetune*": ("sfr_stitch_finetune", "train"),
     "sfr_half/pseudo_label": ("sfr_stitch_finetune", "pseudo_label"),
     "sfr_half/retrain": ("sfr_retrain", "train"),
