@@ -19,6 +19,7 @@ from common.commands.bundles import find_bundle
 from common.commands.stages import Steps, run_bundle, say
 from common.files import claim, read_json, write_json
 from common.handlers import read_log
+from common.plan.patch import margin
 from common.prepare import write_phantom
 from common.report import write_report
 
@@ -143,8 +144,9 @@ def _write_cohort(folder: Path, settings: DemoSettings) -> None:
 def _settings(method: str, settings: DemoSettings) -> dict[str, Any]:
     """Settings that replace those of the bundle's ``train.json``: the bundle's ``ours.json``, and small sizes.
 
-    For both methods patches are neither flipped nor turned: so short a training has no time for it. The supervised
-    network has the same loss of annotated voxels, and no other.
+    For both methods patches are neither flipped nor turned: so short a training has no time for it. Scans are
+    padded, so that the annotated slices do not always lie at the same place of a patch. The supervised network has the
+    same loss of annotated voxels, and no other.
     """
     shared = read_json(find_bundle(BUNDLE) / "configs" / "ours.json") | {
         "roi_size": list(settings.patch),
@@ -153,6 +155,7 @@ def _settings(method: str, settings: DemoSettings) -> dict[str, Any]:
         "val_interval": max(1, settings.iterations // 6),
         "network_def#width": settings.width,
         "augmentation": False,
+        "margin": list(margin(settings.patch, (settings.size,) * 3, sparse=True)),
         "budget": settings.budget,
         "initial_share": settings.initial / settings.budget,
         "per_round": settings.per_round,

@@ -136,7 +136,7 @@ class PseudoLabelHandler:
             spacing=scan_spacing(scan.affine.cpu().numpy()),
             seed=prompt_seed(self.seed, round=self._round, scan=scan.scan),
             similarity=similarity,
-            specialist=scan.probabilities if self.labeler.specialist_views else None,
+            specialist=scan.probabilities,
         )
         if self.denoise:
             fused = confident_learning_filter(fused, scan.probabilities)

@@ -35,9 +35,11 @@ class Shifted:
 
     def __init__(self):
         self.similarity = []
+        self.specialist = []
 
-    def __call__(self, image, prediction, spacing, seed, *, similarity=None):
+    def __call__(self, image, prediction, spacing, seed, *, similarity=None, specialist=None):
         self.similarity.append(similarity)
+        self.specialist.append(specialist)
         return prediction.roll(1, dims=0)
 
 
@@ -65,6 +67,7 @@ def test_by_default_the_fused_label_is_written(tmp_path):
     scan = a_scan(torch.rand(3, 8, 6, 6))
     found, labeler = labelled(tmp_path, scan)
     assert labeler.similarity == [None]
+    assert torch.equal(labeler.specialist[0], scan.probabilities)
     assert (found == scan.probabilities.argmax(dim=0).roll(1, dims=0).numpy()).all()
 
 
