@@ -254,7 +254,7 @@ def _metrics(folder: Path, settings: DemoSettings, seconds: dict[str, float]) ->
 def _write_notes(folder: Path, settings: DemoSettings, seconds: dict[str, float]) -> None:
     notes = {
         "V-Net, width": str(settings.width),
-        "FM-ABS, ours": "the paper's method with the bundle's ours.json on top, but for its optimiser, dropout and vote",
+        "FM-ABS, ours": "the paper's method with the bundle's ours.json, but for its optimiser, dropout and vote",
         "supervised": "the same cross-labels, iterations and batch size",
         "seconds": f"FM-ABS {seconds['fmabs']:.0f}, supervised {seconds['supervised']:.0f}",
     }
