@@ -146,9 +146,9 @@ def _write_cohort(folder: Path, settings: DemoSettings) -> None:
 def _settings(method: str, settings: DemoSettings) -> dict[str, Any]:
     """Settings that replace those of the bundle's ``train.json``: the bundle's ``ours.json``, and small sizes.
 
-    For both methods patches are neither flipped nor turned: so short a training has no time for it. The optimiser and the
-    dropout are the paper's, and labels are propagated from the expert's slices: on the validation phantoms that is better
-    than the overlay's own. The supervised network has the same loss of annotated voxels, and no other.
+    For both methods patches are neither flipped nor turned: so short a training has no time for it. The optimiser and
+    the dropout are the paper's, and labels are propagated from the expert's slices: on the validation phantoms that is
+    better than the overlay's own. The supervised network has the same loss of annotated voxels, and no other.
     """
     ours = read_json(find_bundle(BUNDLE) / "configs" / "ours.json")
     shared = {name: value for name, value in ours.items() if name not in LEFT_OUT} | {
