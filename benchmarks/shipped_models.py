@@ -83,7 +83,7 @@ Made = tuple[Path, list[str], dict[str, Any]]
 
 
 def _fmabs_la(cohort: Path, folder: Path) -> Made:
-    ours = read_study(BENCHMARKS / "studies" / "left_atrium.json").methods["ours"]
+    ours = read_study(BENCHMARKS / "studies" / "left_atrium.json").methods["ours_overlay"]
     return _train("fmabs_la", cohort, folder / "fmabs_la", ours.settings)
 
 

@@ -26,9 +26,6 @@ BUNDLE = "fmabs_la"
 METHODS = {"fmabs": "FM-ABS, ours", "supervised": "Supervised"}
 """Titles of the methods; "ours" is the bundle's overlay ``ours.json``, on top of the paper's method."""
 
-LEFT_OUT = ("network_def#dropout", "learning_rate", "optimizer", "specialist_views", "least_confidence")
-"""Settings of the overlay that the demo leaves as the paper has them."""
-
 
 @dataclass(frozen=True)
 class DemoSettings:
@@ -146,14 +143,10 @@ def _write_cohort(folder: Path, settings: DemoSettings) -> None:
 def _settings(method: str, settings: DemoSettings) -> dict[str, Any]:
     """Settings that replace those of the bundle's ``train.json``: the bundle's ``ours.json``, and small sizes.
 
-    For both methods patches are neither flipped nor turned: so short a training has no time for it. The optimiser and
-    the dropout are the paper's, and labels are propagated from the expert's slices: on the validation phantoms that is
-    better than the overlay's own. The supervised network has the same loss of annotated voxels, and no other.
+    For both methods patches are neither flipped nor turned: so short a training has no time for it. The supervised
+    network has the same loss of annotated voxels, and no other.
     """
-    ours = read_json(find_bundle(BUNDLE) / "configs" / "ours.json")
-    shared = {name: value for name, value in ours.items() if name not in LEFT_OUT} | {
-        "abstain": True,
-        "propagate": True,
+    shared = read_json(find_bundle(BUNDLE) / "configs" / "ours.json") | {
         "roi_size": list(settings.patch),
         "stride": settings.stride,
         "max_iterations": settings.iterations,
@@ -254,7 +247,7 @@ def _metrics(folder: Path, settings: DemoSettings, seconds: dict[str, float]) ->
 def _write_notes(folder: Path, settings: DemoSettings, seconds: dict[str, float]) -> None:
     notes = {
         "V-Net, width": str(settings.width),
-        "FM-ABS, ours": "the paper's method with the bundle's ours.json, but for its optimiser, dropout and vote",
+        "FM-ABS, ours": "the paper's method with the bundle's ours.json on top",
         "supervised": "the same cross-labels, iterations and batch size",
         "seconds": f"FM-ABS {seconds['fmabs']:.0f}, supervised {seconds['supervised']:.0f}",
     }
