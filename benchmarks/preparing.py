@@ -54,9 +54,10 @@ def main(
             words = ["prepare", "folder", str(source / "image"), str(target), "--labels", str(source / "label")]
             seconds.append(run(words, count, f"prepare, {converted} scans, {count} threads"))
     print(f"prepare: {min(taken[1]) / min(taken[threads]):.2f} times as fast with {threads} threads as with one.")
-    planned = ["prepare", "folder", str(folder / "planned" / "image"), str(folder / "cohort")]
-    run([*planned, "--labels", str(folder / "planned" / "label")], threads, f"prepare, {scans} scans, {threads} threads")
-    run(["plan", "--dataset_dir", str(folder / "cohort"), "--device", "cpu"], threads, f"plan, {scans} scans")
+    source, cohort = folder / "planned", folder / "cohort"
+    words = ["prepare", "folder", str(source / "image"), str(cohort), "--labels", str(source / "label")]
+    run(words, threads, f"prepare, {scans} scans, {threads} threads")
+    run(["plan", "--dataset_dir", str(cohort), "--device", "cpu"], threads, f"plan, {scans} scans")
 
 
 def run(words: list[str], threads: int, what: str) -> float:
