@@ -73,17 +73,18 @@ def read_study(path: str | Path) -> Study:
     """Reads a study's file.
 
     Its ``blocks`` are named groups of settings. A method has ``uses``, the blocks whose settings are put together in
-    this order (``ours`` is the overlay of the bundle ``fmabs_la``), and may have ``settings`` of its own after them.
+    this order, and may have ``settings`` of its own after them. The block ``ours`` is what the bundle's overlay
+    ``ours.json`` says; for ``sfr`` those of both bundles, for their stages.
 
     Raises:
         ValueError: If a method is of another kind, or uses a block that there is not.
     """
     path = Path(path)
     content = read_json(path)
-    blocks = {"ours": read_json(find_bundle("fmabs_la") / "configs/ours.json")} | content["blocks"]
     methods = {}
     for name, method in content["methods"].items():
         check_one_of(f"kind of {name}", method["kind"], KINDS)
+        blocks = content["blocks"] | _ours(method["kind"])
         settings: dict[str, Any] = {}
         for block in method.get("uses", []):
             check_one_of(f"a block of {name}", block, blocks)
@@ -99,6 +100,18 @@ def read_study(path: str | Path) -> Study:
         seconds_per_slice=content["seconds_per_slice"],
         methods=methods,
     )
+
+
+def _ours(kind: str) -> dict[str, dict[str, Any]]:
+    """The block ``ours`` of a kind of method; no block where the bundle has no such overlay."""
+    if kind == "sfr":
+        return {"ours": {"finetune": _overlay("sfr_stitch_finetune"), "retrain": _overlay("sfr_retrain")}}
+    return {"ours": _overlay(kind)} if kind in ("fmabs_la", "sfr_retrain") else {}
+
+
+def _overlay(bundle: str) -> dict[str, Any]:
+    overlay: dict[str, Any] = read_json(find_bundle(bundle) / "configs/ours.json")
+    return overlay
 
 
 def _together(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

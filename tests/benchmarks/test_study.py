@@ -28,6 +28,7 @@ STUDY = {
         "first": {"title": "First", "kind": "fmabs_la", "uses": ["small", "wide"], "settings": {"c": 3}},
         "second": {"title": "Second", "kind": "sfr", "uses": ["stages"], "settings": {"retrain": {"y": 2}}},
         "third": {"title": "Third", "kind": "fmabs_la", "uses": ["ours"]},
+        "fourth": {"title": "Fourth", "kind": "sfr", "uses": ["ours", "stages"]},
     },
 }
 
@@ -53,12 +54,22 @@ def test_settings_of_a_method(study):
     """Later blocks count, the method's own settings most; stages of a command are put together."""
     assert study.methods["first"].settings == {"a": 1, "b": 2, "c": 3}
     assert study.methods["second"].settings == {"retrain": {"x": 1, "y": 2}}
-    assert study.methods["third"].settings == json.loads((ROOT / "bundles/fmabs_la/configs/ours.json").read_text())
+    assert study.methods["third"].settings == overlay("fmabs_la")
+    both = {"finetune": overlay("sfr_stitch_finetune"), "retrain": overlay("sfr_retrain") | {"x": 1, "y": 1}}
+    assert study.methods["fourth"].settings == both
+
+
+def overlay(bundle):
+    return json.loads((ROOT / "bundles" / bundle / "configs/ours.json").read_text())
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"kind": "fmabs"}, "kind of first"), ({"uses": ["smal"]}, "a block of first")],
+    [
+        ({"kind": "fmabs"}, "kind of first"),
+        ({"uses": ["smal"]}, "a block of first"),
+        ({"kind": "assft", "uses": ["ours"]}, "a block of first"),
+    ],
 )
 def test_what_a_method_cannot_be(tmp_path, changes, message):
     methods = {"first": STUDY["methods"]["first"] | changes}

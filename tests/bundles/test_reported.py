@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from study_file import read_study
 
 from tests.bundles.workflows import ROOT, workflow
 
@@ -36,11 +35,3 @@ def test_pseudo_labels_of_reported_results_can_be_made_again():
     expected = {"views": 1, "generalist": "embedded", "fusion": "mean", "largest_volumes": 1}
     assert {key: parser.get_parsed_content(key) for key in expected} == expected
     assert parser.get_parsed_content("switches") == {"refine": True, "abstain": True, "nonzero": False}
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_our_overlay_is_what_was_reported(name):
-    """That of the studies, whose figures the bundle's page has."""
-    ours = json.loads((ROOT / "bundles" / STAGES[name][0] / "configs" / "ours.json").read_text())
-    reported = read_study(ROOT / "benchmarks/studies/left_atrium.json").methods["sfr_plus_four"].settings[name]
-    assert ours.items() <= reported.items()
