@@ -24,6 +24,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
     "V-Net, left atrium": (lambda: VNet(in_channels=1, out_channels=2), (1, 112, 112, 80), "meta"),
     "V-Net, brain tumour": (lambda: VNet(in_channels=1, out_channels=2), (1, 96, 96, 96), "meta"),
     "SAM ViT-B, encoder": (lambda: KINDS["sam_vit_b"].build().image_encoder, (3, 1024, 1024), "meta"),
+    "MobileSAM, encoder": (lambda: KINDS["mobile_sam"].build().image_encoder, (3, 1024, 1024), "cpu"),
+    "LiteMedSAM, encoder": (lambda: KINDS["lite_medsam"].build().image_encoder, (3, 256, 256), "cpu"),
     "Swin UNETR of `assft_adapt`": (
         lambda: SwinUNETR(in_channels=1, out_channels=2, window_size=4, feature_size=12), (1, 64, 64, 32), "cpu"
     ),
@@ -32,8 +34,8 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
 
 
 def operations(network: nn.Module, inputs: Tensor) -> float:
-    """Operations of a forward pass, in 10^9."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    """Operations of a forward pass, in 10^9; with gradients, since without them layers are fused that are not counted."""
+    with FlopCounterMode(display=False) as counter:
         network(inputs)
     return counter.get_total_flops() / 1e9
 
