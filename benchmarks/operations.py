@@ -34,7 +34,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
 
 
 def operations(network: nn.Module, inputs: Tensor) -> float:
-    """Operations of a forward pass, in 10^9; with gradients, since without them layers are fused that are not counted."""
+    """Operations of a forward pass, in 10^9; with gradients, as layers are fused without them, which is not counted."""
     with FlopCounterMode(display=False) as counter:
         network(inputs)
     return counter.get_total_flops() / 1e9
