@@ -1,6 +1,5 @@
 """The adaptation bundle's pre-training, fine-tuning, evaluation and inference, at the size of seconds."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -11,9 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Events
-from monai.networks.nets import UNet
 from monai.transforms import Compose
-from scipy import ndimage
 from scipy.stats import spearmanr
 
 from common.annotations import AnnotationStore, Ledger
@@ -59,28 +56,6 @@ def test_pretrains_queries_trains_evaluates_and_infers(train_settings, query_set
         nib.load(output / "predictions" / f"{cohort.test[0].id}_seg.nii.gz").shape
         == nib.load(cohort.test[0].image).shape
     )
-
-
-def test_largest_components_alone_are_predicted_and_scored(common_settings, cohort_dir, tmp_path):
-    torch.manual_seed(0)
-    network = UNet(3, 1, 2, channels=[4, 8], strides=[2], norm="batch")
-    torch.save(network.state_dict(), tmp_path / "untrained.pt")
-    kept = {**common_settings, "dataset_dir": str(cohort_dir), "checkpoint": str(tmp_path / "untrained.pt")}
-    for name, largest_volumes in (("all", None), ("two", 2)):
-        settings = {**kept, "largest_volumes": largest_volumes}
-        run(NAME, "inference", {**settings, "prediction_dir": str(tmp_path / name)})
-        run(NAME, "evaluate", {**settings, "split": "test", "evaluation_dir": str(tmp_path / name)})
-    dice = {row["scan"]: float(row["dice"]) for row in csv.DictReader((tmp_path / "two" / "metrics.csv").open())}
-    for scan in Cohort.open(cohort_dir).test:
-        everything, two = (
-            nib.load(tmp_path / name / f"{scan.id}_seg.nii.gz").get_fdata() == 1 for name in ("all", "two")
-        )
-        components, number = ndimage.label(everything, np.ones((3, 3, 3)))
-        sizes = np.bincount(components.flat)[1:]
-        assert number > 2 and len(set(sizes)) > 2
-        np.testing.assert_array_equal(two, np.isin(components, 1 + np.argsort(sizes)[-2:]))
-        label = nib.load(scan.label).get_fdata() == 1
-        assert dice[scan.id] == pytest.approx(2 * (two & label).sum() / (two.sum() + label.sum()), abs=1e-6)
 
 
 def test_intensities_vary_while_annotations_and_places_stay(common_settings, cohort_dir):
