@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import fire
-from study_file import PARTS
+import torch
+from monai.transforms import KeepLargestConnectedComponent
+from study_file import PARTS, Evaluation
 
 from common.cohort import Cohort, read_labels_ras
 from common.cohort.volumes import spacing
@@ -67,7 +69,7 @@ def main(
     cohort = Cohort.open(dataset_dir)
     folder = Path(output_dir).resolve()
     predictions = train_and_predict(cohort, Path(run), folder, seconds=seconds, small=small, part=part, seed=seed)
-    scores = score(cohort, predictions, part)
+    scores = score(cohort, predictions, Evaluation(part))
     write_json(folder / f"scores_{part}.json", scores)
     dice = [values["dice"] for classes in scores.values() for values in classes.values()]
     print(f"Dice {100 * sum(dice) / len(dice):.1f} % on {len(scores)} scans: {predictions}")
@@ -86,12 +88,15 @@ def train_and_predict(
         return _predicted(trainer, cohort, folder, part)
 
 
-def score(cohort: Cohort, predictions: Path, part: str) -> dict[str, dict[str, dict[str, float]]]:
+def score(cohort: Cohort, predictions: Path, evaluation: Evaluation) -> dict[str, dict[str, dict[str, float]]]:
     """Scores of the label files by scan and class, as the bundles' `evaluate.json` computes them."""
-    scores = {}
-    for scan in cohort.labelled(PARTS[part]):
+    scores, kept = {}, evaluation.largest_volumes
+    for scan in cohort.labelled(PARTS[evaluation.part]):
         truth, affine = read_labels_ras(scan.label)
         found, _ = read_labels_ras(predictions / f"{scan.id}.nii.gz")
+        if kept is not None:
+            keep = KeepLargestConnectedComponent(is_onehot=False, num_components=kept)
+            found = keep(torch.from_numpy(found)[None])[0].numpy()
         size = spacing(affine).tolist()
         scores[scan.id] = {
             name: _measures(segmentation_scores(found == value, truth == value, size))

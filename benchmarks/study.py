@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import fire
-from study_file import PARTS, read_study
+from study_file import Evaluation, read_study
 from study_page import markdown, plot
 from study_run import Result, make_run, read_result
 from tables import words
@@ -35,6 +35,7 @@ def main(
     part: str = "report",
     jobs: int = 2,
     results: str | None = None,
+    largest_volumes: int | None = None,
     table: str | None = None,
     picture: str | None = None,
 ) -> None:
@@ -49,10 +50,12 @@ def main(
         part: Part to evaluate on, `report` or `tuning`.
         jobs: Number of runs at a time, with one thread each.
         results: Folder of the runs' scores; by default one in `output_dir`.
+        largest_volumes: Number of 3D components of each class that the predictions of all methods keep, largest first;
+            by default all.
         table: Markdown file to write; by default none.
         picture: PNG file of the plot; by default none.
     """
-    check_one_of("part", part, PARTS)
+    evaluation = Evaluation(part, largest_volumes)
     content = read_study(study)
     cohort = Cohort.open(dataset_dir)
     content.check(cohort)
@@ -62,7 +65,7 @@ def main(
     numbers = [int(seed) for seed in words(seeds)]
     folder = Path(output_dir or Path("runs", Path(study).stem)).resolve()
     kept = Path(results).resolve() if results else folder / "results"
-    files = {(method, seed): kept / f"{method}_{seed}_{part}.json" for seed in numbers for method in chosen}
+    files = {(method, seed): kept / f"{method}_{seed}_{evaluation.name}.json" for seed in numbers for method in chosen}
     os.environ["OMP_NUM_THREADS"] = "1"
     context = multiprocessing.get_context("spawn")
     missing = [run for run in files if not files[run].is_file()]
@@ -71,7 +74,7 @@ def main(
     for runs in ([run for run in missing if run not in rivals], rivals):
         with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
             made = [
-                pool.submit(_make, content.path, *run, part, cohort.folder.resolve(), folder, files[run])
+                pool.submit(_make, content.path, *run, evaluation, cohort.folder.resolve(), folder, files[run])
                 for run in runs
             ]
             for run in made:
@@ -81,7 +84,9 @@ def main(
     }
     command = f"python benchmarks/study.py --study {study} --dataset_dir COHORT --seeds {','.join(map(str, numbers))}"
     command += f" --methods {','.join(chosen)}" if methods else ""
-    text = markdown(content, found, part=part, command=command + ("" if part == "report" else f" --part {part}"))
+    command += "" if part == "report" else f" --part {part}"
+    command += "" if largest_volumes is None else f" --largest_volumes {largest_volumes}"
+    text = markdown(content, found, evaluation=evaluation, command=command)
     print(text)
     if table:
         Path(table).write_text(text)
@@ -89,9 +94,11 @@ def main(
         plot(content, found, Path(picture))
 
 
-def _make(study: Path, method: str, seed: int, part: str, cohort_dir: Path, folder: Path, file: Path) -> None:
+def _make(
+    study: Path, method: str, seed: int, evaluation: Evaluation, cohort_dir: Path, folder: Path, file: Path
+) -> None:
     found = read_study(study).methods[method]
-    result = make_run(found, seed, part, cohort_dir=cohort_dir, folder=folder / f"{method}_{seed}")
+    result = make_run(found, seed, evaluation, cohort_dir=cohort_dir, folder=folder / f"{method}_{seed}")
     result.write(file)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.checks import check_one_of
+from common.checks import check_largest_volumes, check_one_of
 from common.cohort import Cohort
 from common.commands.bundles import find_bundle
 from common.files import read_json
@@ -15,6 +15,28 @@ KINDS = ("fmabs_la", "sfr_retrain", "sfr", "assft", "nnunet")
 """What a method may be: a bundle's training, a command of several stages, or nnU-Net."""
 PARTS = {"tuning": "validation", "report": "test"}
 """The cohort's split behind each part of a study on which results are computed; the pool is its training split."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """On what and how the methods of a study are evaluated, all alike.
+
+    Attributes:
+        part: One of ``PARTS``.
+        largest_volumes: Number of 3D components of each class that predictions keep, largest first; None for all.
+    """
+
+    part: str
+    largest_volumes: int | None = None
+
+    def __post_init__(self) -> None:
+        check_one_of("part", self.part, PARTS)
+        check_largest_volumes(self.largest_volumes)
+
+    @property
+    def name(self) -> str:
+        """What tells it from others in the names of files."""
+        return self.part if self.largest_volumes is None else f"{self.part}_largest{self.largest_volumes}"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
-from study_file import Study
+from study_file import Evaluation, Study
 from study_run import Result
 
 from common.metrics import holm, signed_rank_p
@@ -56,13 +56,13 @@ def interval(values: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: i
     return float(low), float(high)
 
 
-def markdown(study: Study, results: Mapping[str, Sequence[Result]], *, part: str, command: str) -> str:
+def markdown(study: Study, results: Mapping[str, Sequence[Result]], *, evaluation: Evaluation, command: str) -> str:
     """The study's tables.
 
     Args:
         study: The study.
         results: Results of each method, one per seed, all on the same scans.
-        part: The part they were evaluated on.
+        evaluation: How all of them were evaluated.
         command: The command that made them.
     """
     shown = {name: found for name, found in results.items() if found}
@@ -72,10 +72,12 @@ def markdown(study: Study, results: Mapping[str, Sequence[Result]], *, part: str
     scans = len(next(iter(shown.values()))[0].scores)
     lines += [
         "",
-        f"Results are for the {scans} scans of the {part} part, by the last iteration's network; runs of "
+        f"Results are for the {scans} scans of the {evaluation.part} part, by the last iteration's network; runs of "
         f"{' to '.join(dict.fromkeys((dates[0], dates[-1])))}, one CPU thread each. Brackets: 95 % bootstrap interval "
         f"over scans and seeds. A person is assumed to annotate a slice in {study.seconds_per_slice:g} seconds.",
     ]
+    if evaluation.largest_volumes is not None:
+        lines[-1] += f" Components of each class that predictions keep, largest first: {evaluation.largest_volumes}."
     if missed := _missed(study, shown):
         lines[-1] += f" Distances are without classes of which nothing was found: {missed}."
     return "\n".join([*lines, ""])

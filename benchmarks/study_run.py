@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from study_file import PARTS, Method
+from study_file import PARTS, Evaluation, Method
 
 from common.annotations import Ledger
-from common.checks import check_one_of
 from common.cohort import Cohort, read_labels_ras
 from common.commands.assft import assft
 from common.commands.bundles import known_settings
@@ -57,6 +56,7 @@ class Result:
         seconds: CPU seconds of the training, those of all its stages together.
         memory: Most memory that one of its processes took, in bytes.
         made: Date of the run, ISO 8601.
+        largest_volumes: Number of components of each class that its predictions kept; None for all.
     """
 
     method: str
@@ -67,6 +67,7 @@ class Result:
     seconds: float
     memory: int
     made: str = field(default_factory=lambda: date.today().isoformat())
+    largest_volumes: int | None = None
 
     def write(self, path: Path) -> None:
         """Writes it as JSON, which has null where a number is NaN."""
@@ -90,7 +91,7 @@ def read_result(path: Path) -> Result:
     return Result(**content | {"scores": scores, "cost": Cost(**content["cost"])})
 
 
-def make_run(method: Method, seed: int, part: str, *, cohort_dir: Path, folder: Path) -> Result:
+def make_run(method: Method, seed: int, evaluation: Evaluation, *, cohort_dir: Path, folder: Path) -> Result:
     """Makes a run, or what is missing of it, in a process that makes no other.
 
     CPU seconds of a session that was killed are not known, and not counted.
@@ -98,27 +99,28 @@ def make_run(method: Method, seed: int, part: str, *, cohort_dir: Path, folder: 
     Args:
         method: The method.
         seed: Seed of all its stages.
-        part: Part of the cohort to evaluate on, ``tuning`` or ``report``.
+        evaluation: On what and how it is evaluated.
         cohort_dir: Folder of the cohort.
         folder: Folder of the run.
     """
-    check_one_of("part", part, PARTS)
     if method.kind == "nnunet":
-        return _rival(method, seed, part, cohort_dir, folder)
+        return _rival(method, seed, evaluation, cohort_dir, folder)
     bundle, last, settings = _train(method, seed, cohort_dir, folder)
     seconds, memory = _spent(folder / SPENT)
-    evaluation = folder / f"evaluation_{part}"
-    given = known_settings(bundle, "evaluate", settings) | {"dataset_dir": str(cohort_dir), "split": PARTS[part]}
-    given |= {"checkpoint": str(last / "model.pt"), "evaluation_dir": str(evaluation)}
+    found = folder / f"evaluation_{evaluation.name}"
+    given = known_settings(bundle, "evaluate", settings) | {"dataset_dir": str(cohort_dir)}
+    given |= {"split": PARTS[evaluation.part], "largest_volumes": evaluation.largest_volumes}
+    given |= {"checkpoint": str(last / "model.pt"), "evaluation_dir": str(found)}
     run_bundle(bundle, "evaluate", last, given, threads=1)
     scores: Scores = {}
-    for score in read_scores(evaluation / "metrics.csv"):
+    for score in read_scores(found / "metrics.csv"):
         scores.setdefault(score.scan, {})[score.label] = dict(score.values)
     cost = annotation_cost(Ledger(last), Cohort.open(cohort_dir))
-    return Result(method.name, seed, part, scores, cost, seconds, memory)
+    kept = evaluation.largest_volumes
+    return Result(method.name, seed, evaluation.part, scores, cost, seconds, memory, largest_volumes=kept)
 
 
-def _rival(method: Method, seed: int, part: str, cohort_dir: Path, folder: Path) -> Result:
+def _rival(method: Method, seed: int, evaluation: Evaluation, cohort_dir: Path, folder: Path) -> Result:
     """Trains nnU-Net on what another run of the study has learnt from."""
     from rival_nnunet import score, train_and_predict
 
@@ -127,10 +129,11 @@ def _rival(method: Method, seed: int, part: str, cohort_dir: Path, folder: Path)
     if not (run / SPENT).is_file():
         raise FileNotFoundError(f"{run}: expected a finished run, whose annotations {method.name} learns from.")
     length = how["times"] * read_json(run / SPENT)["seconds"]
-    how = {"seconds": length, "small": how.get("small", False), "part": part, "seed": seed}
-    scores = score(cohort, train_and_predict(cohort, run, folder, **how), part)
+    how = {"seconds": length, "small": how.get("small", False), "part": evaluation.part, "seed": seed}
+    scores = score(cohort, train_and_predict(cohort, run, folder, **how), evaluation)
     memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return Result(method.name, seed, part, scores, annotation_cost(Ledger(run), cohort), length, memory)
+    cost, kept = annotation_cost(Ledger(run), cohort), evaluation.largest_volumes
+    return Result(method.name, seed, evaluation.part, scores, cost, length, memory, largest_volumes=kept)
 
 
 def _train(method: Method, seed: int, cohort_dir: Path, folder: Path) -> tuple[str, Path, dict[str, Any]]:

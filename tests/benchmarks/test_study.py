@@ -8,13 +8,15 @@ import math
 import nibabel as nib
 import numpy as np
 import pytest
-from study_file import read_study
+from rival_nnunet import score
+from study_file import Evaluation, read_study
 from study_page import by_scan, interval, markdown, minutes, plot
 from study_run import Cost, Result, annotation_cost, read_result, slices_with_objects
 
 from common.annotations import Ledger, LedgerEntry
-from common.cohort import Cohort
+from common.cohort import Cohort, write_datalist
 from common.commands.bundles import check_stage
+from common.files import write_nifti
 from tests.bundles.workflows import ROOT
 
 STUDY = {
@@ -76,6 +78,30 @@ def test_what_a_method_cannot_be(tmp_path, changes, message):
     (tmp_path / "toy.json").write_text(json.dumps(STUDY | {"methods": methods}))
     with pytest.raises(ValueError, match=message):
         read_study(tmp_path / "toy.json")
+
+
+def test_evaluations_have_names_of_their_own():
+    assert [Evaluation("report").name, Evaluation("tuning", 1).name] == ["report", "tuning_largest1"]
+    with pytest.raises(ValueError, match="part must be one of"):
+        Evaluation("test")
+    with pytest.raises(ValueError, match="largest_volumes"):
+        Evaluation("report", 0)
+
+
+def test_labels_of_nnunet_keep_as_many_components(tmp_path):
+    """Two boxes of 27 and 8 voxels were found where the first is right: Dice 54 / 62 of both, 1 of the larger alone."""
+    label = np.zeros((12, 12, 12), np.uint8)
+    label[1:4, 1:4, 1:4] = 1
+    found = label.copy()
+    found[8:10, 8:10, 8:10] = 1
+    for name, voxels in (("images/a", label), ("labels/a", label), ("found/a", found)):
+        write_nifti(tmp_path / f"{name}.nii.gz", voxels, np.eye(4))
+    item = {"image": "images/a.nii.gz", "label": "labels/a.nii.gz"}
+    write_datalist(tmp_path, name="toy", labels={1: "box"}, splits={"test": [item]})
+    cohort = Cohort.open(tmp_path)
+    for kept, dice in ((None, 54 / 62), (1, 1)):
+        scores = score(cohort, tmp_path / "found", Evaluation("report", kept))
+        assert scores["a"]["box"]["dice"] == pytest.approx(dice)
 
 
 def test_a_cohort_of_other_parts_is_refused(study, tmp_path):
@@ -143,7 +169,7 @@ def test_a_class_of_which_nothing_was_found(study, tmp_path):
     read = read_result(tmp_path / "r.json")
     np.testing.assert_allclose(by_scan([read], "hd95_voxel"), [[9, 7]])
     np.testing.assert_allclose(by_scan([read], "dice"), [[0.45, 0.6]])
-    page = markdown(study, {"first": [read]}, part="report", command="command")
+    page = markdown(study, {"first": [read]}, evaluation=Evaluation("report"), command="command")
     assert "without classes of which nothing was found: First (1 of 4)." in page
 
     read.scores["a"]["one"]["hd95_voxel"] = math.nan
@@ -173,7 +199,7 @@ def test_tables(study, tmp_path):
     assert by_scan(found["first"], "dice").shape == (2, 6)
     assert by_scan(found["first"], "dice")[0, 0] == pytest.approx(0.7)
     assert minutes(study, found["first"]) == 30
-    text = markdown(study, found, part="report", command="python x")
+    text = markdown(study, found, evaluation=Evaluation("report"), command="python x")
     assert "| First | 72.5 [" in text and "| 2 | 20 | 60 | 30 min | 2 min | 1.0 GB |" in text
     assert "| First | 82.5 | 62.5 | 72.5 72.5 |" in text
     assert "| First, against | difference in Dice [%] | p (Holm) |" in text
