@@ -39,6 +39,8 @@ def main(
     generalist: str = "embedded",
     specialist_views: int = 3,
     widen_mm: tuple[float, float] = (0.0, 6.25),
+    slices_per_pass: int = 1,
+    embedding_cache: str | None = None,
     seed: int = 0,
     threads: int = 1,
 ) -> None:
@@ -51,6 +53,8 @@ def main(
         generalist: Name of the generalist.
         specialist_views: Number of views that the network's own probabilities count for.
         widen_mm: Least and greatest distance in mm by which a side of a box is moved outwards.
+        slices_per_pass: Slices that share a pass of a SAM's encoder.
+        embedding_cache: Folder in which a SAM keeps its image embeddings; by default none are kept.
         seed: Seed of the prompts.
         threads: Number of CPU threads.
     """
@@ -62,9 +66,8 @@ def main(
     network.eval()
     size = known["roi_size"]
     inferer = ProbabilityInferer(roi_size=size, stride=[side // 2 for side in size])
-    labeler = MultiViewLabeler(
-        open_generalist(generalist), widen_mm=widen_mm, largest_volumes=1, num_classes=known["num_classes"]
-    )
+    model = open_generalist(generalist, slices_per_pass=slices_per_pass, embedding_cache=embedding_cache)
+    labeler = MultiViewLabeler(model, widen_mm=widen_mm, largest_volumes=1, num_classes=known["num_classes"])
     load = Compose(
         [
             LoadImaged(keys="image", ensure_channel_first=True),
