@@ -19,7 +19,7 @@ LARGEST = 25_000_000
 
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_a_model_tells_how_it_is_used(bundle, small_settings, cohort_dir):
-    flow = workflow(bundle, "train", small_settings)
+    flow = workflow(bundle, "train", {**small_settings, "largest_volumes": 1})
     flow.initialize()
     flow.parser.get_parsed_content("validate#best_model").save()
     told = json.loads((Path(small_settings["output_dir"]) / "model.json").read_text())
@@ -32,6 +32,7 @@ def test_a_model_tells_how_it_is_used(bundle, small_settings, cohort_dir):
         "roi_size": small_settings["roi_size"],
         "window": None,
         "nonzero": bundle == "fmabs_brats",
+        "largest_volumes": 1,
     }
 
 
