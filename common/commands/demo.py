@@ -143,8 +143,9 @@ def _write_cohort(folder: Path, settings: DemoSettings) -> None:
 def _settings(method: str, settings: DemoSettings) -> dict[str, Any]:
     """Settings that replace those of the bundle's ``train.json``: the bundle's ``ours.json``, and small sizes.
 
-    For both methods patches are neither flipped nor turned: so short a training has no time for it. The supervised
-    network has the same loss of annotated voxels, and no other.
+    For both methods patches are neither flipped nor turned: so short a training has no time for it. Nor is the largest
+    component taken for the object, since it may be another one after so short a training. The supervised network has the
+    same loss of annotated voxels, and no other.
     """
     shared = read_json(find_bundle(BUNDLE) / "configs" / "ours.json") | {
         "roi_size": list(settings.patch),
@@ -153,6 +154,7 @@ def _settings(method: str, settings: DemoSettings) -> dict[str, Any]:
         "val_interval": max(1, settings.iterations // 6),
         "network_def#width": settings.width,
         "augmentation": False,
+        "largest_volumes": None,
         "budget": settings.budget,
         "initial_share": settings.initial / settings.budget,
         "per_round": settings.per_round,
