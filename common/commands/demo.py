@@ -144,8 +144,8 @@ def _settings(method: str, settings: DemoSettings) -> dict[str, Any]:
     """Settings that replace those of the bundle's ``train.json``: the bundle's ``ours.json``, and small sizes.
 
     For both methods patches are neither flipped nor turned: so short a training has no time for it. Nor is the largest
-    component taken for the object, since it may be another one after so short a training. The supervised network has the
-    same loss of annotated voxels, and no other.
+    component taken for the object, since it may be another one after so short a training. The supervised network has
+    the same loss of annotated voxels, and no other.
     """
     shared = read_json(find_bundle(BUNDLE) / "configs" / "ours.json") | {
         "roi_size": list(settings.patch),
