@@ -8,14 +8,10 @@ runs in a process of its own, whose start counts, and which may take the process
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import fire
-from report_page import processor_time, write_cohort
+from report_page import timed, write_cohort
 
 
 def main(
@@ -46,27 +42,26 @@ def main(
         raise ValueError(f"output_dir must be a folder that does not exist yet, got {folder}.")
     write_cohort(folder / "planned", (scans + 1) // 2, size, seed)
     write_cohort(folder / "source", (converted + 1) // 2, size, seed)
-    source = folder / "source"
     taken: dict[int, list[float]] = {1: [], threads: []}
     for number in range(repeats):
         for count, seconds in taken.items():
-            target = folder / f"prepared_{count}_{number}"
-            words = ["prepare", "folder", str(source / "image"), str(target), "--labels", str(source / "label")]
-            seconds.append(run(words, count, f"prepare, {converted} scans, {count} threads"))
+            seconds.append(prepare(folder / "source", folder / f"prepared_{count}_{number}", converted, count))
     print(f"prepare: {min(taken[1]) / min(taken[threads]):.2f} times as fast with {threads} threads as with one.")
-    source, cohort = folder / "planned", folder / "cohort"
-    words = ["prepare", "folder", str(source / "image"), str(cohort), "--labels", str(source / "label")]
-    run(words, threads, f"prepare, {scans} scans, {threads} threads")
-    run(["plan", "--dataset_dir", str(cohort), "--device", "cpu"], threads, f"plan, {scans} scans")
+    cohort = folder / "cohort"
+    prepare(folder / "planned", cohort, scans, threads)
+    told(["plan", "--dataset_dir", str(cohort), "--device", "cpu"], threads, f"plan, {scans} scans")
 
 
-def run(words: list[str], threads: int, what: str) -> float:
+def prepare(source: Path, target: Path, scans: int, threads: int) -> float:
+    """Converts made-up scans; returns the seconds by the clock."""
+    words = ["prepare", "folder", str(source / "image"), str(target), "--labels", str(source / "label")]
+    return told(words, threads, f"prepare, {scans} scans, {threads} threads")
+
+
+def told(words: list[str], threads: int, what: str) -> float:
     """Runs a command of the package; returns its seconds by the clock, and prints them."""
-    begin, used = time.monotonic(), processor_time()
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    subprocess.run([sys.executable, "-m", "common", *words], check=True, capture_output=True, env=environment)
-    seconds = time.monotonic() - begin
-    print(f"{what}: {seconds:.1f} s, {processor_time() - used:.1f} s of the processors", flush=True)
+    _, seconds, used = timed(words, threads=threads)
+    print(f"{what}: {seconds:.1f} s, {used:.1f} s of the processors", flush=True)
     return seconds
 
 

@@ -57,15 +57,24 @@ def main(
         write_run(folder / name, cohort, scans, labelled, seed + number)
     runs = [str(folder / name) for name in ("fmabs_la", "supervised")]
     for what, words in (("one run", runs[:1]), ("two runs compared", runs)):
-        begin, used = time.monotonic(), processor_time()
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, "-m", "common", "report", *words, "--dataset_dir", str(cohort)],
-            check=True, capture_output=True, text=True, env=environment,
-        )  # fmt: skip
-        page = Path(done.stdout.split()[-1])
-        seconds = f"{time.monotonic() - begin:.1f} s, {processor_time() - used:.1f} s of them of the processor"
-        print(f"{what}, {scans} scans: {seconds}, {page.stat().st_size / 1e6:.2f} MB, {page}")
+        printed, seconds, used = timed(["report", *words, "--dataset_dir", str(cohort)], threads=1)
+        page = Path(printed.split()[-1])
+        took = f"{seconds:.1f} s, {used:.1f} s of them of the processor"
+        print(f"{what}, {scans} scans: {took}, {page.stat().st_size / 1e6:.2f} MB, {page}")
+
+
+def timed(words: list[str], *, threads: int) -> tuple[str, float, float]:
+    """Runs a command of the package in a process of its own, with so many threads.
+
+    Returns:
+        What it printed, its seconds by the clock, and those of the processors.
+    """
+    begin, used = time.monotonic(), processor_time()
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(
+        [sys.executable, "-m", "common", *words], check=True, capture_output=True, text=True, env=environment
+    )
+    return done.stdout, time.monotonic() - begin, processor_time() - used
 
 
 def processor_time() -> float:
