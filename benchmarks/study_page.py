@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from study_file import Evaluation, Study
 from study_run import Result
+from study_settings import settings_table
 
 from common.metrics import holm, signed_rank_p
 
@@ -68,6 +69,8 @@ def markdown(study: Study, results: Mapping[str, Sequence[Result]], *, evaluatio
     shown = {name: found for name, found in results.items() if found}
     lines = [f"## {study.title}", "", f"    {study.prepare}", f"    {command}", "", study.about, ""]
     lines += [*_scores(study, shown), "", *_classes(study, shown), "", *_tests(study, shown)]
+    if len(fmabs := [name for name in shown if study.methods[name].kind == "fmabs_la"]) > 1:
+        lines += ["", *settings_table(study, fmabs)]
     dates = sorted({result.made for found in shown.values() for result in found})
     scans = len(next(iter(shown.values()))[0].scores)
     lines += [

@@ -12,6 +12,7 @@ from rival_nnunet import score
 from study_file import Evaluation, read_study
 from study_page import by_scan, interval, markdown, minutes, plot
 from study_run import Cost, Result, annotation_cost, read_result, slices_with_objects
+from study_settings import settings_table
 
 from common.annotations import Ledger, LedgerEntry
 from common.cohort import Cohort, write_datalist
@@ -110,6 +111,35 @@ def test_a_cohort_of_other_parts_is_refused(study, tmp_path):
     (tmp_path / "datalist.json").write_text(json.dumps({"name": "x", "labels": {"1": "one"}, **parts}))
     with pytest.raises(ValueError, match=r"expected \{'pool': 2, .* found \{'pool': 3, 'tuning': 1, 'report': 0\}"):
         study.check(Cohort.open(tmp_path))
+
+
+def test_settings_of_the_methods_stand_side_by_side(tmp_path):
+    """Where a method leaves a setting alone: the value in `train.json`, the default of the V-Net, the annotator's."""
+    first = {"budget": 5, "seed": 3, "query": "random", "train#terms#1#weight": 1.0}
+    first |= {"optimizer": {"_target_": "torch.optim.Adam"}}
+    second = {"seed": 3, "network_def#dropout": 0.0, "annotators#oracle#dense": True, "widen_mm": [0.0, 5.0]}
+    methods = {
+        name: {"title": name, "kind": "fmabs_la", "settings": settings}
+        for name, settings in (("first", first), ("second", second))
+    }
+    methods["other"] = {"title": "Other", "kind": "sfr_retrain"}
+    (tmp_path / "toy.json").write_text(json.dumps(STUDY | {"methods": methods}))
+    study = read_study(tmp_path / "toy.json")
+    assert settings_table(study, ["first", "second"]) == [
+        "Shared by all: `seed` 3.",
+        "",
+        "| setting | `first` | `second` |",
+        "|---|---|---|",
+        "| `budget` | 5 | 20 |",
+        "| `query` | random | her |",
+        "| weight of pseudo-labels, λ_sam (`train#terms#1#weight`) | 1 | GaussianRampDown (maximum 0.5) |",
+        "| `optimizer` | Adam | SGD (momentum 0.9, weight_decay 0.0001) |",
+        "| `network_def#dropout` | 0.5 | 0 |",
+        "| annotation of whole scans (`annotators#oracle#dense`) | no | yes |",
+        "| `widen_mm` | [0, 6.25] | [0, 5] |",
+    ]
+    with pytest.raises(ValueError, match="one kind, found fmabs_la, sfr_retrain"):
+        settings_table(study, ["first", "other"])
 
 
 STAGES = {
