@@ -6,7 +6,7 @@ stage of SFR. The same command resumes an interrupted benchmark.
 
     python benchmarks/sfr_pseudo_labels.py --dataset_dir COHORT --sams small,lite_medsam --table FILE
 
-Settings of the small SAM are those of ``sfr_half.py``; others have ``benchmarks/sfr_half/finetune_NAME.json``.
+Settings of the small SAM are in ``benchmarks/sfr/finetune.json``, those of another in ``finetune_NAME.json`` there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from common.commands.stages import Steps, run_bundle
 from common.files import read_json
 
 BUNDLE = "sfr_stitch_finetune"
-SETTINGS = Path(__file__).resolve().parent / "sfr_half"
+SETTINGS = Path(__file__).resolve().parent / "sfr"
 
 
 def main(

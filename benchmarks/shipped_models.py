@@ -27,7 +27,6 @@ import fire
 import nibabel as nib
 import numpy as np
 import torch
-from sfr_half import SETTINGS as SFR_HALF
 from study_file import read_study
 from tables import words
 
@@ -41,6 +40,8 @@ from common.files import read_checkpoint, read_json, replacing, write_json
 from common.networks.model_files import settings_file
 
 BENCHMARKS = Path(__file__).resolve().parent
+STUDY = read_study(BENCHMARKS / "studies/left_atrium.json")
+"""The study whose recipes the models on left atria are made by."""
 SAME = 0.999
 SEED = 0
 COMPARED = 8
@@ -83,8 +84,7 @@ Made = tuple[Path, list[str], dict[str, Any]]
 
 
 def _fmabs_la(cohort: Path, folder: Path) -> Made:
-    ours = read_study(BENCHMARKS / "studies" / "left_atrium.json").methods["ours_overlay"]
-    return _train("fmabs_la", cohort, folder / "fmabs_la", ours.settings)
+    return _train("fmabs_la", cohort, folder / "fmabs_la", STUDY.methods["ours"].settings)
 
 
 def _fmabs_brats(cohort: Path, folder: Path) -> Made:
@@ -106,9 +106,10 @@ def _train(bundle: str, cohort: Path, run: Path, settings: dict[str, Any]) -> Ma
 
 def _sfr(stage: str) -> Callable[[Path, Path], Made]:
     def train(cohort: Path, folder: Path) -> Made:
-        sfr(cohort, folder / "sfr", labelled=4, seed=SEED, **SFR_HALF)
+        recipe = STUDY.methods["sfr_plus_four"].settings
+        sfr(cohort, folder / "sfr", seed=SEED, **recipe)
         run = folder / "sfr" / stage
-        settings = SFR_HALF["retrain" if stage == "retrain" else "finetune"]
+        settings = recipe["retrain" if stage == "retrain" else "finetune"]
         return run, sorted(Ledger(run / "ledger.json").labelled), settings | {"dataset_dir": str(cohort), "seed": SEED}
 
     return train
@@ -118,7 +119,7 @@ TRAININGS: dict[str, Callable[[Path, Path], Made]] = {
     "fmabs_la": _fmabs_la,
     "fmabs_brats": _fmabs_brats,
     "assft_adapt": _assft_adapt,
-    "sfr_stitch_finetune": _sfr("finetune"),
+    "sfr_stitch_finetune": _sfr("finetune_selected"),
     "sfr_retrain": _sfr("retrain"),
 }
 

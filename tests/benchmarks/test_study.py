@@ -154,8 +154,8 @@ STAGES = {
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/studies").glob("*.json")), ids=lambda it: it.stem)
 def test_settings_of_the_studies_are_what_they_may_be(path):
     for method in read_study(path).methods.values():
-        if method.kind == "fmabs_la":
-            check_stage("fmabs_la", "train", method.settings)
+        if method.kind in ("fmabs_la", "sfr_retrain"):
+            check_stage(method.kind, "train", method.settings)
         for stage in STAGES.keys() & method.settings.keys():
             check_stage(*STAGES[stage], method.settings[stage])
 

@@ -21,7 +21,7 @@ REPORTED = {
 
 
 def settings(name):
-    return json.loads((ROOT / "benchmarks" / "sfr_half" / f"{name}.json").read_text())
+    return json.loads((ROOT / "benchmarks" / "sfr" / f"{name}.json").read_text())
 
 
 @pytest.mark.parametrize("name", REPORTED)

@@ -107,9 +107,9 @@ def test_tables_are_written_where_they_differ(tmp_path):
 
 
 BENCHMARKS = {
-    "sfr_half/finetune*": ("sfr_stitch_finetune", "train"),
-    "sfr_half/pseudo_label": ("sfr_stitch_finetune", "pseudo_label"),
-    "sfr_half/retrain": ("sfr_retrain", "train"),
+    "sfr/finetune*": ("sfr_stitch_finetune", "train"),
+    "sfr/pseudo_label": ("sfr_stitch_finetune", "pseudo_label"),
+    "sfr/retrain": ("sfr_retrain", "train"),
     "assft_half/pretrain": ("assft_adapt", "pretrain"),
     "assft_half/[!p]*": ("assft_adapt", "train"),
     "query_study/pretrain": ("assft_adapt", "pretrain"),
