@@ -5,6 +5,7 @@ A config is read by MONAI's ``ConfigParser``, which an expression cannot refer t
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from common.settings.ids import check_config
+from common.settings.ids import check_config, check_unheard
 from common.settings.schema import LAYERS, check_values, computed, read_schema
 from common.settings.setting import Setting
 
@@ -51,6 +52,8 @@ def check(config_file: str | Path) -> None:
     own = _own(path)
     check_config(parser, _with_stages(own, path.parent), known=_ids(path), where=str(path))
     schema = {name: setting for name, setting in _schema(path).items() if name in parser}
+    if Path(sys.argv[0]).parts[-3:-1] == ("monai", "bundle"):
+        check_unheard([name for name in schema if parser[name] is not None], sys.argv[1:])
     plain = {name: parser[name] for name in schema if not computed(parser[name])}
     page = path.parents[1] / "docs" / "README.md"
     check_values(schema, plain, page=page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import itertools
 import pydoc
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -37,6 +38,21 @@ def check_names(names: Iterable[str], known: Collection[str], *, where: str) -> 
     hints = [_hint(name, known) for name in names if name.split("#")[0].lstrip("+") not in known]
     if hints:
         raise ValueError(f"{where} has no setting for {', '.join(hints)}.")
+
+
+def check_unheard(names: Iterable[str], arguments: Sequence[str]) -> None:
+    """Refuses ``--NAME None`` on the command line, which MONAI leaves out without a word.
+
+    Args:
+        names: Settings whose value is not None.
+        arguments: The command line's arguments.
+
+    Raises:
+        ValueError: Naming each setting that was given None, and how it is written so that it counts.
+    """
+    given = {*map("=".join, itertools.pairwise(arguments)), *arguments}
+    if unheard := [f"--{name} '$None'" for name in names if f"--{name}=None" in given]:
+        raise ValueError(f"MONAI leaves out what is None on the command line; write {', '.join(unheard)} instead.")
 
 
 def check_config(parser: ConfigParser, own: dict[str, Any], *, known: Collection[str], where: str) -> None:

@@ -35,6 +35,22 @@ def test_a_setting_that_changes_the_training(given, name):
     assert [key for key in usual if usual[key] != other[key]] == [name]
 
 
+def test_none_on_the_command_line(monkeypatch):
+    """MONAI drops it, so that the default would stay in force; where that is None itself, nothing is lost."""
+    for words in (["--prompted_views", "None"], ["--prompted_views=None"]):
+        monkeypatch.setattr("sys.argv", ["/python/monai/bundle/__main__.py", "run", "training", *words])
+        with refused(ValueError, "write --prompted_views '$None' instead"):
+            check()
+    monkeypatch.setattr("sys.argv", ["/python/monai/bundle/__main__.py", "run", "training", "--window", "None"])
+    check()
+    monkeypatch.setattr("sys.argv", ["/work/common/__main__.py", "sfr", "--prompted_views", "None"])
+    check()
+
+
+def test_none_as_an_expression():
+    assert agreed(largest_volumes="$None") == agreed()
+
+
 @pytest.mark.parametrize(
     "given",
     [
