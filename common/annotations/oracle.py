@@ -11,7 +11,7 @@ from common.annotations.cross_label import cross_label, middle_slices
 from common.cohort.check import SIMULATED
 from common.cohort.cohort import CohortError, Scan
 from common.cohort.labels import left_out
-from common.cohort.volumes import read_labels_ras
+from common.cohort.volumes import VIEWS, read_labels_ras
 
 
 class OracleAnnotator:
@@ -20,12 +20,19 @@ class OracleAnnotator:
     Args:
         dense: Whether to give the whole label (the upper bound of what annotation can achieve) instead of the
             cross-label through the middle of the foreground's bounding box.
+        views: Views of the cross-label, one slice each; the paper's has all three.
+
+    Raises:
+        ValueError: If there is no view, or an unknown one.
     """
 
     name = "oracle"
 
-    def __init__(self, dense: bool = False) -> None:
+    def __init__(self, dense: bool = False, views: Sequence[str] = tuple(VIEWS)) -> None:
+        if not views or not set(views) <= VIEWS.keys():
+            raise ValueError(f"views must be some of {', '.join(VIEWS)}, got {list(views)}.")
         self.dense = dense
+        self.views = tuple(views)
 
     def requested(self, round: int) -> list[str] | None:
         """None: an oracle answers at once, so no request is ever open."""
@@ -62,5 +69,5 @@ class OracleAnnotator:
             return f"{scan.label}: expected a label with foreground, found an empty one."
         if self.dense:
             return Annotation(label, affine, None, self.name)
-        slices = middle_slices(label)
+        slices = {view: index for view, index in middle_slices(label).items() if view in self.views}
         return Annotation(cross_label(label, slices), affine, slices, self.name)

@@ -33,6 +33,18 @@ def test_a_cross_label_is_cut_in_ras_whatever_the_files_orientation(tmp_path, co
     assert annotation.annotator == "oracle"
 
 
+def test_some_views_alone(tmp_path):
+    scan = Scan("a", tmp_path / "x", save(tmp_path / "a.nii", LABEL))
+    annotation = OracleAnnotator(views=["sagittal", "axial"]).annotate([scan], round=0)["a"]
+    assert annotation.slices == {"axial": 6, "sagittal": 3}
+    expected = np.full_like(LABEL, 255)
+    expected[3], expected[:, :, 6] = LABEL[3], LABEL[:, :, 6]
+    assert np.array_equal(annotation.array, expected)
+    for wrong in ([], ["axial", "oblique"]):
+        with pytest.raises(ValueError, match="views must be some of axial, coronal, sagittal"):
+            OracleAnnotator(views=wrong)
+
+
 def test_dense(tmp_path):
     scan = Scan("a", tmp_path / "x", save(tmp_path / "a.nii", LABEL))
     annotation = OracleAnnotator(dense=True).annotate([scan], round=0)["a"]
