@@ -71,7 +71,8 @@ class DemoSettings:
 def demo(output_dir: str | Path = "runs/demo", settings: DemoSettings | None = None) -> dict[str, Any]:
     """Trains FM-ABS and, on the same cross-labels, a supervised network; evaluates both and writes a page.
 
-    A demo that was interrupted resumes: its finished steps are not done again.
+    A demo that was interrupted resumes: its finished steps are not done again. Trainings have one CPU thread, so that
+    the result does not depend on the number of cores.
 
     Args:
         output_dir: Folder that gets the cohort, a folder per method, ``metrics.json`` and ``report.html``.
@@ -183,6 +184,7 @@ def _train(steps: Steps, folder: Path, method: str, settings: DemoSettings) -> N
                 folder / method,
                 _settings(method, settings) | {"dataset_dir": str(folder / "cohort"), "seed": settings.seed},
                 watch=lambda process: _watch(process, folder / method, settings.iterations),
+                threads=1,
             )
 
 
