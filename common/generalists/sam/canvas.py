@@ -1,4 +1,4 @@
-"""Places slices on the square image that SAM's encoder takes, and cuts their masks out of its output."""
+"""Places slices on the square image that SAM's encoder takes, and cuts their parts out of its output."""
 
 from __future__ import annotations
 
@@ -109,26 +109,35 @@ class Canvas:
         factors = coordinates.new_tensor([self.scaled[1] / self.shape[1], self.scaled[0] / self.shape[0]])
         return coordinates * factors + corners
 
-    def cut(self, masks: Tensor, slice_index: Tensor) -> Tensor:
-        """Turns the decoder's logits into probabilities on the slices.
+    def part(self, maps: Tensor, slice_index: Tensor) -> Tensor:
+        """Cuts the tile of each object out of maps of the whole canvas.
 
-        The order of steps is each model's own: SAM enlarges logits to the canvas, cuts out the slice and scales it to
-        its shape; LiteMedSAM does the same, but its logits have the canvas's size already; MedSAM scales probabilities
+        Args:
+            maps: A map for each of P objects, `[P, C, side / n, side / n]` with a whole number n that divides the tile.
+            slice_index: Index of the slice that each object lies on, `[P]`.
+
+        Returns:
+            The tiles, `[P, C, tile / n, tile / n]`.
+        """
+        stride = self.side // maps.shape[-1]
+        size = self.tile // stride
+        corners = (self.corners(slice_index) // stride).tolist()
+        return torch.stack([it[:, y : y + size, x : x + size] for it, (x, y) in zip(maps, corners, strict=True)])
+
+    def fit(self, masks: Tensor) -> Tensor:
+        """Turns logits on the tiles into probabilities on the slices.
+
+        The order of steps is each model's own: SAM enlarges logits to the tile, cuts out the slice and scales it to
+        its shape; LiteMedSAM does the same, but its logits have the tile's size already; MedSAM scales probabilities
         to the slice's shape.
 
         Args:
-            masks: Logits of P objects on their canvases, `[P, side / n, side / n]` with a whole number n.
-            slice_index: Index of the slice that each object lies on, `[P]`.
+            masks: Logits of P objects on their tiles, `[P, tile / n, tile / n]` with a whole number n.
 
         Returns:
             Probabilities `[P, rows, columns]` in 0..1.
         """
-        stride = self.side // masks.shape[-1]
-        size = self.tile // stride
-        corners = (self.corners(slice_index) // stride).tolist()
-        tiles = torch.stack(
-            [mask[None, y : y + size, x : x + size] for mask, (x, y) in zip(masks, corners, strict=True)]
-        )
+        tiles = masks[:, None]
         if self.usage.stretch:
             return F.interpolate(tiles.sigmoid(), self.shape, mode="bilinear", align_corners=False)[:, 0]
         rows, columns = self.scaled

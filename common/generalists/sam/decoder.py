@@ -22,26 +22,26 @@ class PromptDecoder:
 
     Args:
         decoder: A `segment_anything.modeling.MaskDecoder` in float32, whose weights do not change any more.
-        positions: Encoding of the embedding's positions `[1, C, h, w]`.
         dtype: Type in which pixels are computed; tokens are computed in float32.
     """
 
-    def __init__(self, decoder: Any, positions: Tensor, dtype: torch.dtype) -> None:
+    def __init__(self, decoder: Any, dtype: torch.dtype) -> None:
         self.decoder = decoder
         self.dtype = dtype
-        self._positions = _pixels(positions).to(dtype)
         first, norm, _, second, _ = decoder.output_upscaling
         self._enlarge = _as_linear(first, dtype)
         self._enlarge_again = _as_linear(second, dtype)
         self._norm = norm.weight.to(dtype), norm.bias.to(dtype), norm.eps
         self._norms = [(it.norm4.weight.to(dtype), it.norm4.bias.to(dtype)) for it in decoder.transformer.layers]
 
-    def __call__(self, images: Tensor, prompts: Tensor, *, several: bool) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, prompts: Tensor, *, positions: Tensor, several: bool) -> tuple[Tensor, Tensor]:
         """Decodes prompts.
 
         Args:
             images: Embedding `[P, C, h, w]` of each prompt's image, plus the prompt's dense embedding.
             prompts: Tokens `[P, N, C]` of each prompt.
+            positions: Encoding of the positions of each image's pixels, `[P, C, h, w]`, or `[1, C, h, w]` if they are
+                the same for all.
             several: Whether the masks for ambiguous prompts are returned rather than the single one.
 
         Returns:
@@ -51,15 +51,16 @@ class PromptDecoder:
         outputs = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         tokens = torch.cat([outputs.expand(len(prompts), -1, -1), prompts], dim=1)
         queries, pixels = tokens, _pixels(images).to(self.dtype)
+        where = _pixels(positions).to(self.dtype)
         for layer, (weight, bias) in zip(transformer.layers, self._norms, strict=True):
-            placed = pixels + self._positions
+            placed = pixels + where
             queries = layer.norm1(_attend_to_each_other(layer, queries, tokens))
             seen = _attend_to_pixels(layer.cross_attn_token_to_image, queries + tokens, placed, pixels)
             queries = layer.norm2(queries + seen)
             queries = layer.norm3(queries + layer.mlp(queries))
             told = _attend_to_tokens(layer.cross_attn_image_to_token, placed, queries + tokens, queries)
             pixels = F.layer_norm(pixels + told, weight.shape, weight, bias, layer.norm4.eps)
-        final, placed = transformer.final_attn_token_to_image, pixels + self._positions
+        final, placed = transformer.final_attn_token_to_image, pixels + where
         queries = queries + _attend_to_pixels(final, queries + tokens, placed, pixels)
         queries = transformer.norm_final_attn(queries)
         wanted = slice(1, decoder.num_mask_tokens) if several else slice(0, 1)

@@ -40,7 +40,8 @@ class SamGeneralist:
         usage: How the model expects its input and prompts; by default as the original SAM does.
         precision: `fp32`, `bf16` or `fp16`; by default the fastest that the device computes natively.
         slices_per_pass: Most slices of a view that share one pass of the encoder, a square number. Neighbouring slices
-            lie in a grid; fewer share a pass if they would have to be shrunk.
+            lie in a grid; fewer share a pass if they would have to be shrunk. The decoder sees a prompt's own slice
+            alone.
         encoder_batch: Number of images per pass of the encoder, which bounds memory.
         decoder_batch: Number of prompts per pass of the decoder, which bounds memory.
         cache: Cache that keeps the encoder's results for later rounds; by default none.
@@ -78,7 +79,8 @@ class SamGeneralist:
         self.slices_per_pass = slices_per_pass
         prompt_encoder: Any = model.prompt_encoder
         dtype = PRECISIONS[self.precision] or torch.float32
-        self._decoder = PromptDecoder(self.model.mask_decoder, prompt_encoder.get_dense_pe(), dtype)
+        self._decoder = PromptDecoder(self.model.mask_decoder, dtype)
+        self._positions = prompt_encoder.get_dense_pe()
         self.side = int(prompt_encoder.input_image_size[0])
         self._embedding_shape = (prompt_encoder.embed_dim, *prompt_encoder.image_embedding_size)
         self._token = self.side // self._embedding_shape[1]
@@ -172,9 +174,13 @@ class SamGeneralist:
             places = canvas.move(prompts.points, prompts.slice_index).gather(1, order[..., None].expand(-1, -1, 2))
             points = (places[:, :number].to(self.device), labels.to(self.device)) if number else None
         sparse, dense = self.model.prompt_encoder(points=points, boxes=boxes, masks=None)
-        masks, quality = self._decoder(embeddings + dense, sparse, several=self.usage.best_of_three)
+        images, positions = embeddings + dense, self._positions
+        if canvas.grid > 1:
+            everywhere = positions.expand(len(images), -1, -1, -1)
+            images, positions = (canvas.part(it, prompts.slice_index) for it in (images, everywhere))
+        masks, quality = self._decoder(images, sparse, positions=positions, several=self.usage.best_of_three)
         best = masks[torch.arange(len(masks), device=masks.device), quality.argmax(dim=1)]
-        return canvas.cut(best.float(), prompts.slice_index)
+        return canvas.fit(best.float())
 
     def _key(self, images: Tensor, canvas: Canvas) -> str:
         return digest(PREPARATION, self._fingerprint, repr(canvas), self.precision, images)

@@ -38,19 +38,20 @@ class TransparentPrompts:
         return torch.cat([boxes, mean], dim=1), torch.zeros(len(boxes), 1, 1, 1)
 
     def get_dense_pe(self):
-        return torch.zeros(1)
+        """Where the centre of each pixel of the embedding, x and y, lies on the canvas."""
+        centre = 4.0 * torch.arange(self.input_image_size[0] // 4) + 2
+        return torch.stack(torch.meshgrid(centre, centre, indexing="xy"))[None]
 
 
 class TransparentDecoder:
     def __init__(self, *_):
         pass
 
-    def __call__(self, images, prompts, *, several):
+    def __call__(self, images, prompts, *, positions, several):
         image = images[:, 0]
-        centre = 4 * torch.arange(image.shape[-1]) + 2
         left, top, right, bottom, x, y = prompts[:, :, None].unbind(1)
-        columns = (centre >= left) & (centre <= right)
-        rows = (centre >= top) & (centre <= bottom)
+        columns = (positions[:, 0, 0] >= left) & (positions[:, 0, 0] <= right)
+        rows = (positions[:, 1, :, 0] >= top) & (positions[:, 1, :, 0] <= bottom)
         mask = torch.where(rows[:, :, None] & columns[:, None], image + 0.001 * (x - left + y - top)[..., None], -5)
         number = 3 if several else 1
         return mask[:, None].expand(-1, number, -1, -1), torch.rand(len(mask), number)
@@ -92,6 +93,13 @@ def test_masks_from_a_grid_equal_those_of_the_tile_alone(usage: Usage, grid: int
     assert torch.allclose(found, expected, atol=1e-6)
     assert together.passes == len((prompts.slice_index // grid**2).unique())
     assert alone.passes == len(prompts.slice_index.unique())
+
+
+def test_the_tile_of_a_map() -> None:
+    """On 2 x 2 tiles a map of 8 x 8 has 4 x 4 values of each; slices 1 and 6 lie above right and below left."""
+    maps = torch.arange(2 * 3 * 64).reshape(2, 3, 8, 8)
+    found = Canvas.fitting(1024, (100, 100), 4).part(maps, torch.tensor([1, 6]))
+    assert torch.equal(found, torch.stack([maps[0, :, :4, 4:], maps[1, :, 4:, :4]]))
 
 
 def test_every_slice_of_the_last_incomplete_grid_is_found() -> None:
@@ -187,7 +195,7 @@ class TestLiteMedSam:
 
     def test_masks_of_the_inputs_size_are_cropped_and_scaled(self) -> None:
         masks = torch.randn(2, 256, 256, generator=torch.Generator().manual_seed(0))
-        found = canvas((92, 70)).cut(masks, torch.tensor([0, 1]))
+        found = canvas((92, 70)).fit(masks)
         cropped = F.interpolate(masks[:, None, :256, :195], (92, 70), mode="bilinear", align_corners=False)
         assert torch.equal(found, cropped[:, 0].sigmoid())
 
