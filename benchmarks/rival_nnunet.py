@@ -241,7 +241,8 @@ def _predicted(trainer: Any, cohort: Cohort, folder: Path, part: str) -> Path:
     scans = [scan for scan in cohort.labelled(PARTS[part]) if not (target / f"{scan.id}.nii.gz").is_file()]
     files = [[str(path) for path in sorted(images.glob(f"{scan.id}_[0-9][0-9][0-9][0-9].nii.gz"))] for scan in scans]
     target.mkdir(exist_ok=True)
-    predictor.predict_from_files_sequential(files, [str(target / scan.id) for scan in scans], overwrite=False)
+    if scans:
+        predictor.predict_from_files_sequential(files, [str(target / scan.id) for scan in scans], overwrite=False)
     return target
 
 
