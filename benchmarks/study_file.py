@@ -96,7 +96,8 @@ def read_study(path: str | Path) -> Study:
 
     Its ``blocks`` are named groups of settings. A method has ``uses``, the blocks whose settings are put together in
     this order, and may have ``settings`` of its own after them. The block ``ours`` is what the bundle's overlay
-    ``ours.json`` says; for ``sfr`` those of both bundles, for their stages.
+    ``ours.json`` says; for ``sfr`` those of both bundles, for their stages. A method of the kind ``sfr_retrain`` takes
+    of a block with stages the settings of its own, ``retrain``.
 
     Raises:
         ValueError: If a method is of another kind, or uses a block that there is not.
@@ -110,7 +111,8 @@ def read_study(path: str | Path) -> Study:
         settings: dict[str, Any] = {}
         for block in method.get("uses", []):
             check_one_of(f"a block of {name}", block, blocks)
-            settings = _together(settings, blocks[block])
+            given = blocks[block]
+            settings = _together(settings, given.get("retrain", given) if method["kind"] == "sfr_retrain" else given)
         settings = _together(settings, method.get("settings", {}))
         methods[name] = Method(name, method["title"], method["kind"], settings)
     return Study(

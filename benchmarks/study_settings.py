@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-import pydoc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monai.bundle import ConfigComponent, ConfigParser
+from monai.bundle import ConfigParser
 from study_file import Study
 
 from common.commands.bundles import find_bundle
+from common.settings.ids import parameters
+from common.settings.schema import computed
 
 WORDS = {
     "train#terms#0#loss": "loss on annotations",
@@ -54,10 +54,11 @@ def settings_table(study: Study, names: Sequence[str]) -> list[str]:
 def _usual(config: ConfigParser, setting: str) -> Any:
     """A setting's value in a configuration; where it is not given, the default of what is built there."""
     parent, _, name = setting.rpartition("#")
-    if setting in config or parent not in config:
+    component = config.get(parent) if parent in config else {}
+    if setting in config or "_target_" not in component:
         return config.get(setting)
-    built = pydoc.locate(str(ConfigComponent(config.get(parent)).resolve_module_name()))
-    return inspect.signature(built).parameters[name].default if callable(built) else None
+    known = parameters(component, config)
+    return known[name].default if known and name in known else None
 
 
 def _title(setting: str) -> str:
@@ -67,15 +68,19 @@ def _title(setting: str) -> str:
 def _shown(value: Any) -> str:
     """A value in a table's words."""
     if isinstance(value, Mapping):
-        own = {name: it for name, it in value.items() if not name.startswith("_") and str(it)[:1] not in ("@", "$")}
+        own = {name: it for name, it in value.items() if not name.startswith("_") and not _refers(it)}
         given = ", ".join(f"{name} {_shown(it)}" for name, it in own.items())
         target = str(value.get("_target_", "")).rpartition(".")[2]
         return f"{target} ({given})" if given else target
     if isinstance(value, str):
-        return f"`{value}`" if value[:1] in "@$" else value
+        return f"`{value}`" if _refers(value) else value
     if isinstance(value, (list, tuple)):
         parts = [_shown(it) for it in value]
         return "; ".join(parts) if any(isinstance(it, Mapping) for it in value) else f"[{', '.join(parts)}]"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else f"{value:g}"
+
+
+def _refers(value: Any) -> bool:
+    return isinstance(value, str) and computed(value)

@@ -117,13 +117,23 @@ def _unknown(given: Any, own: Any, place: str, parser: ConfigParser) -> Iterator
 
 def _arguments(component: dict[str, Any], parser: ConfigParser) -> Collection[str] | None:
     """Names of the arguments that a component's target takes; None if it takes any, or cannot be found."""
+    found = parameters(component, parser)
+    return None if found is None or any(it.kind is it.VAR_KEYWORD for it in found.values()) else list(found)
+
+
+def parameters(component: Mapping[str, Any], parser: ConfigParser) -> Mapping[str, inspect.Parameter] | None:
+    """Parameters of a component's target, by name; None if it cannot be found.
+
+    Args:
+        component: Part of a config with a ``_target_``.
+        parser: The config.
+    """
     name = ConfigComponent({"_target_": component["_target_"]}, locator=parser.locator).resolve_module_name()
     target = pydoc.locate(name) if isinstance(name, str) else name
     try:
-        parameters = inspect.signature(target).parameters  # type: ignore[arg-type]
+        return inspect.signature(target).parameters  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
-    return None if any(it.kind is it.VAR_KEYWORD for it in parameters.values()) else list(parameters)
 
 
 def _hint(name: str, known: Collection[str]) -> str:

@@ -32,6 +32,7 @@ STUDY = {
         "second": {"title": "Second", "kind": "sfr", "uses": ["stages"], "settings": {"retrain": {"y": 2}}},
         "third": {"title": "Third", "kind": "fmabs_la", "uses": ["ours"]},
         "fourth": {"title": "Fourth", "kind": "sfr", "uses": ["ours", "stages"]},
+        "fifth": {"title": "Fifth", "kind": "sfr_retrain", "uses": ["stages", "wide"]},
     },
 }
 
@@ -60,6 +61,7 @@ def test_settings_of_a_method(study):
     assert study.methods["third"].settings == overlay("fmabs_la")
     both = {"finetune": overlay("sfr_stitch_finetune"), "retrain": overlay("sfr_retrain") | {"x": 1, "y": 1}}
     assert study.methods["fourth"].settings == both
+    assert study.methods["fifth"].settings == {"x": 1, "y": 1, "b": 2}
 
 
 def overlay(bundle):

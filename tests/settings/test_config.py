@@ -43,7 +43,7 @@ def test_none_on_the_command_line(monkeypatch):
             check()
     monkeypatch.setattr("sys.argv", ["/python/monai/bundle/__main__.py", "run", "training", "--window", "None"])
     check()
-    monkeypatch.setattr("sys.argv", ["/work/common/__main__.py", "sfr", "--prompted_views", "None"])
+    monkeypatch.setattr("sys.argv", ["/python/common/__main__.py", "sfr", "--prompted_views", "None"])
     check()
 
 

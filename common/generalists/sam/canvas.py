@@ -109,7 +109,7 @@ class Canvas:
         factors = coordinates.new_tensor([self.scaled[1] / self.shape[1], self.scaled[0] / self.shape[0]])
         return coordinates * factors + corners
 
-    def part(self, maps: Tensor, slice_index: Tensor) -> Tensor:
+    def part(self, maps: Tensor, slice_index: Tensor) -> tuple[Tensor, Tensor]:
         """Cuts the tile of each object out of maps of the whole canvas.
 
         Args:
@@ -117,12 +117,13 @@ class Canvas:
             slice_index: Index of the slice that each object lies on, `[P]`.
 
         Returns:
-            The tiles, `[P, C, tile / n, tile / n]`.
+            The tiles, `[P, C, tile / n, tile / n]`, and the upper left corner (x, y) of each in its map, `[P, 2]`.
         """
         stride = self.side // maps.shape[-1]
         size = self.tile // stride
-        corners = (self.corners(slice_index) // stride).tolist()
-        return torch.stack([it[:, y : y + size, x : x + size] for it, (x, y) in zip(maps, corners, strict=True)])
+        corners = self.corners(slice_index) // stride
+        tiles = [it[:, y : y + size, x : x + size] for it, (x, y) in zip(maps, corners.tolist(), strict=True)]
+        return torch.stack(tiles), corners
 
     def fit(self, masks: Tensor) -> Tensor:
         """Turns logits on the tiles into probabilities on the slices.

@@ -22,27 +22,30 @@ class PromptDecoder:
 
     Args:
         decoder: A `segment_anything.modeling.MaskDecoder` in float32, whose weights do not change any more.
+        positions: Encoding of the embedding's positions `[1, C, h, w]`.
         dtype: Type in which pixels are computed; tokens are computed in float32.
     """
 
-    def __init__(self, decoder: Any, dtype: torch.dtype) -> None:
+    def __init__(self, decoder: Any, positions: Tensor, dtype: torch.dtype) -> None:
         self.decoder = decoder
         self.dtype = dtype
+        self._positions = positions[0].permute(1, 2, 0).to(dtype).contiguous()
         first, norm, _, second, _ = decoder.output_upscaling
         self._enlarge = _as_linear(first, dtype)
         self._enlarge_again = _as_linear(second, dtype)
         self._norm = norm.weight.to(dtype), norm.bias.to(dtype), norm.eps
         self._norms = [(it.norm4.weight.to(dtype), it.norm4.bias.to(dtype)) for it in decoder.transformer.layers]
 
-    def __call__(self, images: Tensor, prompts: Tensor, *, positions: Tensor, several: bool) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, images: Tensor, prompts: Tensor, *, several: bool, corners: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Decodes prompts.
 
         Args:
             images: Embedding `[P, C, h, w]` of each prompt's image, plus the prompt's dense embedding.
             prompts: Tokens `[P, N, C]` of each prompt.
-            positions: Encoding of the positions of each image's pixels, `[P, C, h, w]`, or `[1, C, h, w]` if they are
-                the same for all.
             several: Whether the masks for ambiguous prompts are returned rather than the single one.
+            corners: Position (x, y) of each image's upper left pixel `[P, 2]`, if images are parts of an embedding.
 
         Returns:
             Logits `[P, M, 4h, 4w]` of one or several masks, and the predicted IoU `[P, M]` of each.
@@ -51,7 +54,7 @@ class PromptDecoder:
         outputs = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         tokens = torch.cat([outputs.expand(len(prompts), -1, -1), prompts], dim=1)
         queries, pixels = tokens, _pixels(images).to(self.dtype)
-        where = _pixels(positions).to(self.dtype)
+        where = self._where(images, corners)
         for layer, (weight, bias) in zip(transformer.layers, self._norms, strict=True):
             placed = pixels + where
             queries = layer.norm1(_attend_to_each_other(layer, queries, tokens))
@@ -70,6 +73,14 @@ class PromptDecoder:
         size = {"h": images.shape[2], "w": images.shape[3], "y": 2, "x": 2, "v": 2, "u": 2}
         logits = rearrange(masks, "p (h w y x v u) m -> p m (h y v) (w x u)", **size)
         return logits, decoder.iou_prediction_head(queries[:, 0])[:, wanted]
+
+    def _where(self, images: Tensor, corners: Tensor | None) -> Tensor:
+        """Encoding of the positions of each image's pixels, `[P, h * w, C]`, or `[1, h * w, C]` if all are the same."""
+        if corners is None:
+            return self._positions.flatten(0, 1)[None]
+        rows, columns = images.shape[2:]
+        parts = [self._positions[y : y + rows, x : x + columns].flatten(0, 1) for x, y in corners.tolist()]
+        return torch.stack(parts)
 
     def _enlarged(self, pixels: Tensor) -> Tensor:
         """From `[P, h * w, C]` to the features `[P, h * w * 16, C / 8]` of each pixel's 2 x 2 parts of 2 x 2 parts."""

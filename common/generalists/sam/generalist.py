@@ -79,8 +79,7 @@ class SamGeneralist:
         self.slices_per_pass = slices_per_pass
         prompt_encoder: Any = model.prompt_encoder
         dtype = PRECISIONS[self.precision] or torch.float32
-        self._decoder = PromptDecoder(self.model.mask_decoder, dtype)
-        self._positions = prompt_encoder.get_dense_pe()
+        self._decoder = PromptDecoder(self.model.mask_decoder, prompt_encoder.get_dense_pe(), dtype)
         self.side = int(prompt_encoder.input_image_size[0])
         self._embedding_shape = (prompt_encoder.embed_dim, *prompt_encoder.image_embedding_size)
         self._token = self.side // self._embedding_shape[1]
@@ -174,11 +173,10 @@ class SamGeneralist:
             places = canvas.move(prompts.points, prompts.slice_index).gather(1, order[..., None].expand(-1, -1, 2))
             points = (places[:, :number].to(self.device), labels.to(self.device)) if number else None
         sparse, dense = self.model.prompt_encoder(points=points, boxes=boxes, masks=None)
-        images, positions = embeddings + dense, self._positions
+        images, tiles = embeddings + dense, None
         if canvas.grid > 1:
-            everywhere = positions.expand(len(images), -1, -1, -1)
-            images, positions = (canvas.part(it, prompts.slice_index) for it in (images, everywhere))
-        masks, quality = self._decoder(images, sparse, positions=positions, several=self.usage.best_of_three)
+            images, tiles = canvas.part(images, prompts.slice_index)
+        masks, quality = self._decoder(images, sparse, several=self.usage.best_of_three, corners=tiles)
         best = masks[torch.arange(len(masks), device=masks.device), quality.argmax(dim=1)]
         return canvas.fit(best.float())
 

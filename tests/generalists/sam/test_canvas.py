@@ -38,20 +38,20 @@ class TransparentPrompts:
         return torch.cat([boxes, mean], dim=1), torch.zeros(len(boxes), 1, 1, 1)
 
     def get_dense_pe(self):
-        """Where the centre of each pixel of the embedding, x and y, lies on the canvas."""
-        centre = 4.0 * torch.arange(self.input_image_size[0] // 4) + 2
-        return torch.stack(torch.meshgrid(centre, centre, indexing="xy"))[None]
+        return torch.zeros(1)
 
 
 class TransparentDecoder:
     def __init__(self, *_):
         pass
 
-    def __call__(self, images, prompts, *, positions, several):
+    def __call__(self, images, prompts, *, several, corners=None):
         image = images[:, 0]
+        corners = torch.zeros(len(image), 2) if corners is None else corners
+        centre = 4 * (torch.arange(image.shape[-1]) + corners[..., None]) + 2
         left, top, right, bottom, x, y = prompts[:, :, None].unbind(1)
-        columns = (positions[:, 0, 0] >= left) & (positions[:, 0, 0] <= right)
-        rows = (positions[:, 1, :, 0] >= top) & (positions[:, 1, :, 0] <= bottom)
+        columns = (centre[:, 0] >= left) & (centre[:, 0] <= right)
+        rows = (centre[:, 1] >= top) & (centre[:, 1] <= bottom)
         mask = torch.where(rows[:, :, None] & columns[:, None], image + 0.001 * (x - left + y - top)[..., None], -5)
         number = 3 if several else 1
         return mask[:, None].expand(-1, number, -1, -1), torch.rand(len(mask), number)
@@ -98,8 +98,9 @@ def test_masks_from_a_grid_equal_those_of_the_tile_alone(usage: Usage, grid: int
 def test_the_tile_of_a_map() -> None:
     """On 2 x 2 tiles a map of 8 x 8 has 4 x 4 values of each; slices 1 and 6 lie above right and below left."""
     maps = torch.arange(2 * 3 * 64).reshape(2, 3, 8, 8)
-    found = Canvas.fitting(1024, (100, 100), 4).part(maps, torch.tensor([1, 6]))
+    found, corners = Canvas.fitting(1024, (100, 100), 4).part(maps, torch.tensor([1, 6]))
     assert torch.equal(found, torch.stack([maps[0, :, :4, 4:], maps[1, :, 4:, :4]]))
+    assert corners.tolist() == [[4, 0], [0, 4]]
 
 
 def test_every_slice_of_the_last_incomplete_grid_is_found() -> None:

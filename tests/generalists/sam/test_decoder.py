@@ -42,7 +42,7 @@ def test_masks_are_those_of_segment_anything(sam: Any, several: bool, tokens: in
     positions, images, prompts = inputs(sam, tokens=tokens)
     with torch.inference_mode():
         expected = published(sam, positions, images, prompts, several)
-        found = PromptDecoder(sam.mask_decoder, torch.float32)(images, prompts, positions=positions, several=several)
+        found = PromptDecoder(sam.mask_decoder, positions, torch.float32)(images, prompts, several=several)
     assert expected[0].shape == (3, sam.mask_decoder.num_mask_tokens - 1 if several else 1, 48, 48)
     assert expected[0].std() > 0.1
     for ours, theirs in zip(found, expected, strict=True):
@@ -57,8 +57,9 @@ def test_each_image_may_lie_somewhere_else(sam: Any) -> None:
     places = [positions[:, :, y, x] for y, x in parts]
     with torch.inference_mode():
         expected = [published(sam, places[n], images[n : n + 1], prompts[n : n + 1], True) for n in range(3)]
-        decoder = PromptDecoder(sam.mask_decoder, torch.float32)
-        masks, quality = decoder(images, prompts, positions=torch.cat(places), several=True)
+        decoder = PromptDecoder(sam.mask_decoder, positions, torch.float32)
+        corners = torch.tensor([[x.start, y.start] for y, x in parts])
+        masks, quality = decoder(images, prompts, several=True, corners=corners)
     torch.testing.assert_close(masks, torch.cat([it[0] for it in expected]), rtol=0, atol=1e-4)
     torch.testing.assert_close(quality, torch.cat([it[1] for it in expected]), rtol=0, atol=1e-4)
 
@@ -67,7 +68,6 @@ def test_bf16_is_close_to_fp32(sam: Any) -> None:
     positions, images, prompts = inputs(sam)
     with torch.inference_mode():
         expected, _ = published(sam, positions, images, prompts, True)
-        decoder = PromptDecoder(sam.mask_decoder, torch.bfloat16)
-        found, quality = decoder(images, prompts, positions=positions, several=True)
+        found, quality = PromptDecoder(sam.mask_decoder, positions, torch.bfloat16)(images, prompts, several=True)
     assert found.dtype == torch.bfloat16 and quality.dtype == torch.float32
     assert (found.float() - expected).square().mean().sqrt() < 0.03 * expected.std()
