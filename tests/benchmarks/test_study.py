@@ -8,6 +8,7 @@ import math
 import nibabel as nib
 import numpy as np
 import pytest
+from monai.bundle import ConfigParser
 from rival_nnunet import score
 from study_file import Evaluation, read_study
 from study_page import by_scan, interval, markdown, minutes, plot
@@ -15,6 +16,7 @@ from study_run import Cost, Result, annotation_cost, read_result, slices_with_ob
 from study_settings import settings_table
 
 from common.annotations import Ledger, LedgerEntry
+from common.checks import check_window
 from common.cohort import Cohort, write_datalist
 from common.commands.bundles import check_stage
 from common.files import write_nifti
@@ -160,6 +162,17 @@ def test_settings_of_the_studies_are_what_they_may_be(path):
             check_stage(method.kind, "train", method.settings)
         for stage in STAGES.keys() & method.settings.keys():
             check_stage(*STAGES[stage], method.settings[stage])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/studies").glob("*.json")), ids=lambda it: it.stem)
+def test_patches_of_the_studies_suit_the_pre_trained_network(path):
+    """Of 32 voxels a side nothing but one voxel is left at the bottleneck, which its normalisation refuses."""
+    network = ConfigParser(json.loads((ROOT / "bundles/assft_adapt/configs/query.json").read_text())["network_def"])
+    network.update({"_requires_": None, "in_channels": 1, "out_channels": 2})
+    for method in read_study(path).methods.values():
+        if method.kind == "assft":
+            roi_size = method.settings["train"].get("roi_size", (64, 64, 32))
+            check_window(network.get_parsed_content(), roi_size, channels=1)
 
 
 def test_slices_that_show_an_object():
