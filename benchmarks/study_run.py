@@ -131,7 +131,9 @@ def _rival(method: Method, seed: int, evaluation: Evaluation, cohort_dir: Path, 
     length = how["times"] * read_json(run / SPENT)["seconds"]
     how = {"seconds": length, "small": how.get("small", False), "part": evaluation.part, "seed": seed}
     scores = score(cohort, train_and_predict(cohort, run, folder, **how), evaluation)
-    memory = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    former = read_json(folder / SPENT)["memory"] if (folder / SPENT).is_file() else 0
+    memory = max(former, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    write_json(folder / SPENT, {"seconds": length, "memory": memory})
     cost, kept = annotation_cost(Ledger(run), cohort), evaluation.largest_volumes
     return Result(method.name, seed, evaluation.part, scores, cost, length, memory, largest_volumes=kept)
 
