@@ -106,7 +106,7 @@ def make_run(method: Method, seed: int, evaluation: Evaluation, *, cohort_dir: P
     if method.kind == "nnunet":
         return _rival(method, seed, evaluation, cohort_dir, folder)
     bundle, last, settings = _train(method, seed, cohort_dir, folder)
-    seconds, memory = _spent(folder / SPENT)
+    seconds, memory = _spent(folder / SPENT, of=resource.RUSAGE_CHILDREN)
     found = folder / f"evaluation_{evaluation.name}"
     given = known_settings(bundle, "evaluate", settings) | {"dataset_dir": str(cohort_dir)}
     given |= {"split": PARTS[evaluation.part], "largest_volumes": evaluation.largest_volumes}
@@ -131,9 +131,7 @@ def _rival(method: Method, seed: int, evaluation: Evaluation, cohort_dir: Path, 
     length = how["times"] * read_json(run / SPENT)["seconds"]
     how = {"seconds": length, "small": how.get("small", False), "part": evaluation.part, "seed": seed}
     scores = score(cohort, train_and_predict(cohort, run, folder, **how), evaluation)
-    former = read_json(folder / SPENT)["memory"] if (folder / SPENT).is_file() else 0
-    memory = max(former, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    write_json(folder / SPENT, {"seconds": length, "memory": memory})
+    _, memory = _spent(folder / SPENT, of=resource.RUSAGE_SELF)
     cost, kept = annotation_cost(Ledger(run), cohort), evaluation.largest_volumes
     return Result(method.name, seed, evaluation.part, scores, cost, length, memory, largest_volumes=kept)
 
@@ -172,9 +170,14 @@ def slices_with_objects(label: NDArray[np.integer]) -> int:
     return min(int(there.any(axis=tuple({0, 1, 2} - {axis})).sum()) for axis in range(3))
 
 
-def _spent(path: Path) -> tuple[float, int]:
-    """CPU seconds of all sessions of a run so far, and the most memory of one of its processes."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+def _spent(path: Path, *, of: int) -> tuple[float, int]:
+    """CPU seconds of all sessions of a run so far, and the most memory of one of its processes.
+
+    Args:
+        path: File that keeps both.
+        of: Whose they are: ``resource.RUSAGE_SELF`` or ``resource.RUSAGE_CHILDREN``.
+    """
+    used = resource.getrusage(of)
     former = read_json(path) if path.is_file() else {"seconds": 0.0, "memory": 0}
     seconds = round(former["seconds"] + used.ru_utime + used.ru_stime, 1)
     memory = max(former["memory"], 1024 * used.ru_maxrss)

@@ -130,8 +130,10 @@ def parameters(component: Mapping[str, Any], parser: ConfigParser) -> Mapping[st
     """
     name = ConfigComponent({"_target_": component["_target_"]}, locator=parser.locator).resolve_module_name()
     target = pydoc.locate(name) if isinstance(name, str) else name
+    if not callable(target):
+        return None
     try:
-        return inspect.signature(target).parameters  # type: ignore[arg-type]
+        return inspect.signature(target).parameters
     except (TypeError, ValueError):
         return None
 

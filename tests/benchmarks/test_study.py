@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import resource
 
 import nibabel as nib
 import numpy as np
@@ -12,7 +13,7 @@ from monai.bundle import ConfigParser
 from rival_nnunet import score
 from study_file import Evaluation, read_study
 from study_page import by_scan, interval, markdown, minutes, plot
-from study_run import Cost, Result, annotation_cost, read_result, slices_with_objects
+from study_run import Cost, Result, _spent, annotation_cost, read_result, slices_with_objects
 from study_settings import settings_table
 
 from common.annotations import Ledger, LedgerEntry
@@ -167,12 +168,12 @@ def test_settings_of_the_studies_are_what_they_may_be(path):
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/studies").glob("*.json")), ids=lambda it: it.stem)
 def test_patches_of_the_studies_suit_the_pre_trained_network(path):
     """Of 32 voxels a side nothing but one voxel is left at the bottleneck, which its normalisation refuses."""
-    network = ConfigParser(json.loads((ROOT / "bundles/assft_adapt/configs/query.json").read_text())["network_def"])
-    network.update({"_requires_": None, "in_channels": 1, "out_channels": 2})
-    for method in read_study(path).methods.values():
-        if method.kind == "assft":
-            roi_size = method.settings["train"].get("roi_size", (64, 64, 32))
-            check_window(network.get_parsed_content(), roi_size, channels=1)
+    usual = json.loads((ROOT / "bundles/assft_adapt/configs/query.json").read_text())
+    definition = usual["network_def"] | {"_requires_": None, "in_channels": 1, "out_channels": 2}
+    network = ConfigParser(definition).get_parsed_content()
+    methods = [method for method in read_study(path).methods.values() if method.kind == "assft"]
+    for roi_size in {tuple(method.settings["train"].get("roi_size", usual["roi_size"])) for method in methods}:
+        check_window(network, roi_size, channels=1)
 
 
 def test_slices_that_show_an_object():
@@ -197,6 +198,14 @@ def test_cost_of_slices_and_of_a_dense_label(tmp_path):
     ledger.add(LedgerEntry("a", 0, 0, "random", None, slices, 100, "oracle"))
     ledger.add(LedgerEntry("b", 0, 0, "random", None, None, 336, "oracle"))
     assert annotation_cost(ledger, Cohort.open(tmp_path)) == Cost(scans=2, slices=5, voxels=436)
+
+
+def test_memory_is_the_most_of_all_sessions(tmp_path):
+    """A later session that only evaluates, with less memory, does not lower it; its seconds are added."""
+    (tmp_path / "spent.json").write_text(json.dumps({"seconds": 1000.0, "memory": 10**15}))
+    seconds, memory = _spent(tmp_path / "spent.json", of=resource.RUSAGE_SELF)
+    assert memory == 10**15 and seconds > 1000
+    assert json.loads((tmp_path / "spent.json").read_text()) == {"seconds": seconds, "memory": memory}
 
 
 def test_a_result_comes_back_from_its_file(tmp_path):
